@@ -1,0 +1,51 @@
+.PHONY: setup demo test test-slow lint format bench world clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+RUN := $(BIN)/python -m goldennoise
+UV_VERSION := 0.13.8
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## make .venv with the pinned versions
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(STAMP)
+
+demo: setup  ## the whole pipeline on the shapes world: pairs, network, comparison, page
+	$(RUN) stage=collect experiment=demo
+	$(RUN) stage=train experiment=demo
+	$(RUN) stage=eval experiment=demo
+	$(RUN) stage=report experiment=demo
+
+test: setup  ## all tests but the slow ones
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-slow: setup  ## the tests that take minutes each
+	$(BIN)/pytest -m slow --timeout 3600
+
+lint: setup  ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## put the code into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## throughput of collect and the share of time in the denoiser
+	$(BIN)/python scripts/bench_collect.py
+
+world: setup  ## train, ship and measure the shapes world again (hours)
+	$(BIN)/python scripts/shapes_world
+
+clean:  ## remove what the stages made
+	rm -rf outputs
