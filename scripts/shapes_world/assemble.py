@@ -1,0 +1,39 @@
+"""Writes the trained networks as the package ships them: fp16 safetensors in the formats of diffusers and open_clip."""
+
+import shutil
+from pathlib import Path
+
+import preference
+import torch
+from denoiser import Denoiser, scheduler
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPTokenizer
+
+from goldennoise.shapes.locations import CLIP, PIPELINE
+
+
+def write_pipeline(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokenizer) -> None:
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=denoiser.text_encoder,
+        tokenizer=tokenizer,
+        unet=denoiser.unet,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    shutil.rmtree(PIPELINE, ignore_errors=True)
+    pipeline.to(dtype=torch.float16).save_pretrained(PIPELINE)
+
+
+def write_preference(model: nn.Module, tokenizer: CLIPTokenizer, clip: Path = CLIP) -> None:
+    shutil.rmtree(clip, ignore_errors=True)
+    preference.write_config(tokenizer, clip)
+    state = {
+        name: value.half().contiguous() if value.is_floating_point() else value.contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(state, clip / "open_clip_model.safetensors")

@@ -1,0 +1,31 @@
+"""What goes wrong, in the user's words: every message is one sentence that says how to mend it."""
+
+
+class GoldenNoiseError(Exception):
+    """A mistake in what was asked or given; the command line shows its message and exits with code 2."""
+
+
+class ConfigError(GoldenNoiseError):
+    """An option that does not exist, has the wrong type or is out of range."""
+
+
+class ArtifactError(GoldenNoiseError):
+    """An artifact that is missing, unfinished, damaged, of the wrong kind or in use."""
+
+
+class DataError(GoldenNoiseError):
+    """Prompts or pairs that cannot be read as they are."""
+
+
+class ModelError(GoldenNoiseError):
+    """A text-to-image model or network that cannot be loaded or does not fit what it is used with."""
+
+
+class ScorerError(GoldenNoiseError):
+    """A scorer that cannot be loaded or cannot score what it was given."""
+
+
+def require(holds: bool, option: str, value: object, allowed: str) -> None:
+    """Raise `ConfigError` unless `holds`; for range checks in the `__post_init__` of config dataclasses."""
+    if not holds:
+        raise ConfigError(f"{option}={value}: {option.rpartition('.')[2]} must be {allowed}")

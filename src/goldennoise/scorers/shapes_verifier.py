@@ -1,0 +1,59 @@
+"""The judge of the shapes world: exact, network-free. It only ever reports; it never filters pairs and never trains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goldennoise.errors import ScorerError
+from goldennoise.shapes.captions import Caption, caption_of
+from goldennoise.shapes.verifier import verify
+
+
+@dataclass(frozen=True)
+class Config:
+    """soft: report the share of what is right in each image in place of whether all of it is."""
+
+    kind: str = "shapes_verifier"
+    soft: bool = False
+
+
+class ShapesVerifier:
+    """1 where everything the caption asks for holds, else 0; or the soft score in [0, 1]."""
+
+    version = "1"
+    higher_is_better = True
+    differentiable = False
+
+    def __init__(self, soft: bool) -> None:
+        self.name = "shapes_verifier_soft" if soft else "shapes_verifier"
+        self.unit = "soft share right" if soft else "share right"
+        self._soft = soft
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """(B,) in [0, 1]. images: (B, 3, 64, 64), float in [0, 1]; prompts: captions of the world.
+
+        Raises:
+            ScorerError: a prompt is not a caption of the world.
+        """
+        pixels = (images.detach().float().cpu().clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
+        captions = [_caption(prompt) for prompt in prompts]
+        verdicts = [verify(each, caption) for each, caption in zip(pixels, captions, strict=True)]
+        values = [verdict.soft if self._soft else float(verdict.right) for verdict in verdicts]
+        return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def build(config: Config, device: torch.device) -> ShapesVerifier:  # noqa: ARG001
+    """The verifier; it runs on the CPU whatever the device."""
+    return ShapesVerifier(config.soft)
+
+
+def _caption(prompt: str) -> Caption:
+    caption = caption_of(prompt)
+    if caption is None:
+        raise ScorerError(
+            f"shapes_verifier: {prompt!r} is not a caption of the shapes world, so it cannot be verified."
+        )
+    return caption

@@ -1,0 +1,29 @@
+"""Seeds derived from (root seed, purpose, prompt id): a sample's noise is the same in every batch, shard and order."""
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def normalised(text: str) -> str:
+    """A prompt as it is compared: Unicode NFKC, lower case, single spaces. Two prompts are the same if this is."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prompt_id(text: str) -> str:
+    """First 16 hex digits of the SHA-256 of the normalised text."""
+    return hashlib.sha256(normalised(text).encode()).hexdigest()[:16]
+
+
+def derive_seed(root_seed: int, purpose: str, prompt_id: str, index: int = 0) -> int:
+    """A seed in [0, 2**63) for one sample; other purposes and indices give independent seeds."""
+    digest = hashlib.sha256(f"{root_seed}/{purpose}/{prompt_id}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def gaussian_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """Standard normal noise (len(seeds), *shape), fp32 on the CPU, row i from its own generator with seeds[i]."""
+    return torch.stack([torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

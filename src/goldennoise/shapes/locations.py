@@ -1,0 +1,11 @@
+"""Where the world's trained weights lie inside the package."""
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+PIPELINE = WEIGHTS / "pipeline"
+"""A diffusers folder that `StableDiffusionPipeline.from_pretrained` loads."""
+CLIP = WEIGHTS / "clip"
+"""The preference model: open_clip config, tokenizer and weights."""
+RECORD = WEIGHTS / "record.json"
+"""How the weights were made and what they reach."""

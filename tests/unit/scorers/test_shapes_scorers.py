@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+
+from goldennoise import scorers
+from goldennoise.errors import ConfigError, ScorerError
+from goldennoise.scorers import shapes_clip, shapes_verifier
+from goldennoise.shapes.captions import captions
+from goldennoise.shapes.renderer import render
+from goldennoise.shapes.scenes import sample_scene
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[torch.Tensor, list[str]]:
+    """True renders (12, 3, 64, 64) and their captions."""
+    rng = np.random.default_rng(3)
+    pool = captions("validation")
+    chosen = [pool[index] for index in rng.choice(len(pool), size=12, replace=False)]
+    pixels = np.stack([render(sample_scene(caption, rng)) for caption in chosen])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, [caption.text for caption in chosen]
+
+
+@pytest.fixture(scope="module", params=["shapes_clip", "shapes_verifier", "shapes_verifier_soft"])
+def scorer(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
+    if request.param == "shapes_clip":
+        return shapes_clip.build(shapes_clip.Config(), CPU)
+    return shapes_verifier.build(shapes_verifier.Config(soft=request.param.endswith("soft")), CPU)
+
+
+def test_batch_equals_single_and_order_follows(scorer, scenes) -> None:  # type: ignore[no-untyped-def]
+    images, prompts = scenes
+    together = scorer.score(images, prompts)
+    assert together.shape == (len(prompts),)
+    alone = torch.cat([scorer.score(images[i : i + 1], prompts[i : i + 1]) for i in range(len(prompts))])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-3)
+    backwards = scorer.score(images.flip(0), prompts[::-1])
+    torch.testing.assert_close(backwards.flip(0), together, rtol=0, atol=1e-3)
+
+
+def test_own_caption_beats_another(scorer, scenes) -> None:  # type: ignore[no-untyped-def]
+    images, prompts = scenes
+    own, other = scorer.score(images, prompts), scorer.score(images, prompts[1:] + prompts[:1])
+    assert (own > other).float().mean() > 0.8
+
+
+def test_preference_is_differentiable_and_takes_any_size(scenes) -> None:  # type: ignore[no-untyped-def]
+    images, prompts = scenes
+    scorer = shapes_clip.build(shapes_clip.Config(), CPU)
+    pixels = images[:2].clone().requires_grad_()
+    scorer.score(pixels, prompts[:2]).sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.abs().sum() > 0
+    larger = torch.nn.functional.interpolate(images, scale_factor=2.0, mode="nearest")
+    difference = (scorer.score(larger, prompts) - scorer.score(images, prompts)).abs()
+    assert difference.max() < 5
+
+
+def test_verifier_refuses_other_prompts(scenes) -> None:  # type: ignore[no-untyped-def]
+    images, _ = scenes
+    with pytest.raises(ScorerError, match="a dog"):
+        shapes_verifier.build(shapes_verifier.Config(), CPU).score(images[:1], ["a dog"])
+
+
+def test_unknown_scorer_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="shapes_clip"):
+        scorers.component("shapes_clp")
