@@ -1,0 +1,38 @@
+"""Frozen text-to-image models behind one protocol, and re-denoise sampling on top of it.
+
+A family is one module here with a `Config`, `build(config, device)`, the class names of the diffusers pipelines it
+takes (`PIPELINES`) and `from_pipeline(pipe)`.
+"""
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from goldennoise import registry
+from goldennoise.errors import ModelError
+
+if TYPE_CHECKING:
+    from goldennoise.diffusion.protocol import DiffusionModel
+
+PARTS = ("ddim", "latent_unet", "loading", "protocol", "re_denoise")
+
+
+def kinds() -> list[str]:
+    """Names of the families."""
+    return registry.kinds(__name__, PARTS)
+
+
+def component(kind: str) -> ModuleType:
+    """The module of a family. Raises `ConfigError` for one that does not exist."""
+    return registry.component(__name__, "kind of model", kind, kinds())
+
+
+def from_pipeline(pipe: Any) -> "DiffusionModel":
+    """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
+
+    Raises `ModelError` when no family takes pipelines of this class.
+    """
+    families = {name: family for family in map(component, kinds()) for name in family.PIPELINES}
+    name = type(pipe).__name__
+    if name not in families:
+        raise ModelError(f"{name} is not supported: pass a diffusers pipeline of class {', '.join(sorted(families))}.")
+    return families[name].from_pipeline(pipe)

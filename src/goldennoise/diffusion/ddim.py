@@ -1,0 +1,79 @@
+"""Deterministic DDIM steps in both directions (Song et al. 2021, eq. 12 with eta 0) on a diffusers noise schedule."""
+
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from goldennoise.errors import ModelError, require
+
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The dtype to step and guide in: half precision loses more in a step than a weak guidance moves."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+class DdimSchedule:
+    """The noise levels of a scheduler's config: alpha-bar, timesteps, and exact moves between two of them.
+
+    Position i of a schedule of n steps is its timestep t_i, position n the end of sampling, as in diffusers' DDIM.
+    """
+
+    def __init__(self, config: Any) -> None:
+        """config: of any diffusers scheduler with alpha-bars. Raises `ModelError` unless it predicts epsilon or v."""
+        # Clipping x_0 to an image's range is meant for pixels; on latents it would make a step irreversible.
+        self._scheduler: Any = DDIMScheduler.from_config(config, clip_sample=False, thresholding=False)
+        self._prediction = self._scheduler.config.prediction_type
+        if self._prediction not in PREDICTIONS:
+            raise ModelError(
+                f"The model predicts {self._prediction}, but only {' and '.join(PREDICTIONS)} are supported."
+            )
+        self._alpha_bars = self._scheduler.alphas_cumprod.double().tolist()
+
+    def timesteps(self, num_steps: int) -> list[int]:
+        """t_0 > t_1 > ... of a schedule of `num_steps`. Raises `ConfigError` if the training schedule has too few."""
+        num_train = len(self._alpha_bars)
+        allowed = (
+            f"between 1 and {num_train - 1}, or fewer where the scheduler's offset leads past timestep {num_train - 1}"
+        )
+        require(1 <= num_steps <= num_train, "num_steps", num_steps, allowed)
+        self._scheduler.set_timesteps(num_steps)
+        timesteps = [int(timestep) for timestep in self._scheduler.timesteps]
+        require(timesteps[0] < num_train, "num_steps", num_steps, allowed)
+        return timesteps
+
+    def alpha_bar(self, position: int, num_steps: int) -> float:
+        """Cumulative product at a position from 0 to `num_steps`."""
+        require(0 <= position <= num_steps, "position", position, f"between 0 and num_steps={num_steps}")
+        timesteps = self.timesteps(num_steps)
+        if position < num_steps:
+            return self._alpha_bars[timesteps[position]]
+        last = timesteps[-1] - len(self._alpha_bars) // num_steps
+        return self._alpha_bars[last] if last >= 0 else float(self._scheduler.final_alpha_cumprod)
+
+    def move(self, latents: Tensor, epsilon: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Latents (B, C, h, w) at position `end` from those at `start`, along a predicted noise of the same shape.
+
+        Raises `ModelError` from a position of zero signal-to-noise ratio, where the noise does not determine the image.
+        """
+        here, there = self.alpha_bar(start, num_steps), self.alpha_bar(end, num_steps)
+        if here == 0:
+            raise ModelError(
+                f"Timestep {self.timesteps(num_steps)[start]} of this model is pure noise (alpha-bar 0), from which no "
+                "DDIM step can be inverted: use a model without zero terminal SNR, or another method."
+            )
+        wide = at_least_float32(latents.dtype)
+        point, direction = latents.to(wide), epsilon.to(wide)
+        # Float64 coefficients, not a detour through x_0: where alpha-bar is small that would lose digits.
+        scale = (there / here) ** 0.5
+        return (scale * point + ((1 - there) ** 0.5 - scale * (1 - here) ** 0.5) * direction).to(latents.dtype)
+
+    def to_epsilon(self, output: Tensor, latents: Tensor, timestep: int) -> Tensor:
+        """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x."""
+        if self._prediction == "epsilon":
+            return output
+        alpha_bar = self._alpha_bars[timestep]
+        return alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents

@@ -1,0 +1,77 @@
+"""Pipelines from a local folder or the hub, with errors a person can act on."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from safetensors import SafetensorError
+
+from goldennoise.errors import ModelError
+from goldennoise.shapes import locations
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load_pipeline(path: str, revision: str | None, dtype: torch.dtype, classes: Sequence[str]) -> Any:
+    """A diffusers pipeline of one of `classes`, on the CPU, without a safety checker; weights from safetensors only.
+
+    path: "shapes", a local folder or a hub id. Raises `ModelError` naming what is missing and how to get it.
+    """
+    source = _source(path)
+    try:
+        found = DiffusionPipeline.load_config(source, revision=revision)["_class_name"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(_missing(path, revision)) from error
+    if found not in classes:
+        raise ModelError(f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}.")
+    try:
+        pipe = DiffusionPipeline.from_pretrained(
+            source,
+            revision=revision,
+            dtype=dtype,
+            safety_checker=None,
+            requires_safety_checker=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{_missing(path, revision)} ({reason})") from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _source(path: str) -> str:
+    """What diffusers is to load: an existing folder, or a hub id."""
+    if path == "shapes":
+        if not (locations.PIPELINE / "model_index.json").is_file():
+            raise ModelError(f"The shapes world has no weights at {locations.PIPELINE}: reinstall goldennoise.")
+        return str(locations.PIPELINE)
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ModelError(
+                f"model.path={path} is a folder without model_index.json: give the folder of a diffusers pipeline, as "
+                "written by pipe.save_pretrained."
+            )
+        return str(folder)
+    if not HUB_ID.fullmatch(path) or path.startswith("."):
+        raise ModelError(
+            f'model.path={path}: there is no such folder; give a diffusers folder, a hub id such as "owner/model", or '
+            '"shapes".'
+        )
+    return path
+
+
+def _missing(path: str, revision: str | None) -> str:
+    if path == "shapes" or Path(path).expanduser().is_dir():
+        return (
+            f"model.path={path} is not a complete diffusers pipeline with safetensors weights: write or copy it again"
+        )
+    command = f"hf download {path}" + (f" --revision {revision}" if revision else "")
+    return (
+        f"model.path={path} is neither a folder here nor a model that could be fetched or found in the download cache: "
+        f"check the name, then run `{command}` where there is a network"
+    )

@@ -1,0 +1,77 @@
+"""What the rest of the project asks of a frozen text-to-image model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PromptEmbedding:
+    """Prompts as the denoiser takes them.
+
+    cond, uncond: (B, tokens, dim), the prompts and the negative prompt (empty by default).
+    extra: further inputs of the family, each (B, ...), split along the batch like the rest.
+    """
+
+    cond: Tensor
+    uncond: Tensor
+    extra: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.cond)
+
+    def __getitem__(self, rows: slice | Tensor) -> "PromptEmbedding":
+        return PromptEmbedding(
+            self.cond[rows], self.uncond[rows], {key: part[rows] for key, part in self.extra.items()}
+        )
+
+    def repeat(self, num: int) -> "PromptEmbedding":
+        """Every prompt `num` times in a row: (B * num, ...)."""
+        rows = torch.arange(len(self)).repeat_interleave(num)
+        return self[rows]
+
+
+class DiffusionModel(Protocol):
+    """A frozen text-to-image model with its recommended sampler. No method changes weights or needs gradients off.
+
+    `num_evaluations` grows by one per sample and forward pass of the denoiser; classifier-free guidance takes two.
+    """
+
+    name: str
+    num_steps: int
+    guidance: float
+    latent_shape: tuple[int, int, int]
+    device: torch.device
+    dtype: torch.dtype
+    num_evaluations: int
+
+    def encode(self, prompts: Sequence[str]) -> PromptEmbedding: ...
+
+    def timesteps(self, num_steps: int) -> list[int]:
+        """Sampler timesteps t_0 > t_1 > ... of a schedule of `num_steps`."""
+        ...
+
+    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        """Guided prediction (epsilon, or velocity for flow models), shape of `latents` (B, C, h, w)."""
+        ...
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Deterministic step from position `start` to position `end` of the schedule of `num_steps`.
+
+        Position i is timestep t_i; position num_steps is the end of sampling. Down (start < end) denoises,
+        up (start > end) inverts; the same prediction down and up returns the start exactly.
+        """
+        ...
+
+    def sample(
+        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+    ) -> Tensor:
+        """Latents (B, C, h, w) at the end of sampling from initial noise of unit scale (B, C, h, w)."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (B, 3, height, width), float32 in [0, 1]."""
+        ...

@@ -1,0 +1,44 @@
+"""Golden noise from a trained NPNet: no further evaluations of the denoiser."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.npnet.network import NPNet
+
+
+@dataclass(frozen=True)
+class Config:
+    """artifact: reference of a trained network, such as "npnet/shapes@latest", or a folder."""
+
+    kind: str = "npnet"
+    artifact: str = "npnet/shapes@latest"
+
+    def __post_init__(self) -> None:
+        require(bool(self.artifact), "artifact", repr(self.artifact), 'a reference such as "npnet/shapes@latest"')
+
+
+class NPNetMethod:
+    def __init__(self, network: "NPNet") -> None:
+        self.network = network.eval()
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
+        """Raises `ModelError` when the network was trained for another latent shape or text encoder."""
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        with torch.no_grad():
+            return self.network.to(batch.source.device)(batch.source, batch.embedding.cond)
+
+
+def build(config: Config, tools: "MethodTools") -> NPNetMethod:
+    """Raises `ArtifactError` when there is no such artifact, `ModelError` when it cannot be loaded."""
+    from goldennoise.npnet.checkpoint import load_npnet
+
+    return NPNetMethod(load_npnet(tools.artifact_folder("npnet", config.artifact)))

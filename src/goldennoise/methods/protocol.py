@@ -1,0 +1,51 @@
+"""What a method is: one way to turn source noise into the noise that sampling starts from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
+from goldennoise.scorers.protocol import Scorer
+from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """Samples of the (prompt, seed) grid: row i is prompt i with seed index i.
+
+    source: (B, C, h, w) on the model's device. root_seed and seeds make further noise reproducible per sample.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    embedding: PromptEmbedding
+    source: Tensor
+    root_seed: int = 0
+
+    def fresh_noise(self, purpose: str) -> Tensor:
+        """New standard normal noise, shape, device and dtype of `source`, its own for every purpose and sample."""
+        seeds = [
+            derive_seed(self.root_seed, purpose, prompt_id(prompt), seed)
+            for prompt, seed in zip(self.prompts, self.seeds, strict=True)
+        ]
+        return gaussian_noise(self.source.shape[1:], seeds).to(self.source)
+
+
+class Method(Protocol):
+    """The same object is compared in eval and is the teacher in collect."""
+
+    def golden(self, model: DiffusionModel, batch: SampleBatch) -> Tensor:
+        """Golden noise for `batch.source`, same shape; row i depends on sample i alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodTools:
+    """What a method may need beside its config: the scorers of the run, and where a named artifact lies."""
+
+    scorers: Mapping[str, Scorer]
+    artifact_folder: Callable[[str, str], Path]
+    """(kind, reference) -> folder, for example ("npnet", "shapes@latest")."""

@@ -1,0 +1,70 @@
+"""Golden noise by re-denoise sampling, the teacher of an NPNet (arXiv 2411.09502, section 3.1)."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are published for SDXL.
+
+    num_steps: of the schedule the round trip is made on, which need not be the sampler's.
+    """
+
+    kind: str = "re_denoise"
+    denoise_guidance: float = 5.5
+    invert_guidance: float = 1.0
+    num_steps: int = 10
+    num_rounds: int = 1
+    depth: int = 1
+    variant: str = "exact"
+
+    def __post_init__(self) -> None:
+        for option in ("denoise_guidance", "invert_guidance"):
+            value = getattr(self, option)
+            require(0 <= value < math.inf, option, value, "a finite number >= 0")
+        require(self.variant in ("exact", "published"), "variant", self.variant, "exact or published")
+        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
+        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
+        deepest = self.num_steps - (self.variant == "published")
+        require(
+            1 <= self.depth <= deepest, "depth", self.depth, f"from 1 to {deepest} with these num_steps and variant"
+        )
+
+
+class ReDenoise:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        from goldennoise.diffusion.re_denoise import re_denoise
+
+        config = self.config
+        with torch.no_grad():
+            return re_denoise(
+                model,
+                batch.source,
+                batch.embedding,
+                denoise_guidance=config.denoise_guidance,
+                invert_guidance=config.invert_guidance,
+                num_steps=config.num_steps,
+                num_rounds=config.num_rounds,
+                depth=config.depth,
+                variant=config.variant,
+            )
+
+
+def build(config: Config, tools: "MethodTools") -> ReDenoise:  # noqa: ARG001
+    return ReDenoise(config)

@@ -1,0 +1,182 @@
+"""Tiny stand-ins for a text-to-image model: a random diffusers pipeline, and one in closed form without any network."""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from goldennoise.diffusion.protocol import PromptEmbedding
+
+NUM_TOKENS, TEXT_DIM = 77, 16
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789.,'-!?"
+
+
+# Any: diffusers imports lazily, and type checkers see placeholders without attributes where its classes are.
+def tiny_scheduler(**overrides: object) -> Any:
+    """The schedule of Stable Diffusion, which is also SDXL's, as a `DDIMScheduler`."""
+    settings: dict[str, object] = {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "prediction_type": "epsilon",
+    }
+    return DDIMScheduler(**(settings | overrides))
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """Every letter is a token: 75 letters fit, what follows is cut."""
+    letters = [*ALPHABET, *(letter + "</w>" for letter in ALPHABET)]
+    vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vocab.json").write_text(json.dumps(vocabulary))
+        Path(folder, "merges.txt").write_text("#version: 0.2\n")
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS)
+
+
+def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
+    """A `StableDiffusionPipeline` with random weights: 4 x 8 x 8 latents, 32 x 32 px, 77 tokens of 16 numbers.
+
+    Keyword arguments override the settings of the DDIM scheduler.
+    """
+    tokenizer = tiny_tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_DIM,
+        intermediate_size=32,
+        projection_dim=TEXT_DIM,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=NUM_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        pipe: Any = StableDiffusionPipeline(
+            vae=tiny_vae(),
+            text_encoder=CLIPTextModel(text).eval(),
+            tokenizer=tokenizer,
+            unet=tiny_unet(),
+            scheduler=tiny_scheduler(**scheduler),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_unet() -> Any:
+    unet: Any = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=TEXT_DIM,
+        attention_head_dim=2,
+        norm_num_groups=2,
+    )
+    with torch.no_grad():
+        # Freshly initialised, the text hardly reaches the output; guidance would then be tested on rounding errors.
+        for name, weight in unet.named_parameters():
+            if "attn2" in name or name == "conv_out.weight":
+                weight.mul_(4.0)
+    return unet.eval()
+
+
+def tiny_vae() -> Any:
+    vae: Any = AutoencoderKL(
+        block_out_channels=(4, 4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=2,
+        sample_size=32,
+        scaling_factor=0.18215,
+    )
+    return vae.eval()
+
+
+class TinyModel:
+    """A `DiffusionModel` in closed form: deterministic, smooth, every row on its own, a function of the prompt.
+
+    The alpha-bar of position i of n is cos^2 of an angle from 1.5 down to 0.1, its timestep round(999 (1 - i/n)).
+    """
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, int, int] = (4, 8, 8),
+        num_steps: int = 4,
+        guidance: float = 3.0,
+        name: str = "tiny",
+    ) -> None:
+        self.name = name
+        self.num_steps = num_steps
+        self.guidance = guidance
+        self.latent_shape = latent_shape
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        self.num_evaluations = 0
+        self.num_tokens, self.text_dim = 8, 6
+
+    def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
+        cond = torch.stack([self._text(prompt) for prompt in prompts])
+        return PromptEmbedding(cond, self._text("").expand_as(cond), {})
+
+    def timesteps(self, num_steps: int) -> list[int]:
+        return [round(999 * (1 - position / num_steps)) for position in range(num_steps)]
+
+    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        passes = 1 if guidance in (0.0, 1.0) else 2
+        self.num_evaluations += passes * len(latents)
+        cond, uncond = (self._epsilon(latents, timestep, text) for text in (embedding.cond, embedding.uncond))
+        return uncond + guidance * (cond - uncond)
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        here, there = self._alpha_bar(start, num_steps), self._alpha_bar(end, num_steps)
+        clean = (latents - (1 - here) ** 0.5 * prediction) / here**0.5
+        return there**0.5 * clean + (1 - there) ** 0.5 * prediction
+
+    def sample(
+        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+    ) -> Tensor:
+        num_steps = self.num_steps if num_steps is None else num_steps
+        guidance = self.guidance if guidance is None else guidance
+        latents = noise
+        for position, timestep in enumerate(self.timesteps(num_steps)):
+            prediction = self.predict(latents, timestep, embedding, guidance)
+            latents = self.move(latents, prediction, position, position + 1, num_steps)
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        pixels = torch.sigmoid(latents[:, :3].float())
+        return torch.nn.functional.interpolate(pixels, scale_factor=4.0, mode="nearest")
+
+    def _text(self, prompt: str) -> Tensor:
+        seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:7], "big")
+        return torch.randn(self.num_tokens, self.text_dim, generator=torch.Generator().manual_seed(seed))
+
+    def _alpha_bar(self, position: int, num_steps: int) -> float:
+        return math.cos(1.5 - 1.4 * position / num_steps) ** 2
+
+    def _epsilon(self, latents: Tensor, timestep: int, text: Tensor) -> Tensor:
+        num = latents[0].numel()
+        grid = torch.arange(num * self.text_dim, dtype=latents.dtype, device=latents.device).reshape(self.text_dim, num)
+        pattern = (text.mean(1).to(latents) @ torch.cos(grid)).reshape_as(latents)
+        noisiness = math.sin(0.1 + 1.4 * timestep / 999)
+        return noisiness * latents + 0.2 * torch.sin(latents + pattern + timestep / 500) + 0.2 * pattern

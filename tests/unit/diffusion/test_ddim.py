@@ -1,0 +1,111 @@
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler
+from tiny import tiny_scheduler
+
+from goldennoise.diffusion.ddim import DdimSchedule
+from goldennoise.errors import ConfigError, ModelError
+
+
+def noises(num: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    first, second = torch.randn(2, num, 4, 8, 8, generator=generator).to(dtype)
+    return first, second
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 7, 10, 50])
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_timesteps_are_diffusers_own(num_steps: int, spacing: str) -> None:
+    scheduler = tiny_scheduler(timestep_spacing=spacing)
+    timesteps = DdimSchedule(scheduler.config).timesteps(num_steps)
+    scheduler.set_timesteps(num_steps)
+    assert timesteps == scheduler.timesteps.tolist()
+    assert timesteps == sorted(set(timesteps), reverse=True)
+
+
+@pytest.mark.parametrize(("num_steps", "first", "last"), [(10, 901, 1), (4, 751, 1), (50, 981, 1)])
+def test_sdxl_timesteps(num_steps: int, first: int, last: int) -> None:
+    timesteps = DdimSchedule(tiny_scheduler().config).timesteps(num_steps)
+    assert (timesteps[0], timesteps[-1]) == (first, last)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("to_one", [False, True])
+@pytest.mark.parametrize("num_steps", [1, 8, 10])
+def test_moving_down_is_diffusers_ddim_step(spacing: str, to_one: bool, num_steps: int) -> None:
+    scheduler = tiny_scheduler(timestep_spacing=spacing, set_alpha_to_one=to_one)
+    schedule = DdimSchedule(scheduler.config)
+    scheduler.set_timesteps(num_steps)
+    latents, epsilon = noises(2)
+    for position, timestep in enumerate(scheduler.timesteps):
+        expected = scheduler.step(epsilon, int(timestep), latents).prev_sample
+        moved = schedule.move(latents, epsilon, position, position + 1, num_steps)
+        torch.testing.assert_close(moved, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (3, 4), (0, 10), (9, 10), (7, 2)])
+def test_there_and_back_with_one_prediction_is_the_identity(start: int, end: int) -> None:
+    schedule = DdimSchedule(tiny_scheduler().config)
+    latents, epsilon = noises(2)
+    moved = schedule.move(latents, epsilon, start, end, 10)
+    assert not torch.allclose(moved, latents, atol=1e-2)
+    torch.testing.assert_close(schedule.move(moved, epsilon, end, start, 10), latents, rtol=1e-5, atol=1e-5)
+
+
+def test_alpha_bar_falls_with_noise_and_ends_where_the_scheduler_says() -> None:
+    schedule = DdimSchedule(tiny_scheduler().config)
+    alpha_bars = [schedule.alpha_bar(position, 10) for position in range(11)]
+    assert alpha_bars == sorted(alpha_bars)
+    assert alpha_bars[-1] == pytest.approx(1 - 0.00085)
+    assert DdimSchedule(tiny_scheduler(set_alpha_to_one=True).config).alpha_bar(10, 10) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_the_dtype_of_the_latents_is_kept(dtype: torch.dtype) -> None:
+    schedule = DdimSchedule(tiny_scheduler().config)
+    latents, epsilon = noises(2, dtype)
+    moved = schedule.move(latents, epsilon, 0, 1, 10)
+    assert moved.dtype == dtype
+    exact = schedule.move(latents.double(), epsilon.double(), 0, 1, 10)
+    torch.testing.assert_close(moved, exact.to(dtype))
+
+
+def test_the_schedule_of_another_scheduler_is_the_ddim_one_of_its_noise_levels() -> None:
+    euler = EulerDiscreteScheduler.from_config(tiny_scheduler().config)
+    assert DdimSchedule(euler.config).timesteps(10) == DdimSchedule(tiny_scheduler().config).timesteps(10)
+    assert DdimSchedule(euler.config).alpha_bar(3, 10) == DdimSchedule(tiny_scheduler().config).alpha_bar(3, 10)
+
+
+def test_v_is_turned_into_the_noise_it_stands_for() -> None:
+    schedule = DdimSchedule(tiny_scheduler(prediction_type="v_prediction").config)
+    clean, epsilon = noises(2)
+    alpha_bar = schedule.alpha_bar(0, 10)
+    latents = alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * epsilon
+    velocity = alpha_bar**0.5 * epsilon - (1 - alpha_bar) ** 0.5 * clean
+    torch.testing.assert_close(schedule.to_epsilon(velocity, latents, 901), epsilon, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1000, 1001])
+def test_a_number_of_steps_the_schedule_cannot_hold_is_refused(num_steps: int) -> None:
+    with pytest.raises(ConfigError, match=f"num_steps={num_steps}.*between 1 and 999"):
+        DdimSchedule(tiny_scheduler().config).timesteps(num_steps)
+
+
+@pytest.mark.parametrize("position", [-1, 11])
+def test_a_position_beside_the_schedule_is_refused(position: int) -> None:
+    with pytest.raises(ConfigError, match=f"position={position}"):
+        DdimSchedule(tiny_scheduler().config).alpha_bar(position, 10)
+
+
+def test_pure_noise_cannot_be_inverted() -> None:
+    scheduler = tiny_scheduler(
+        rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="v_prediction", steps_offset=0
+    )
+    latents, epsilon = noises(1)
+    with pytest.raises(ModelError, match=r"Timestep 999.*pure noise"):
+        DdimSchedule(scheduler.config).move(latents, epsilon, 0, 1, 10)
+
+
+def test_a_model_that_predicts_the_image_is_refused() -> None:
+    with pytest.raises(ModelError, match="predicts sample"):
+        DdimSchedule(tiny_scheduler(prediction_type="sample").config)

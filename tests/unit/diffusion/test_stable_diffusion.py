@@ -1,0 +1,266 @@
+import logging
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler
+from tiny import TinyModel, tiny_pipeline
+
+from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.diffusion.re_denoise import re_denoise
+from goldennoise.diffusion.stable_diffusion import Config
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a green ring above a star", ""]
+
+
+def make_model(pipe: Any = None, **settings: Any) -> StableDiffusion:
+    defaults: dict[str, Any] = {"name": "tiny", "num_steps": 4, "guidance": 3.0}
+    return StableDiffusion(pipe or tiny_pipeline(), **(defaults | settings))
+
+
+@pytest.fixture(params=["closed form", "stable diffusion"])
+def model(request: pytest.FixtureRequest) -> DiffusionModel:
+    """What the protocol promises holds for the real family and for the stand-in that other tests use."""
+    return TinyModel() if request.param == "closed form" else make_model()
+
+
+@pytest.fixture
+def noise() -> torch.Tensor:
+    return gaussian_noise((4, 8, 8), range(len(PROMPTS)))
+
+
+@torch.no_grad()
+def test_a_row_does_not_depend_on_its_batch(model: DiffusionModel, noise: torch.Tensor) -> None:
+    latents = model.sample(noise, model.encode(PROMPTS))
+    images = model.decode(latents)
+    for row, prompt in enumerate(PROMPTS):
+        alone = model.sample(noise[row : row + 1], model.encode([prompt]))
+        torch.testing.assert_close(alone[0], latents[row], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.decode(alone)[0], images[row], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_every_row_has_its_own_prompt(model: DiffusionModel, noise: torch.Tensor) -> None:
+    same = noise[:1].expand(4, -1, -1, -1)
+    latents = model.sample(same, model.encode(PROMPTS))
+    for row in range(1, 4):
+        assert (latents[row] - latents[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("guidance", "passes"), [(0.0, 1), (0.5, 2), (1.0, 1), (5.5, 2)])
+@torch.no_grad()
+def test_evaluations_are_counted_per_sample_and_pass(
+    model: DiffusionModel, noise: torch.Tensor, guidance: float, passes: int
+) -> None:
+    embedding = model.encode(PROMPTS)
+    assert model.num_evaluations == 0
+    model.predict(noise, 901, embedding, guidance)
+    assert model.num_evaluations == 4 * passes
+    model.sample(noise[:3], embedding[:3], num_steps=5, guidance=guidance)
+    assert model.num_evaluations == 4 * passes + 3 * 5 * passes
+
+
+@torch.no_grad()
+def test_guidance_is_a_straight_line_through_both_predictions(model: DiffusionModel, noise: torch.Tensor) -> None:
+    embedding = model.encode(PROMPTS)
+    timestep = model.timesteps(4)[1]
+    uncond, cond, half, strong = (model.predict(noise, timestep, embedding, w) for w in (0.0, 1.0, 0.5, 5.5))
+    assert (cond - uncond)[:3].abs().mean() > 1e-2
+    torch.testing.assert_close(half, (uncond + cond) / 2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(strong, uncond + 5.5 * (cond - uncond), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(cond[3], uncond[3])
+
+
+@torch.no_grad()
+def test_sampling_is_predicting_and_moving(model: DiffusionModel, noise: torch.Tensor) -> None:
+    embedding = model.encode(PROMPTS)
+    latents = noise
+    for position, timestep in enumerate(model.timesteps(6)):
+        prediction = model.predict(latents, timestep, embedding, 4.0)
+        latents = model.move(latents, prediction, position, position + 1, 6)
+    torch.testing.assert_close(model.sample(noise, embedding, 6, 4.0), latents, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_there_and_back_with_one_prediction_is_the_identity(model: DiffusionModel, noise: torch.Tensor) -> None:
+    prediction = model.predict(noise, model.timesteps(4)[0], model.encode(PROMPTS), 3.0)
+    for start, end in ((0, 1), (1, 3), (3, 4)):
+        moved = model.move(noise, prediction, start, end, 4)
+        torch.testing.assert_close(model.move(moved, prediction, end, start, 4), noise, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_images_are_float32_between_0_and_1(model: DiffusionModel, noise: torch.Tensor) -> None:
+    images = model.decode(20 * noise)
+    assert images.shape == (4, 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert 0 <= float(images.min()) < float(images.max()) <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@torch.no_grad()
+def test_the_dtype_of_the_latents_is_kept(noise: torch.Tensor, dtype: torch.dtype) -> None:
+    model = make_model()
+    embedding = model.encode(PROMPTS)
+    latents = noise.to(dtype)
+    prediction = model.predict(latents, 901, embedding, 3.0)
+    assert prediction.dtype == model.sample(latents, embedding).dtype == dtype
+    assert model.decode(latents).dtype == torch.float32
+    torch.testing.assert_close(
+        prediction.float(), model.predict(latents.float(), 901, embedding, 3.0), rtol=1e-2, atol=1e-2
+    )
+
+
+@torch.no_grad()
+def test_a_half_precision_model_stays_close_to_the_full_one(noise: torch.Tensor) -> None:
+    full = make_model()
+    half = make_model(tiny_pipeline().to(torch.bfloat16))
+    assert half.dtype == torch.bfloat16
+    latents = half.sample(noise, half.encode(PROMPTS))
+    assert latents.dtype == torch.float32
+    assert (latents - full.sample(noise, full.encode(PROMPTS))).abs().mean() < 0.1
+
+
+def test_gradients_reach_the_noise_and_no_weight() -> None:
+    model = make_model()
+    noise = gaussian_noise((4, 8, 8), [0, 1]).requires_grad_()
+    embedding = model.encode(PROMPTS[:2])
+    model.decode(model.sample(noise, embedding, num_steps=2)).sum().backward()
+    assert noise.grad is not None
+    assert noise.grad.abs().min(0).values.max() > 0
+    assert not any(weight.requires_grad for weight in model._pipe.unet.parameters())
+
+
+class Velocity(torch.nn.Module):
+    """The same predictions as `unet`, expressed as velocities."""
+
+    def __init__(self, pipe: Any) -> None:
+        super().__init__()
+        self.unet, self.config = pipe.unet, pipe.unet.config
+        self.device, self.dtype = pipe.unet.device, pipe.unet.dtype
+        self.alpha_bars = pipe.scheduler.alphas_cumprod
+
+    def forward(self, latents: torch.Tensor, timestep: Any, **kwargs: Any) -> tuple[torch.Tensor]:
+        alpha_bar = self.alpha_bars[timestep]
+        epsilon = self.unet(latents, timestep, **kwargs)[0]
+        return ((epsilon - (1 - alpha_bar).sqrt() * latents) / alpha_bar.sqrt(),)
+
+
+@torch.no_grad()
+def test_a_model_of_velocities_is_the_same_model(noise: torch.Tensor) -> None:
+    epsilon_model = make_model()
+    pipe = tiny_pipeline(prediction_type="v_prediction")
+    pipe.unet = Velocity(pipe)
+    model = make_model(pipe)
+    embedding = model.encode(PROMPTS)
+    for timestep in (901, 501, 1):
+        expected = epsilon_model.predict(noise, timestep, embedding, 3.0)
+        torch.testing.assert_close(model.predict(noise, timestep, embedding, 3.0), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        model.sample(noise, embedding), epsilon_model.sample(noise, embedding), rtol=1e-4, atol=1e-4
+    )
+    arguments: dict[str, Any] = {"denoise_guidance": 5.5, "invert_guidance": 1.0, "num_steps": 10, "depth": 2}
+    golden, expected = (re_denoise(each, noise, embedding, **arguments) for each in (model, epsilon_model))
+    torch.testing.assert_close(golden, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_prompt_that_is_cut_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    model = make_model()
+    fits, long = "a" * 75, "b" * 76
+    with caplog.at_level(logging.WARNING):
+        model.encode([fits, "short"])
+    assert (model.num_truncated, caplog.text) == (0, "")
+    with caplog.at_level(logging.WARNING):
+        embedding = model.encode([long, fits, long + "c"])
+    assert model.num_truncated == 2
+    assert "2 of 3 prompts" in caplog.text
+    assert "77 tokens" in caplog.text
+    assert long in caplog.text
+    assert embedding.cond.shape == embedding.uncond.shape == (3, 77, 16)
+    torch.testing.assert_close(embedding.cond[0], embedding.cond[2])
+
+
+@torch.no_grad()
+def test_the_negative_prompt_is_the_unconditional_side() -> None:
+    plain, negative = make_model(), make_model(negative_prompt="ugly")
+    assert torch.equal(plain.encode(["a"]).uncond, plain.encode([""]).cond)
+    torch.testing.assert_close(negative.encode(["a", "b"]).uncond[1:], plain.encode(["ugly"]).cond)
+
+
+def test_rows_of_an_embedding() -> None:
+    embedding = make_model().encode(PROMPTS)
+    assert len(embedding) == 4
+    assert torch.equal(embedding[1:3].cond, embedding.cond[1:3])
+    twice = embedding.repeat(2)
+    assert len(twice) == 8
+    assert torch.equal(twice.cond[2], twice.cond[3])
+    assert torch.equal(twice.cond[::2], embedding.cond)
+
+
+@torch.no_grad()
+def test_another_image_size() -> None:
+    model = make_model(height=48, width=64)
+    assert model.latent_shape == (4, 12, 16)
+    noise = gaussian_noise(model.latent_shape, [0])
+    assert model.decode(model.sample(noise, model.encode(["a"]), num_steps=1)).shape == (1, 3, 48, 64)
+
+
+@torch.no_grad()
+def test_a_multistep_scheduler_does_not_remember_the_call_before(noise: torch.Tensor) -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    model = make_model(pipe)
+    embedding = model.encode(PROMPTS)
+    first = model.sample(noise, embedding)
+    model.sample(-noise, embedding, num_steps=3)
+    assert torch.equal(model.sample(noise, embedding), first)
+
+
+@pytest.mark.parametrize("scheduler", [DDPMScheduler, EulerAncestralDiscreteScheduler])
+def test_a_scheduler_with_noise_of_its_own_is_refused(scheduler: Any) -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    with pytest.raises(ModelError, match=f"{scheduler.__name__} may draw noise.*DDIMScheduler"):
+        make_model(pipe)
+
+
+def test_the_stochastic_form_of_a_scheduler_is_refused() -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, algorithm_type="sde-dpmsolver++")
+    with pytest.raises(ModelError, match="DPMSolverMultistepScheduler may draw noise"):
+        make_model(pipe)
+
+
+def test_a_guidance_distilled_unet_is_refused() -> None:
+    pipe = tiny_pipeline()
+    pipe.unet.register_to_config(time_cond_proj_dim=8)
+    with pytest.raises(ModelError, match="distilled"):
+        make_model(pipe)
+
+
+def test_too_many_sampling_steps_are_refused(noise: torch.Tensor) -> None:
+    model = make_model()
+    with pytest.raises(ConfigError, match="num_steps=1000"):
+        model.sample(noise, model.encode(PROMPTS), num_steps=1000)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("path", ""),
+        ("num_steps", 0),
+        ("guidance", -0.1),
+        ("guidance", float("nan")),
+        ("guidance", float("inf")),
+        ("scheduler", "euler"),
+        ("dtype", "float8"),
+        ("height", 30),
+        ("width", 0),
+    ],
+)
+def test_an_option_out_of_range_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{option}="):
+        Config(**{option: value})

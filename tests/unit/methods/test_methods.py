@@ -1,0 +1,201 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import TinyModel
+from torch import Tensor
+
+from goldennoise import methods
+from goldennoise.diffusion.re_denoise import re_denoise
+from goldennoise.errors import ArtifactError, ConfigError, ModelError
+from goldennoise.methods.protocol import Method, MethodTools, SampleBatch
+from goldennoise.npnet.checkpoint import save_npnet
+from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
+
+PROMPTS = ["a red circle", "two blue squares", "a star", "a red circle"]
+SMALL = ArchitectureConfig(
+    image_size=16,
+    patch_size=2,
+    window=4,
+    embed_dim=8,
+    depths=(1, 1),
+    heads=(1, 2),
+    vector_hidden=4,
+    value_hidden=8,
+    attention_heads=2,
+)
+
+
+class Greenness:
+    """Mean of the green channel: a stand-in that depends on the image alone."""
+
+    name, version, unit = "greenness", "1", ""
+    higher_is_better, differentiable = True, True
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+        return images[:, 1].mean((1, 2))
+
+
+def make_batch(prompts: list[str] = PROMPTS, seeds: tuple[int, ...] = (0, 0, 1, 2), root_seed: int = 7) -> SampleBatch:
+    samples = [
+        derive_seed(root_seed, "test", prompt_id(prompt), seed) for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    model = TinyModel()
+    return SampleBatch(
+        prompts, list(seeds), model.encode(prompts), gaussian_noise(model.latent_shape, samples), root_seed
+    )
+
+
+def make_network(latent_shape: tuple[int, int, int] = (4, 8, 8)) -> NPNet:
+    model = TinyModel()
+    network = seeded_npnet(NPNetConfig(latent_shape, model.num_tokens, model.text_dim, SMALL), seed=0)
+    with torch.no_grad():
+        network.alpha.fill_(0.8)
+        network.beta.fill_(0.5)
+    return network
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> MethodTools:
+    save_npnet(make_network(), tmp_path / "npnet" / "small", {})
+
+    def artifact_folder(kind: str, reference: str) -> Path:
+        if not (tmp_path / kind / reference).is_dir():
+            raise ArtifactError(f"There is no {kind} called {reference}.")
+        return tmp_path / kind / reference
+
+    return MethodTools({"greenness": Greenness()}, artifact_folder)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "re_denoise": {"depth": 2, "num_rounds": 2},
+    "npnet": {"artifact": "small"},
+    "best_of_n": {"num_candidates": 3, "scorer": "greenness"},
+}
+
+
+def make_method(kind: str, tools: MethodTools, **settings: Any) -> Method:
+    module = methods.component(kind)
+    return module.build(module.Config(**(SETTINGS[kind] | settings)), tools)
+
+
+@pytest.fixture(params=sorted(SETTINGS))
+def method(request: pytest.FixtureRequest, tools: MethodTools) -> Method:
+    return make_method(request.param, tools)
+
+
+def test_every_method_is_tested_here() -> None:
+    assert methods.kinds() == sorted(SETTINGS)
+    for kind in methods.kinds():
+        assert methods.component(kind).Config().kind == kind
+
+
+@pytest.mark.parametrize(("kind", "nearest"), [("re-denoise", "re_denoise"), ("npnett", "npnet"), ("protocol", "")])
+def test_an_unknown_kind_names_the_nearest(kind: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"{kind}.*best_of_n.*{nearest}"):
+        methods.component(kind)
+
+
+def test_golden_noise_is_noise_of_the_same_kind(method: Method) -> None:
+    batch = make_batch()
+    source = batch.source.clone()
+    golden = method.golden(TinyModel(), batch)
+    assert golden.shape == source.shape
+    assert golden.dtype == source.dtype
+    assert not golden.requires_grad
+    assert torch.equal(batch.source, source)
+
+
+def test_a_row_depends_on_its_sample_alone(method: Method) -> None:
+    golden = method.golden(TinyModel(), make_batch())
+    for row in range(4):
+        alone = method.golden(TinyModel(), make_batch(PROMPTS[row : row + 1], (make_batch().seeds[row],)))
+        torch.testing.assert_close(alone[0], golden[row], rtol=1e-4, atol=1e-5)
+    order = [2, 0, 3, 1]
+    shuffled = make_batch([PROMPTS[row] for row in order], tuple(make_batch().seeds[row] for row in order))
+    torch.testing.assert_close(method.golden(TinyModel(), shuffled), golden[order], rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_batch_gives_the_same_noise_twice(method: Method) -> None:
+    assert torch.equal(method.golden(TinyModel(), make_batch()), method.golden(TinyModel(), make_batch()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "per_sample"), [("standard", 0), ("npnet", 0), ("re_denoise", 2 * 2 * (2 + 1)), ("best_of_n", 3 * 4 * 2)]
+)
+def test_evaluations_of_the_model(kind: str, per_sample: int, tools: MethodTools) -> None:
+    model = TinyModel()
+    make_method(kind, tools).golden(model, make_batch())
+    assert model.num_evaluations == 4 * per_sample
+
+
+def test_standard_is_the_source_noise(tools: MethodTools) -> None:
+    batch = make_batch()
+    assert torch.equal(make_method("standard", tools).golden(TinyModel(), batch), batch.source)
+
+
+def test_re_denoise_passes_every_setting_on(tools: MethodTools) -> None:
+    settings = {
+        "denoise_guidance": 4.0,
+        "invert_guidance": 0.5,
+        "num_steps": 7,
+        "num_rounds": 2,
+        "depth": 3,
+        "variant": "published",
+    }
+    batch = make_batch()
+    expected = re_denoise(TinyModel(), batch.source, batch.embedding, **settings)  # type: ignore[arg-type]
+    assert torch.equal(make_method("re_denoise", tools, **settings).golden(TinyModel(), batch), expected)
+
+
+@torch.no_grad()
+def test_npnet_is_the_network_on_every_prompt(tools: MethodTools) -> None:
+    batch = make_batch()
+    golden = make_method("npnet", tools).golden(TinyModel(), batch)
+    expected = make_network().eval()(batch.source, batch.embedding.cond)
+    torch.testing.assert_close(golden, expected)
+    assert (golden - batch.source).abs().mean() > 1e-3
+
+
+def test_npnet_for_another_model_is_refused(tools: MethodTools, tmp_path: Path) -> None:
+    save_npnet(make_network((4, 16, 16)), tmp_path / "npnet" / "large", {})
+    method = make_method("npnet", tools, artifact="large")
+    with pytest.raises(ModelError, match="16, 16"):
+        method.golden(TinyModel(), make_batch())
+
+
+def test_npnet_that_does_not_exist_is_refused(tools: MethodTools) -> None:
+    with pytest.raises(ArtifactError, match="nothing"):
+        make_method("npnet", tools, artifact="nothing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        ("re_denoise", "denoise_guidance", -1.0),
+        ("re_denoise", "invert_guidance", float("nan")),
+        ("re_denoise", "num_steps", 0),
+        ("re_denoise", "num_rounds", 0),
+        ("re_denoise", "depth", 0),
+        ("re_denoise", "depth", 11),
+        ("re_denoise", "variant", "publisched"),
+        ("npnet", "artifact", ""),
+        ("best_of_n", "num_candidates", 0),
+        ("best_of_n", "scorer", ""),
+    ],
+)
+def test_an_option_out_of_range_is_refused(kind: str, option: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{option}="):
+        methods.component(kind).Config(**{option: value})
+
+
+def test_the_published_variant_needs_one_step_more() -> None:
+    config = methods.component("re_denoise").Config
+    config(num_steps=2, depth=1, variant="published")
+    with pytest.raises(ConfigError, match=r"^depth=2.*from 1 to 1"):
+        config(num_steps=2, depth=2, variant="published")
