@@ -1,0 +1,153 @@
+"""The public API: golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Generator, Tensor
+
+from goldennoise import diffusion
+from goldennoise.diffusion import re_denoise as re_denoising
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError, require
+from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise.npnet.network import NPNet
+
+__all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
+
+
+class GoldenNoise:
+    """A trained NPNet, applied to the noise a pipeline would start from.
+
+    >>> golden = GoldenNoise.from_pretrained("outputs/npnet/shapes/v1")
+    >>> latents = golden(pipe, prompts, generator=generator)
+    >>> images = pipe(prompts, latents=latents).images
+    """
+
+    def __init__(self, network: NPNet) -> None:
+        self.network = network.eval()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "GoldenNoise":
+        """From whatever `load_npnet` takes: an npnet artifact, a folder or a published checkpoint file."""
+        return cls(load_npnet(path))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        pipe: Any,
+        prompt: str | Sequence[str],
+        generator: Generator | list[Generator] | None = None,
+        latents: Tensor | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Tensor:
+        """Golden noise (B, C, h, w), one row per prompt, for `pipe(prompt, latents=...)`: unit scale, pipe's dtype.
+
+        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise of unit
+        scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the default.
+        Raises `ModelError` when the network was made for another model, `ConfigError` for arguments that do not fit.
+        """
+        model = diffusion.from_pipeline(pipe)
+        prompts = _prompts(prompt)
+        config = self.network.config
+        if latents is not None and height is None and width is None:
+            shape = tuple(latents.shape[1:])
+        else:
+            shape = _latent_shape(pipe, model, height, width)
+        if shape != config.latent_shape:
+            raise ModelError(
+                f"This NPNet is made for latents {config.latent_shape}, but the noise has {shape}: use the network "
+                f"trained for this model and image size."
+            )
+        source = _source_noise(model, len(prompts), shape, generator, latents)
+        embedding = model.encode(prompts)
+        text_shape = tuple(embedding.cond.shape[1:])
+        if text_shape != (config.num_tokens, config.text_dim):
+            raise ModelError(
+                f"This NPNet is made for prompt embeddings of {config.num_tokens} tokens x {config.text_dim}, but the "
+                f"pipeline gives {' x '.join(map(str, text_shape))}: use the network trained for this model."
+            )
+        network = self.network.to(source.device)
+        return network(source.float(), embedding.cond.float()).to(source.dtype)
+
+
+@torch.no_grad()
+def re_denoise(
+    pipe: Any,
+    prompt: str | Sequence[str],
+    latents: Tensor | None = None,
+    generator: Generator | list[Generator] | None = None,
+    denoise_guidance: float = 5.5,
+    invert_guidance: float = 1.0,
+    num_steps: int = 10,
+    num_rounds: int = 1,
+    depth: int = 1,
+) -> Tensor:
+    """Golden noise (B, C, h, w) by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
+
+    Goes `depth` steps of a schedule of `num_steps` down under `denoise_guidance` and back up under `invert_guidance`,
+    `num_rounds` times. The other arguments and the result are those of `GoldenNoise`.
+    """
+    model = diffusion.from_pipeline(pipe)
+    prompts = _prompts(prompt)
+    shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
+    if len(shape) != 3 or shape[0] != model.latent_shape[0]:
+        raise ModelError(
+            f"The pipeline takes latents (B, {model.latent_shape[0]}, h, w), not {(len(prompts), *shape)}."
+        )
+    source = _source_noise(model, len(prompts), shape, generator, latents)
+    golden = re_denoising.re_denoise(
+        model,
+        source,
+        model.encode(prompts),
+        denoise_guidance=denoise_guidance,
+        invert_guidance=invert_guidance,
+        num_steps=num_steps,
+        num_rounds=num_rounds,
+        depth=depth,
+    )
+    return golden.to(source.dtype)
+
+
+def _prompts(prompt: str | Sequence[str]) -> list[str]:
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    require(len(prompts) > 0, "prompt", prompt, "a text or a list of at least one")
+    return prompts
+
+
+def _latent_shape(pipe: Any, model: DiffusionModel, height: int | None, width: int | None) -> tuple[int, ...]:
+    channels, *sides = model.latent_shape
+    for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
+        if side_px is not None:
+            factor = pipe.vae_scale_factor
+            require(side_px >= factor and side_px % factor == 0, option, side_px, f"a multiple of {factor} px")
+            sides[axis] = side_px // factor
+    return (channels, *sides)
+
+
+def _source_noise(
+    model: DiffusionModel,
+    num_prompts: int,
+    shape: tuple[int, ...],
+    generator: Generator | list[Generator] | None,
+    latents: Tensor | None,
+) -> Tensor:
+    """The noise given, or the noise the pipeline would draw with this generator, in its dtype on its device."""
+    if latents is not None:
+        require(
+            len(latents) == num_prompts,
+            "latents",
+            f"a batch of {len(latents)}",
+            f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
+        )
+        return latents.to(model.device, model.dtype)
+    require(
+        not isinstance(generator, list) or len(generator) == num_prompts,
+        "generator",
+        f"a list of {len(generator) if isinstance(generator, list) else 1}",
+        f"one generator, or one for each of the {num_prompts} prompts",
+    )
+    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.dtype)

@@ -1,0 +1,94 @@
+"""NPNet on disk: a folder of `model.safetensors` and `config.json`. Loading never executes code."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.npnet.published import SUFFIXES, load_published
+from goldennoise.npnet.tensors import check_tensors, read_safetensors
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = "goldennoise-npnet-1"
+
+
+def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the weights (fp32) and the configuration into `folder`, each file whole or not at all.
+
+    record: JSON values on where the network comes from; kept in `config.json` for people, not read back.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in network.state_dict().items()}
+    config = json.dumps({"format": FORMAT, "network": asdict(network.config), "record": dict(record)}, indent=2)
+    unfinished = folder / f"{WEIGHTS}.partial"
+    save_file(tensors, unfinished)
+    unfinished.replace(folder / WEIGHTS)
+    unfinished = folder / f"{CONFIG}.partial"
+    unfinished.write_text(config + "\n", encoding="utf-8")
+    unfinished.replace(folder / CONFIG)
+
+
+def load_npnet(path: str | Path) -> NPNet:
+    """An NPNet in `eval()` mode on the CPU, in fp32.
+
+    path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, or a published checkpoint file
+    (see `goldennoise.npnet.published`). Raises `ModelError` when it is missing, damaged or of another network.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelError(f"{path} does not exist: give the folder or the file of a trained NPNet.")
+    if path.is_dir():
+        return _load_folder(path)
+    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
+        return _load_folder(path.parent)
+    if path.suffix in SUFFIXES:
+        return load_published(path)
+    raise ModelError(f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}.")
+
+
+def _load_folder(folder: Path) -> NPNet:
+    config = _read_config(folder / CONFIG)
+    tensors = read_safetensors(folder / WEIGHTS)
+    # The weights are in the file: ImageNet's must not be fetched to be overwritten.
+    architecture = replace(config.architecture, pretrained_backbone=False)
+    network = seeded_npnet(replace(config, architecture=architecture), seed=0)
+    check_tensors(network.state_dict(), tensors, folder / WEIGHTS)
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def _read_config(path: Path) -> NPNetConfig:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: an NPNet folder holds {WEIGHTS} and {CONFIG}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is no JSON ({error}): copy or train the network again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f'{path} is not the configuration of an NPNet: it must say "format": "{FORMAT}".')
+    network = _typed(content.get("network"), NPNetConfig(latent_shape=(8, 8, 8), num_tokens=1, text_dim=1), path)
+    architecture = _typed(network["architecture"], ArchitectureConfig(), path)
+    try:
+        return NPNetConfig(**(network | {"architecture": ArchitectureConfig(**architecture)}))
+    except (ConfigError, ModelError) as error:
+        raise ModelError(f"{path} describes no NPNet: {error}") from error
+
+
+def _typed(values: Any, example: Any, path: Path) -> dict[str, Any]:
+    """`values`, if it has exactly the fields of the dataclass instance `example`, in their JSON types."""
+    names = {entry.name for entry in fields(example)}
+    if not isinstance(values, dict) or values.keys() != names:
+        wrong = ", ".join(sorted(values.keys() ^ names)) if isinstance(values, dict) else "all"
+        raise ModelError(f"{path} has missing or unknown fields ({wrong}): copy or train the network again.")
+    for name, value in values.items():
+        expected = json.loads(json.dumps(getattr(example, name), default=asdict))
+        same_type = type(value) is type(expected) or (type(value) is int and type(expected) is float)
+        if not same_type or (isinstance(value, list) and any(type(number) is not int for number in value)):
+            raise ModelError(f"{path} has {name}={value!r}, which is of the wrong type; a valid one is {expected!r}.")
+    return values

@@ -1,0 +1,170 @@
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline
+
+import goldennoise
+from goldennoise import GoldenNoise, load_npnet, re_denoise
+from goldennoise.diffusion import from_pipeline
+from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.npnet.checkpoint import save_npnet
+from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.network import NPNet, seeded_npnet
+
+PROMPTS = ["a red circle", "two blue squares"]
+ARCHITECTURE = ArchitectureConfig(
+    image_size=16, patch_size=2, window=4, embed_dim=8, depths=(1, 1), heads=(1, 2), vector_hidden=4, value_hidden=4
+)
+CONFIG = NPNetConfig((4, 8, 8), NUM_TOKENS, TEXT_DIM, ARCHITECTURE)
+
+
+def _network(config: NPNetConfig = CONFIG) -> NPNet:
+    network = seeded_npnet(config, seed=0)
+    with torch.no_grad():
+        network.alpha.fill_(1.0)
+        network.beta.fill_(1.0)
+    return network
+
+
+def _generator(seed: int = 7) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    return tiny_pipeline()
+
+
+@pytest.fixture
+def drawn(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Initial noise the pipeline itself draws, call by call."""
+    seen: list[torch.Tensor] = []
+    prepare = pipe.prepare_latents
+
+    def remember(*arguments: Any, **options: Any) -> torch.Tensor:
+        seen.append(prepare(*arguments, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(pipe, "prepare_latents", remember)
+    return seen
+
+
+def test_golden_noise_is_the_network_on_the_noise_the_pipeline_would_draw(pipe: Any, drawn: list[torch.Tensor]) -> None:
+    network = _network()
+    latents = GoldenNoise(network)(pipe, PROMPTS, generator=_generator())
+    pipe(PROMPTS, generator=_generator(), num_inference_steps=1, output_type="latent")
+    embeds = pipe.encode_prompt(PROMPTS, "cpu", 1, False)[0]
+    assert torch.equal(latents, network.eval()(drawn[0], embeds))
+    assert not latents.requires_grad
+    assert not torch.allclose(latents, drawn[0], atol=0.1)
+    images = pipe(PROMPTS, latents=latents, num_inference_steps=1, output_type="np").images
+    assert images.shape == (2, 32, 32, 3)
+
+
+def test_one_generator_per_prompt(pipe: Any) -> None:
+    golden = GoldenNoise(_network())
+    together = golden(pipe, PROMPTS, generator=[_generator(1), _generator(2)])
+    for row, prompt in enumerate(PROMPTS):
+        alone = golden(pipe, prompt, generator=_generator(row + 1))
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-4)
+
+
+def test_given_latents_are_the_source_noise(pipe: Any) -> None:
+    golden = GoldenNoise(_network())
+    source = torch.randn(2, 4, 8, 8, generator=_generator())
+    assert torch.equal(golden(pipe, PROMPTS, latents=source), golden(pipe, PROMPTS, generator=_generator()))
+
+
+def test_height_and_width_in_pixels(pipe: Any) -> None:
+    golden = GoldenNoise(_network(replace(CONFIG, latent_shape=(4, 8, 16))))
+    assert golden(pipe, "a ring", generator=_generator(), width=64).shape == (1, 4, 8, 16)
+    source = torch.randn(1, 4, 8, 16, generator=_generator())
+    assert torch.equal(golden(pipe, "a ring", latents=source), golden(pipe, "a ring", generator=_generator(), width=64))
+    with pytest.raises(ModelError, match=r"takes noise \(B, 4, 8, 16\)"):
+        golden(pipe, "a ring", latents=source[..., :8], width=64)
+    with pytest.raises(ConfigError, match="height=30: height must be a multiple of 4 px"):
+        golden(pipe, "a ring", height=30)
+
+
+def test_result_has_the_dtype_of_the_pipeline() -> None:
+    half: Any = tiny_pipeline()
+    half.to(torch.bfloat16)
+    assert GoldenNoise(_network())(half, "a ring").dtype == torch.bfloat16
+    assert re_denoise(half, "a ring", num_steps=2).dtype == torch.bfloat16
+
+
+def test_from_pretrained_and_load_npnet_read_an_artifact(pipe: Any, tmp_path: Path) -> None:
+    network = _network()
+    save_npnet(network, tmp_path / "v1", {})
+    assert load_npnet(str(tmp_path / "v1")).config == CONFIG
+    loaded = GoldenNoise.from_pretrained(str(tmp_path / "v1"))
+    expected = GoldenNoise(network)(pipe, PROMPTS, generator=_generator())
+    assert torch.equal(loaded(pipe, PROMPTS, generator=_generator()), expected)
+    with pytest.raises(ModelError, match="does not exist"):
+        GoldenNoise.from_pretrained(str(tmp_path / "v2"))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(CONFIG, latent_shape=(4, 16, 16)), r"latents \(4, 16, 16\), but the noise has \(4, 8, 8\)"),
+        (replace(CONFIG, text_dim=32), "77 tokens x 32, but the pipeline gives 77 x 16"),
+        (replace(CONFIG, num_tokens=16), "16 tokens x 16, but the pipeline gives 77 x 16"),
+    ],
+)
+def test_a_network_of_another_model_is_refused(pipe: Any, config: NPNetConfig, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        GoldenNoise(_network(config))(pipe, "a ring")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"latents": torch.zeros(3, 4, 8, 8)}, "a batch of 3: latents must be one noise for each of the 2 prompts"),
+        ({"generator": [torch.Generator()]}, "a list of 1: generator must be one generator, or one for each of the 2"),
+    ],
+)
+def test_batches_that_do_not_fit_are_refused(pipe: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        GoldenNoise(_network())(pipe, PROMPTS, **arguments)
+    with pytest.raises(ConfigError, match=message):
+        re_denoise(pipe, PROMPTS, **arguments)
+
+
+def test_no_prompt_and_no_pipeline_are_refused(pipe: Any) -> None:
+    with pytest.raises(ConfigError, match="prompt must be a text or a list of at least one"):
+        GoldenNoise(_network())(pipe, [])
+    with pytest.raises(ModelError, match="str is not supported"):
+        GoldenNoise(_network())("pipe", "a ring")
+
+
+def test_re_denoise_passes_every_option_on(pipe: Any, drawn: list[torch.Tensor]) -> None:
+    options = {"denoise_guidance": 4.0, "invert_guidance": 2.0, "num_steps": 6, "num_rounds": 2, "depth": 3}
+    golden = re_denoise(pipe, PROMPTS, generator=_generator(), **options)  # type: ignore[arg-type]
+    pipe(PROMPTS, generator=_generator(), num_inference_steps=1, output_type="latent")
+    model = from_pipeline(pipe)
+    expected = re_denoise_model(model, drawn[0], model.encode(PROMPTS), **options)  # type: ignore[arg-type]
+    assert torch.equal(golden, expected)
+    assert not torch.allclose(golden, drawn[0], atol=1e-3)
+    assert torch.equal(re_denoise(pipe, PROMPTS, latents=drawn[0], **options), golden)  # type: ignore[arg-type]
+
+
+def test_re_denoise_refuses_noise_of_other_channels(pipe: Any) -> None:
+    with pytest.raises(ModelError, match=r"takes latents \(B, 4, h, w\), not \(1, 16, 8, 8\)"):
+        re_denoise(pipe, "a ring", latents=torch.zeros(1, 16, 8, 8))
+
+
+def test_the_public_names_load_on_first_use() -> None:
+    assert goldennoise.__version__ == version("goldennoise")
+    with pytest.raises(AttributeError, match="no attribute 'GoldenNose'"):
+        _ = goldennoise.GoldenNose
+    program = "import sys, goldennoise as g; n = len(sys.modules); g.GoldenNoise; print('torch' in [*sys.modules][:n])"
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == "False"
