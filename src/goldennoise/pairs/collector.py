@@ -1,0 +1,137 @@
+"""Collecting pairs: source noise, golden noise from the teacher, an image of both, every score, the filter."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError, ScorerError
+from goldennoise.methods.protocol import Method, SampleBatch
+from goldennoise.pairs.index import Scores, index_rows, located, merge
+from goldennoise.pairs.preference import PreferenceFilter
+from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
+from goldennoise.prompts import Prompt
+from goldennoise.scorers.protocol import Scorer
+from goldennoise.seeding import derive_seed, gaussian_noise
+
+log = logging.getLogger(__name__)
+
+OnRows = Callable[[pd.DataFrame], object]
+
+
+@dataclass(frozen=True)
+class Collector:
+    """Makes pairs; each depends on its prompt, `root_seed` and `seed_index` alone, not on batch or shard.
+
+    scorers: name in the index -> scorer. batch_size: prompts at once; two images are sampled for each.
+    """
+
+    model: DiffusionModel
+    teacher: Method
+    scorers: Mapping[str, Scorer]
+    preference: PreferenceFilter
+    batch_size: int
+    root_seed: int = 0
+    seed_index: int = 0
+
+    def shard(self, prompts: Sequence[Prompt], number: int, on_rows: OnRows | None = None) -> Shard:
+        """The pairs of these prompts; `on_rows` is called with the index rows of every batch."""
+        start, evaluations, truncated = time.monotonic(), self.model.num_evaluations, _num_truncated(self.model)
+        sources, goldens, rows = [], [], []
+        for first in range(0, len(prompts), self.batch_size):
+            source, golden, index = self.batch(prompts[first : first + self.batch_size])
+            sources.append(source.cpu())
+            goldens.append(golden.cpu())
+            rows.append(index)
+            if on_rows is not None:
+                on_rows(index)
+        figures = {
+            "evaluations": self.model.num_evaluations - evaluations,
+            "truncated": _num_truncated(self.model) - truncated,
+            "seconds": time.monotonic() - start,
+        }
+        return Shard(torch.cat(sources), torch.cat(goldens), located(rows, number), figures)
+
+    @torch.no_grad()
+    def batch(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, pd.DataFrame]:
+        """Source and golden noise (B, C, h, w) on the model's device, and index rows without a place in a shard."""
+        texts = [prompt.text for prompt in prompts]
+        embedding = self.model.encode(texts)
+        source = self.source_noise(prompts)
+        batch = SampleBatch(texts, [self.seed_index] * len(texts), embedding, source, self.root_seed)
+        golden = self.teacher.golden(self.model, batch).to(source)
+        _require_noise(golden, source, texts)
+        # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
+        noise = torch.stack([source, golden], dim=1).flatten(0, 1)
+        images = self.model.decode(self.model.sample(noise, embedding.repeat(2)))
+        doubled = [text for text in texts for _ in range(2)]
+        scores = {name: _scores(name, scorer, images, doubled) for name, scorer in self.scorers.items()}
+        return source, golden, index_rows(prompts, self.seed_index, scores, self.preference)
+
+    def source_noise(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""
+        seeds = [derive_seed(self.root_seed, "source", prompt.id, self.seed_index) for prompt in prompts]
+        return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
+
+
+def collect_pairs(
+    collector: Callable[[], Collector],
+    folder: Path,
+    prompts: Sequence[Prompt],
+    prompts_per_shard: int,
+    on_rows: OnRows | None = None,
+) -> pd.DataFrame:
+    """Make every shard of `folder` that is not finished, write index.parquet and return it.
+
+    collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every
+    finished shard first, then with those of every new batch.
+    """
+    cuts = [prompts[first : first + prompts_per_shard] for first in range(0, len(prompts), prompts_per_shard)]
+    missing = [number for number in range(len(cuts)) if not valid(folder, number)]
+    if on_rows is not None:
+        for number in sorted({*range(len(cuts))} - {*missing}):
+            on_rows(read_index(part_path(folder, number)))
+    if missing:
+        ready = collector()
+        for number in missing:
+            if tensors_path(folder, number).exists():
+                log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
+            write_shard(folder, number, ready.shard(cuts[number], number, on_rows))
+    return merge(folder, len(cuts))
+
+
+def _num_truncated(model: DiffusionModel) -> int:
+    """Prompts cut to the text encoder's length so far; a model that does not count them has cut none."""
+    return int(getattr(model, "num_truncated", 0))
+
+
+def _require_noise(golden: Tensor, source: Tensor, texts: Sequence[str]) -> None:
+    if golden.shape != source.shape:
+        raise ModelError(f"the method returned noise of shape {tuple(golden.shape)} for {tuple(source.shape)}")
+    finite = torch.isfinite(golden).flatten(1).all(dim=1).tolist()
+    if not all(finite):
+        raise ModelError(
+            f'the golden noise for "{texts[finite.index(False)]}" is not finite; '
+            "try model.dtype=float32 or smaller guidance scales of the method"
+        )
+
+
+def _scores(name: str, scorer: Scorer, images: Tensor, prompts: Sequence[str]) -> tuple[Scores, Scores]:
+    """Scores of the source images and of the golden images, (B,) each, from images in turns (2B, 3, height, width)."""
+    values = scorer.score(images, prompts).double().cpu().numpy()
+    if values.shape != (len(prompts),):
+        raise ScorerError(f"{name} returned scores of shape {values.shape} for {len(prompts)} images")
+    if not np.isfinite(values).all():
+        wrong = int(np.flatnonzero(~np.isfinite(values))[0])
+        image = "golden" if wrong % 2 else "source"
+        raise ScorerError(
+            f'{name} scored the {image} image of "{prompts[wrong]}" as {values[wrong]}, not a finite number'
+        )
+    return values[0::2], values[1::2]

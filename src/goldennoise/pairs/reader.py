@@ -1,0 +1,89 @@
+"""Reading pairs as a stream: the index in memory, noise row by row from disk."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from goldennoise.errors import DataError
+from goldennoise.pairs.index import INDEX, SHARDS
+from goldennoise.pairs.shards import read_index, read_metadata, tensors_path
+from goldennoise.provenance import file_digest
+
+
+class PairReader:
+    """The pairs of a folder. Memory does not grow with their number: noise is read when asked for.
+
+    index: one row per pair (see `pairs.index`), in collecting order. latent_shape: (C, h, w).
+    A shard is checked against its checksum when it is first read. Raises `DataError` naming a damaged file.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        path = self.folder / INDEX
+        try:
+            self.index: pd.DataFrame = read_index(path)
+            self._digests: list[str] = json.loads(read_metadata(path)[SHARDS])
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); run the collect command again, it repairs it") from error
+        self._checked: set[int] = set()
+        self._shards = self.index["shard"].to_numpy()
+        self._rows = self.index["row"].to_numpy()
+        self.latent_shape: tuple[int, int, int] = self._read_latent_shape()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def noise(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+        """Source and golden noise (num, C, h, w) of these positions of the index, in the order asked."""
+        rows = np.asarray(rows)
+        if not rows.size:
+            empty = torch.empty(0, *self.latent_shape)
+            return empty, empty
+        order = np.lexsort((self._rows[rows], self._shards[rows]))
+        pieces = list(self._pieces(rows[order]))
+        back = torch.from_numpy(np.argsort(order))
+        return torch.cat([source for source, _ in pieces])[back], torch.cat([golden for _, golden in pieces])[back]
+
+    def _pieces(self, rows: NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
+        shards, places = self._shards[rows], self._rows[rows]
+        for shard in np.unique(shards):
+            wanted = places[shards == shard]
+            # Neighbouring rows are one slice: one read instead of many.
+            runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
+            yield self._read(int(shard), [(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+    def _read(self, shard: int, spans: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        path = tensors_path(self.folder, shard)
+        try:
+            self._check(shard, path)
+            with safe_open(path, framework="pt") as file:
+                source, golden = file.get_slice("source"), file.get_slice("golden")
+                return (
+                    torch.cat([source[start:end] for start, end in spans]),
+                    torch.cat([golden[start:end] for start, end in spans]),
+                )
+        except (OSError, SafetensorError) as error:
+            raise _damaged(path, str(error)) from error
+
+    def _check(self, shard: int, path: Path) -> None:
+        if shard not in self._checked:
+            if file_digest(path) != self._digests[shard]:
+                raise _damaged(path, "its checksum is not the one recorded")
+            self._checked.add(shard)
+
+    def _read_latent_shape(self) -> tuple[int, int, int]:
+        source, _ = self._read(int(self._shards[0]), [(0, 1)])
+        channels, height, width = source.shape[1:]
+        return channels, height, width
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(f"{path} is damaged: {why}; run the collect command again, it makes this shard anew")

@@ -1,0 +1,53 @@
+"""A prompt, and what a user chooses about a prompt set."""
+
+from dataclasses import dataclass, field
+
+from goldennoise.errors import require
+from goldennoise.seeding import prompt_id
+
+UNCATEGORISED = "uncategorised"
+"""Category of the prompts of a file without a category column."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text, its id (`seeding.prompt_id`), and the kind of prompt that reports group it by."""
+
+    text: str
+    id: str
+    category: str
+
+    @classmethod
+    def of(cls, text: str, category: str = UNCATEGORISED) -> "Prompt":
+        return cls(text, prompt_id(text), category)
+
+
+@dataclass(frozen=True)
+class PromptsConfig:
+    """Which prompts: a split of the shapes world, or a file.
+
+    path: .txt (one prompt a line), .csv, .tsv or .jsonl, UTF-8.
+    text_column: None takes the only column called prompt, prompts, caption or text.
+    category: only prompts of this category.
+    duplicates, empty: "refuse" is right for a file of one's own; the other choice is for published sets that hold
+        repeated or empty prompts as they are, and is counted in the log.
+    held_out: prompt files whose prompts are never collected from, because something is measured on them.
+    """
+
+    kind: str = "shapes"
+    split: str = "train"
+    path: str | None = None
+    text_column: str | None = None
+    category_column: str | None = None
+    category: str | None = None
+    duplicates: str = "refuse"
+    empty: str = "refuse"
+    held_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        require(self.kind in ("shapes", "file"), "kind", self.kind, "shapes or file")
+        splits = ("train", "validation", "benchmark")
+        require(self.split in splits, "split", self.split, "one of " + ", ".join(splits))
+        require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
+        require(self.duplicates in ("refuse", "keep_first"), "duplicates", self.duplicates, "refuse or keep_first")
+        require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")

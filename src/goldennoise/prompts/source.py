@@ -1,0 +1,47 @@
+"""From a config to prompts."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from goldennoise.errors import ConfigError, DataError
+from goldennoise.prompts.files import prompts_of_file
+from goldennoise.prompts.prompt import Prompt, PromptsConfig
+from goldennoise.shapes.captions import benchmark, captions
+
+
+def load_prompts(config: PromptsConfig, num_prompts: int | None = None) -> list[Prompt]:
+    """The first `num_prompts` prompts of the set (None: all), each text once, always in the same order.
+
+    The benchmark split is `shapes.captions.benchmark()`; the other splits are whole, shuffled by a fixed seed, with
+    the kinds taking turns. Raises `DataError` for a file that cannot be read as it is or a category that is not
+    there, `ConfigError` when the set has fewer than `num_prompts`.
+    """
+    return first(all_prompts(config), num_prompts)
+
+
+def all_prompts(config: PromptsConfig) -> list[Prompt]:
+    """Every prompt of the set, of `config.category` if that is given."""
+    prompts = prompts_of_file(config) if config.kind == "file" else list(shapes_prompts(config.split))
+    if config.category is None:
+        return prompts
+    chosen = [prompt for prompt in prompts if prompt.category == config.category]
+    if not chosen:
+        known = ", ".join(sorted({prompt.category for prompt in prompts}))
+        raise DataError(f"prompts.category={config.category} is not among the categories there: {known}")
+    return chosen
+
+
+@cache
+def shapes_prompts(split: str) -> tuple[Prompt, ...]:
+    """Prompts of a split of the shapes world, category = kind of caption."""
+    chosen = benchmark() if split == "benchmark" else benchmark(len(captions(split)), split)
+    return tuple(Prompt.of(caption.text, caption.kind) for caption in chosen)
+
+
+def first(prompts: Sequence[Prompt], num_prompts: int | None) -> list[Prompt]:
+    """The first `num_prompts`, None for all; `ConfigError` if there are fewer."""
+    if num_prompts is not None and num_prompts > len(prompts):
+        raise ConfigError(
+            f"stage.num_prompts={num_prompts}: the prompt set has {len(prompts)}; ask for that many at most, or null"
+        )
+    return list(prompts[:num_prompts])

@@ -1,0 +1,161 @@
+"""collect: prompts -> pairs of source and golden noise with the scores of both images."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+
+from goldennoise import diffusion, methods, scorers
+from goldennoise.artifacts import ArtifactStore
+from goldennoise.drafts import Draft
+from goldennoise.errors import ConfigError, require
+from goldennoise.methods.protocol import MethodTools
+from goldennoise.pairs import Collector, PreferenceFilter, collect_pairs
+from goldennoise.pairs.index import total_figures
+from goldennoise.pairs.progress import Progress
+from goldennoise.prompts import Prompt, load_training_prompts
+from goldennoise.records import Artifact
+from goldennoise.scorers.protocol import Scorer
+
+if TYPE_CHECKING:
+    from goldennoise.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """num_prompts: the first ones of the set, None for all; one pair each.
+
+    preference: the scorer that decides which pairs are kept, by more than `margin` in its unit. seed_index: another
+    one gives other noise for the same prompts.
+    """
+
+    kind: str = "collect"
+    num_prompts: int | None = None
+    preference: str = "shapes_clip"
+    margin: float = 0.0
+    prompts_per_shard: int = 64
+    seed_index: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            self.num_prompts is None or self.num_prompts >= 1, "num_prompts", self.num_prompts, "null or at least 1"
+        )
+        require(math.isfinite(self.margin), "margin", self.margin, "a finite number")
+        require(self.prompts_per_shard >= 1, "prompts_per_shard", self.prompts_per_shard, "at least 1")
+        require(self.seed_index >= 0, "seed_index", self.seed_index, "at least 0")
+
+
+def run(config: "RunConfig") -> Artifact:
+    """The pairs artifact of this config: complete already, resumed, repaired, or made."""
+    teacher = _teacher(config)
+    prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
+    store = ArtifactStore(config.outputs)
+    # The convention of methods: the field `artifact` of a config names the trained network that it uses.
+    inputs = [store.resolve(teacher.artifact, "npnet")] if hasattr(teacher, "artifact") else []
+    for artifact in inputs:
+        artifact.check()
+    device = config.compute.torch_device()
+    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    identity = _identity(config, teacher, prompts, judges)
+    outcome = store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
+    if isinstance(outcome, Artifact):
+        damaged = outcome.damaged()
+        if not damaged:
+            print(f"{outcome.reference} is complete.")
+            return outcome
+        print(f"{outcome.reference} is damaged and is repaired: {', '.join(damaged)}")
+        outcome = store.reopen(outcome)
+    with outcome as draft:
+        index = _collect(draft, partial(_collector, config, teacher, judges, device, store), prompts, config.stage)
+        higher_is_better = judges[config.stage.preference].higher_is_better
+        counts = _counts(draft, index, config.stage, higher_is_better) | {"held_out_prompts": num_held_out}
+        artifact = draft.commit(counts)
+    print(
+        f"{artifact.reference}: {counts['pairs']} pairs, {counts['kept']} kept ({counts['acceptance']:.1%}), "
+        f"mean gain of {config.stage.preference} {counts['mean_gain']:+.4g}"
+    )
+    return artifact
+
+
+def _teacher(config: "RunConfig") -> Any:
+    """Config of the one method; refuses what cannot be run before anything is read or loaded."""
+    if len(config.method) != 1:
+        chosen = ", ".join(config.method) or "none"
+        raise ConfigError(
+            f"method=[{chosen}]: collect takes exactly one method, the teacher, as in method=[re_denoise]"
+        )
+    if config.stage.preference not in config.scorer:
+        known = ", ".join(config.scorer) or "none"
+        raise ConfigError(
+            f"stage.preference={config.stage.preference}: preference must be one of the scorers of this run ({known}), "
+            "which scorer=[...] chooses"
+        )
+    if config.compute.devices != 1:
+        raise ConfigError(
+            f"compute.devices={config.compute.devices}: collect runs on one device; set compute.devices=1"
+        )
+    return next(iter(config.method.values()))
+
+
+def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: dict[str, Scorer]) -> dict[str, Any]:
+    texts = "\n".join(prompt.text for prompt in prompts)
+    return {
+        "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
+        "model": asdict(config.model),
+        # Which network the teacher uses is told by the artifact's inputs, whatever it was called.
+        "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
+        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "seed": config.seed,
+        "prompts": hashlib.sha256(texts.encode()).hexdigest(),
+    }
+
+
+def _collector(
+    config: "RunConfig", teacher: Any, judges: dict[str, Scorer], device: torch.device, store: ArtifactStore
+) -> Collector:
+    """Loads the model, so it is called only when there is a shard to make."""
+    stage = config.stage
+    return Collector(
+        diffusion.component(config.model.kind).build(config.model, device),
+        methods.component(teacher.kind).build(
+            teacher, MethodTools(judges, lambda kind, reference: store.resolve(reference, kind).path)
+        ),
+        judges,
+        PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),
+        config.compute.batch_size,
+        config.seed,
+        stage.seed_index,
+    )
+
+
+def _collect(draft: Draft, collector: Callable[[], Collector], prompts: list[Prompt], stage: Config) -> pd.DataFrame:
+    progress = Progress(len(prompts))
+
+    def ready() -> Collector:
+        loaded = collector()
+        progress.start()
+        return loaded
+
+    try:
+        return collect_pairs(ready, draft.path, prompts, stage.prompts_per_shard, progress.add)
+    finally:
+        progress.close()
+
+
+def _counts(draft: Draft, index: pd.DataFrame, stage: Config, higher_is_better: bool) -> dict[str, Any]:
+    figures = total_figures(draft.path, math.ceil(len(index) / stage.prompts_per_shard))
+    gain = (index[f"{stage.preference}_golden"] - index[f"{stage.preference}_source"]).mean()
+    return {
+        "pairs": len(index),
+        "kept": int(index["kept"].sum()),
+        "acceptance": float(index["kept"].mean()),
+        "mean_gain": float(gain if higher_is_better else -gain),
+        "evaluations": int(figures["evaluations"]),
+        "truncated_prompts": int(figures["truncated"]),
+        "seconds": round(figures["seconds"], 3),
+    }
