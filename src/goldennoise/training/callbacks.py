@@ -1,0 +1,88 @@
+"""What is told about a training run while it goes: training.csv and the progress bar."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from tqdm import tqdm
+
+from goldennoise.training.module import NoiseRegression
+
+COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "alpha", "beta")
+
+
+class History(Callback):
+    """One row per epoch in `path`, written anew each time, so that a resumed run has neither gaps nor doubles.
+
+    epoch counts from 1. train_loss and gradient_norm (before clipping) are means over the epoch, learning_rate is that
+    of its last step, the rest is measured at its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseRegression) -> None:  # type: ignore[override]
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": pl_module.train_loss.take(pl_module),
+            "val_loss": trainer.callback_metrics["val_loss"].item(),
+            "learning_rate": pl_module.learning_rate,
+            "gradient_norm": pl_module.gradient_norm.take(pl_module),
+            "alpha": pl_module.network.alpha.item(),
+            "beta": pl_module.network.beta.item(),
+        }
+        self.rows = [*self.rows, row]
+        if trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        beside = self.path.with_name(f"{self.path.name}.tmp")
+        beside.write_text(text.getvalue(), encoding="utf-8")
+        beside.replace(self.path)
+
+
+class Progress(Callback):
+    """One bar over all steps of all epochs, so that its time left is that of the training, not of an epoch."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            total = int(trainer.estimated_stepping_batches)
+            self.bar = tqdm(desc="train", total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: NoiseRegression) -> None:  # type: ignore[override]
+        if self.bar is not None:
+            epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+            loss = f"{trainer.callback_metrics['val_loss'].item():.5f}"
+            self.bar.set_postfix(epoch=epoch, val_loss=loss, source_itself=f"{pl_module.identity_loss:.5f}")
+
+    def on_train_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_exception(self, *_: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

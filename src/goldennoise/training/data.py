@@ -1,0 +1,122 @@
+"""The data module: noise pairs with what is known about them, in batches of a stated order."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from goldennoise.errors import DataError
+from goldennoise.npnet.singular_values import SvdFactors
+from goldennoise.pairs.reader import PairReader
+from goldennoise.training.batches import BatchPart, GlobalBatches, held_out
+from goldennoise.training.frozen_inputs import FrozenInputs
+from goldennoise.training.options import TrainingOptions
+
+
+class PairBatch(NamedTuple):
+    """One process's part of a global batch of `num_global` pairs, fp32.
+
+    source, golden: (B, C, h, w). prompt_embeds: (B, tokens, dim), each pair's own. weights: (B,) 1, or 0 for padding.
+    places: (B,) places in the global batch.
+    """
+
+    source: Tensor
+    golden: Tensor
+    prompt_embeds: Tensor
+    factors: SvdFactors
+    weights: Tensor
+    places: Tensor
+    num_global: int
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
+        source, golden, prompt_embeds, weights = (
+            part.to(device, non_blocking=True) for part in (self.source, self.golden, self.prompt_embeds, self.weights)
+        )
+        factors = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
+        return PairBatch(source, golden, prompt_embeds, factors, weights, self.places, self.num_global)
+
+
+def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
+    """Index positions of the pairs to learn from. Raises `DataError` if there are none."""
+    rows = np.arange(len(reader.index)) if keep_rejected else np.flatnonzero(reader.index["kept"].to_numpy())
+    if not len(rows):
+        raise DataError(
+            f"none of the {len(reader.index)} pairs passed the preference filter: set stage.keep_rejected=true to "
+            "learn from rejected pairs, or collect with another method or a smaller stage.margin"
+        )
+    return rows
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Reads whole parts of batches; row i is the pair at index position `rows[i]`."""
+
+    def __init__(self, reader: PairReader, rows: np.ndarray, inputs: FrozenInputs) -> None:
+        self.reader = reader
+        self.rows = rows
+        self.inputs = inputs
+
+    def __getitem__(self, part: BatchPart) -> PairBatch:
+        source, golden = self.reader.noise(self.rows[part.rows])
+        return PairBatch(
+            source.float(),
+            golden.float(),
+            self.inputs.prompts(part.rows),
+            self.inputs.factors(part.rows),
+            torch.from_numpy(part.weights),
+            torch.from_numpy(part.places),
+            part.num_global,
+        )
+
+
+class PairData(LightningDataModule):
+    """Training and validation batches, split by prompt.
+
+    Each global batch is dealt out to the processes. Where it does not divide, the shorter parts are padded with a pair
+    of weight 0, and the loss divides by the size of the global batch: the averaged gradient is that of one process.
+    """
+
+    def __init__(self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.options = options
+        self.seed = seed
+        self.num_workers = num_workers
+        ids = dataset.reader.index["prompt_id"].to_numpy(dtype=str)[dataset.rows]
+        validation = held_out(ids, options.validation_share, seed)
+        self.training_rows = np.flatnonzero(~validation)
+        self.validation_rows = np.flatnonzero(validation)
+        self.num_prompts = len(set(ids))
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        return self._loader(self.training_rows, self.seed)
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        return self._loader(self.validation_rows, None)
+
+    def transfer_batch_to_device(self, batch: PairBatch, device: torch.device, *_: Any) -> PairBatch:
+        return batch.to(device)
+
+    def identity_loss(self) -> float:
+        """Validation loss of a network that returns the source noise: what NPNet has to beat."""
+        total = 0.0
+        for start in range(0, len(self.validation_rows), self.options.batch_size):
+            rows = self.dataset.rows[self.validation_rows[start : start + self.options.batch_size]]
+            source, golden = self.dataset.reader.noise(rows)
+            total += (golden.double() - source.double()).square().flatten(1).mean(1).sum().item()
+        return total / len(self.validation_rows)
+
+    def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
+        assert self.trainer is not None
+        rank, num_ranks = self.trainer.global_rank, self.trainer.world_size
+        batches = GlobalBatches(rows, self.options.batch_size, seed, rank, num_ranks)
+        return DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )

@@ -1,0 +1,224 @@
+"""Training an NPNet on noise pairs: data, network and Lightning trainer put together."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
+from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.npnet.singular_values import SvdFactors
+from goldennoise.pairs.reader import PairReader
+from goldennoise.seeding import derive_seed
+from goldennoise.training.callbacks import History, Progress
+from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
+from goldennoise.training.data import PairData, PairDataset, chosen_rows
+from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
+from goldennoise.training.module import NoiseRegression
+from goldennoise.training.options import WORK, TrainingOptions
+from goldennoise.training.processes import Processes
+from goldennoise.training.samples import Examples, SampleImages
+
+# Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
+ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
+    "none": LightningEnvironment,
+    "torchrun": TorchElasticEnvironment,
+    "srun": SLURMEnvironment,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where training runs. None of it changes what is learnt (beyond rounding)."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    processes: Processes = field(default_factory=Processes)
+    num_workers: int = 0
+    prompts_at_once: int = 32
+    loggers: Sequence[Logger] = ()
+    progress_bar: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingCounts:
+    """What was learnt from, and what came out; losses are mean squared errors over the validation pairs."""
+
+    num_pairs: int
+    num_validation_pairs: int
+    num_prompts: int
+    num_epochs: int
+    best_epoch: int
+    val_loss: float
+    identity_val_loss: float
+    num_parameters: int
+
+    def as_record(self) -> dict[str, float]:
+        """As counts of an artifact: pairs, prompts, epochs, ..."""
+        return {name.removeprefix("num_"): value for name, value in asdict(self).items()}
+
+
+def train_npnet(
+    reader: PairReader,
+    model: DiffusionModel | None,
+    architecture: ArchitectureConfig,
+    options: TrainingOptions,
+    folder: Path,
+    seed: int = 0,
+    setting: Setting | None = None,
+) -> tuple[NPNet, TrainingCounts]:
+    """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
+
+    model: the frozen model the pairs are for; only the first process needs it. folder: gets training.csv, samples/ and
+    work/; called again with the same folder, a killed training goes on from its last complete epoch, and ends with the
+    same weights bit for bit on a CPU. Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not
+    finite.
+    """
+    setting = setting or Setting()
+    rows = chosen_rows(reader, options.keep_rejected)
+    inputs_folder = folder / WORK / "inputs"
+
+    def prepare() -> dict[str, object]:
+        assert model is not None, "the first process has the model"
+        if model.latent_shape != reader.latent_shape:
+            raise ModelError(
+                f"{model.name} makes latents {model.latent_shape}, and the pairs hold {reader.latent_shape}: train "
+                "with the model they were collected with"
+            )
+        with torch.no_grad():
+            write_frozen_inputs(inputs_folder, reader, rows, model, architecture, setting.prompts_at_once)
+        return {}
+
+    setting.processes.from_first(prepare)
+    data = PairData(
+        PairDataset(reader, rows, open_frozen_inputs(inputs_folder, reader, rows)), options, seed, setting.num_workers
+    )
+    num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
+    config = NPNetConfig(reader.latent_shape, num_tokens, text_dim, architecture)
+    network = seeded_npnet(config, derive_seed(seed, "npnet weights", ""))
+    module = NoiseRegression(network, options, seed, data.identity_loss())
+    checkpoints = LastAndBest(folder / WORK)
+    callbacks: list[Callback] = [History(folder / "training.csv"), checkpoints]
+    if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
+        examples = _examples(data, model, options.num_samples)
+        callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
+    if setting.progress_bar:
+        callbacks.append(Progress())
+    _fit(module, data, callbacks, checkpoints.last, folder, setting)
+    return _best(config, checkpoints.best), _counts(data, module, checkpoints)
+
+
+def _fit(
+    module: NoiseRegression, data: PairData, callbacks: list[Callback], last: Path, folder: Path, setting: Setting
+) -> None:
+    processes = setting.processes
+    with _quiet_lightning(), _deterministic_kernels():
+        trainer = Trainer(
+            accelerator="gpu" if setting.device.type == "cuda" else "cpu",
+            devices=processes.size // processes.num_nodes,
+            num_nodes=processes.num_nodes,
+            strategy=_strategy(setting),
+            plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
+            precision=module.options.precision,  # type: ignore[arg-type]
+            max_epochs=module.options.num_epochs,
+            callbacks=callbacks,
+            logger=list(setting.loggers),
+            default_root_dir=folder / WORK,
+            deterministic=True,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        try:
+            trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        except SystemExit as stop:
+            # Lightning turns Ctrl-C into an exit with code 1, which looks like a failure, and is deaf to the next one.
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from None
+            raise
+
+
+def _strategy(setting: Setting) -> Strategy:
+    if setting.processes.size == 1:
+        return SingleDeviceStrategy(setting.device)
+    return DDPStrategy()
+
+
+def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
+    """The first validation pairs of different prompts."""
+    index = data.dataset.reader.index.iloc[data.dataset.rows[data.validation_rows]]
+    first = data.validation_rows[np.flatnonzero(~index["prompt_id"].duplicated())[:num]]
+    source, _ = data.dataset.reader.noise(data.dataset.rows[first])
+    factors = SvdFactors(*(part.to(model.device) for part in data.dataset.inputs.factors(first)))
+    prompts = data.dataset.reader.index["prompt"].iloc[data.dataset.rows[first]].tolist()
+    with torch.no_grad():
+        return Examples(prompts, source.to(model.device, model.dtype), model.encode(prompts), factors)
+
+
+def _best(config: NPNetConfig, path: Path) -> NPNet:
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    # ImageNet's weights must not be fetched to be overwritten.
+    architecture = replace(config.architecture, pretrained_backbone=False)
+    network = seeded_npnet(replace(config, architecture=architecture), seed=0)
+    network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})
+    return network.eval()
+
+
+def _counts(data: PairData, module: NoiseRegression, checkpoints: LastAndBest) -> TrainingCounts:
+    return TrainingCounts(
+        num_pairs=len(data.dataset.rows),
+        num_validation_pairs=len(data.validation_rows),
+        num_prompts=data.num_prompts,
+        num_epochs=module.options.num_epochs,
+        best_epoch=checkpoints.best_epoch,
+        val_loss=checkpoints.best_loss,
+        identity_val_loss=module.identity_loss,
+        num_parameters=sum(weight.numel() for weight in module.network.parameters()),
+    )
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """Lightning's `deterministic` is a switch of the whole process: put it back afterwards."""
+    before, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """No lines about devices that are absent, and no advice that does not apply: losses are reduced before logging."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in ("many workers", "smaller than the logging interval", "sync_dist=True", "LeafSpec"):
+                warnings.filterwarnings("ignore", message=f".*{message}")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,90 @@
+"""Where the training curves go besides training.csv: nowhere, Weights & Biases or TensorBoard."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lightning.pytorch.loggers import Logger
+
+KINDS = ("csv", "wandb", "tensorboard")
+MODES = ("offline", "online")
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """kind "csv" writes training.csv alone, which the other kinds write too.
+
+    project, mode: of Weights & Biases; "offline" needs no key and no network, `wandb sync` uploads later.
+    """
+
+    kind: str = "csv"
+    project: str = "goldennoise"
+    mode: str = "offline"
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
+        require(bool(self.project), "project", repr(self.project), "a name")
+        require(self.mode in MODES, "mode", self.mode, f"one of {', '.join(MODES)}")
+
+
+def build(config: LoggerConfig, folder: Path, name: str) -> "list[Logger]":
+    """The loggers of a run called `name`; their files go below `folder`. For the first process only.
+
+    Raises `ConfigError` if Weights & Biases refuses to start, for want of a key for instance.
+    """
+    if config.kind == "csv":
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    if config.kind == "tensorboard":
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        return [TensorBoardLogger(folder, name="", version="tensorboard")]
+    return [_wandb(config, folder, name)]
+
+
+def _wandb(config: LoggerConfig, folder: Path, name: str) -> "Logger":
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    logger = WandbLogger(
+        name=name, project=config.project, save_dir=folder, offline=config.mode == "offline", log_model=False
+    )
+    try:
+        logger.experiment  # noqa: B018  starts the run, so that a missing key shows before anything is trained
+    except wandb.Error as error:
+        raise ConfigError(
+            f"logger.mode={config.mode}: Weights & Biases did not start ({error}); log in with `wandb login`, or set "
+            "logger.mode=offline"
+        ) from None
+    return logger
+
+
+def log_images(logger: "Logger", images: "Sequence[np.ndarray]", captions: Sequence[str], step: int) -> None:
+    """images: (height, width, 3), uint8, one per caption."""
+    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+    if isinstance(logger, WandbLogger):
+        logger.log_image("samples", list(images), step=step, caption=list(captions))
+    elif isinstance(logger, TensorBoardLogger):
+        for number, (image, caption) in enumerate(zip(images, captions, strict=True), start=1):
+            logger.experiment.add_image(f"samples/{number}: {caption}", image, step, dataformats="HWC")
+
+
+@contextmanager
+def opened(config: LoggerConfig, folder: Path, name: str, is_first: bool) -> "Iterator[list[Logger]]":
+    """The loggers of a run, for its first process; closed at the end, whatever the end.
+
+    Weights & Biases would otherwise keep its run open until the process ends.
+    """
+    chosen = build(config, folder, name) if is_first else []
+    try:
+        yield chosen
+    finally:
+        if chosen and config.kind == "wandb":
+            chosen[0].experiment.finish()  # type: ignore[attr-defined]

@@ -1,0 +1,58 @@
+"""Prompt embeddings and factors are computed once, belong to their pair, and equal fresh ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from unit.training.learnable import LATENT, SMALL, TEXT, FakeModel, text_of
+
+from goldennoise.npnet.config import NPNetConfig
+from goldennoise.npnet.singular_values import svd_factors
+from goldennoise.pairs.reader import PairReader
+from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
+
+SHUFFLED = np.array([11, 3, 30, 3, 0])
+
+
+def test_every_pair_has_its_own_prompt(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
+    embeds = open_frozen_inputs(inputs_folder, reader, rows).prompts(SHUFFLED)
+    texts = reader.index["prompt"].iloc[rows[SHUFFLED]]
+    assert embeds.shape == (5, *TEXT)
+    assert torch.equal(embeds, torch.stack([text_of(text) for text in texts]))
+
+
+def test_the_factors_are_those_of_the_pairs_source(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
+    cached = open_frozen_inputs(inputs_folder, reader, rows).factors(SHUFFLED)
+    fresh = svd_factors(reader.noise(rows[SHUFFLED])[0], NPNetConfig(LATENT, TEXT[0], TEXT[1], SMALL))
+    for part, expected in zip(cached, fresh, strict=True):
+        torch.testing.assert_close(part, expected, rtol=0, atol=1e-6)
+
+
+def test_the_arrays_stay_on_disk(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
+    inputs = open_frozen_inputs(inputs_folder, reader, rows)
+    assert all(isinstance(part, np.memmap) for part in (inputs.prompt_embeds, inputs.u, inputs.s, inputs.vh))
+
+
+def test_each_prompt_is_encoded_once_and_never_again(reader: PairReader, rows: np.ndarray, tmp_path: Path) -> None:
+    model = FakeModel()
+    write_frozen_inputs(tmp_path, reader, rows, model, SMALL, prompts_at_once=4)
+    prompts = reader.index["prompt"].iloc[rows].drop_duplicates().tolist()
+    # The first one tells the shape beforehand.
+    assert model.encoded == [prompts[0], *prompts]
+    write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
+    assert len(model.encoded) == len(prompts) + 1
+
+
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_other_pairs_or_a_killed_run_are_computed_anew(
+    reader: PairReader, rows: np.ndarray, tmp_path: Path, unfinished: bool
+) -> None:
+    model = FakeModel()
+    write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
+    if unfinished:
+        (tmp_path / "contents.json").unlink()
+    rows = rows if unfinished else rows[:10]
+    write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
+    assert len(model.encoded) > 19
+    assert len(open_frozen_inputs(tmp_path, reader, rows).s) == len(rows)

@@ -1,0 +1,68 @@
+"""Loggers: each kind writes what it should where it should, offline."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wandb
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from unit.training.learnable import BRIEF, SMALL, FakeModel
+
+from goldennoise.errors import ConfigError
+from goldennoise.pairs.reader import PairReader
+from goldennoise.training import loggers
+from goldennoise.training.fit import Setting, train_npnet
+from goldennoise.training.loggers import LoggerConfig
+
+CURVES = {"train_loss", "val_loss", "val_loss_identity", "learning_rate", "gradient_norm", "alpha", "beta"}
+OPTIONS = replace(BRIEF, num_epochs=1, batch_size=2, sample_every_epochs=1, num_samples=2)
+
+
+def logged(config: LoggerConfig, reader: PairReader, folder: Path) -> Path:
+    logs = folder / "logs"
+    with loggers.opened(config, logs, "learnable@v1", is_first=True) as chosen:
+        setting = Setting(loggers=chosen, progress_bar=False)
+        train_npnet(reader, FakeModel(), SMALL, OPTIONS, folder / "run", setting=setting)
+    assert (folder / "run/training.csv").is_file()
+    return logs
+
+
+def test_csv_writes_nothing_but_the_history(
+    reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert not logged(LoggerConfig(), reader, tmp_path).exists()
+    assert not list(Path.cwd().iterdir())
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"training.csv", "samples", "work"}
+
+
+def test_tensorboard_gets_curves_and_images(reader: PairReader, tmp_path: Path) -> None:
+    logs = logged(LoggerConfig("tensorboard"), reader, tmp_path)
+    events = EventAccumulator(str(logs / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) >= CURVES
+    assert len(events.Tags()["images"]) == 2
+
+
+def test_wandb_works_offline_without_a_key(reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logs = logged(LoggerConfig("wandb"), reader, tmp_path)
+    # The service that writes the file outlives the run; its end is the last byte.
+    wandb.teardown()
+    (run,) = logs.glob("wandb/offline-run-*/run-*.wandb")
+    content = run.read_bytes()
+    assert all(curve.encode() in content for curve in CURVES)
+    assert len(list(logs.glob("wandb/offline-run-*/files/media/images/*.png"))) == 2
+
+
+def test_only_the_first_process_logs(tmp_path: Path) -> None:
+    with loggers.opened(LoggerConfig("tensorboard"), tmp_path / "logs", "name", is_first=False) as chosen:
+        assert chosen == []
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("kind", "tensorbord"), ("mode", "offlin"), ("project", "")])
+def test_unknown_choices_are_refused(option: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=option):
+        LoggerConfig(**{option: value})

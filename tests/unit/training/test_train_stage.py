@@ -1,0 +1,131 @@
+"""The stage: from a pairs artifact to an npnet artifact, and what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from unit.training.learnable import (
+    BRIEF,
+    LATENT,
+    SMALL,
+    TEXT,
+    FakeModelConfig,
+    run_config,
+    use_fake_model,
+    write_pairs_artifact,
+)
+
+from goldennoise import diffusion
+from goldennoise.compute import ComputeConfig
+from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
+from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise.stages import train
+
+OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
+
+
+@pytest.fixture(autouse=True)
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diffusion, "component", diffusion.component)
+    use_fake_model()
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    write_pairs_artifact(folder)
+    return folder
+
+
+def test_pairs_become_a_network(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = train.run(run_config(outputs, OPTIONS))
+    assert artifact.reference == "npnet/learnable@v1"
+    assert artifact.damaged() == []
+    names = {"model.safetensors", "config.json", "training.csv", "training.json"}
+    assert set(artifact.record["files"]) == names | {"samples/epoch-0001.png", "samples/epoch-0002.png"}
+    assert {path.name for path in artifact.path.iterdir()} == names | {"samples", "record.json"}
+    counts = artifact.record["counts"]
+    assert (counts["pairs"], counts["prompts"], counts["epochs"]) == (36, 18, 2)
+    assert 0 < counts["val_loss"] < counts["identity_val_loss"]
+    printed = capsys.readouterr().out
+    assert f"validation loss {counts['val_loss']:.5g} at epoch {counts['best_epoch']} of 2" in printed
+    assert f"predicting the source itself: {counts['identity_val_loss']:.5g}" in printed
+
+    network = load_npnet(artifact.path)
+    assert network(torch.zeros(2, *LATENT) + torch.eye(4), torch.zeros(2, *TEXT)).shape == (2, *LATENT)
+    assert json.loads((artifact.path / "config.json").read_text())["record"]["pairs"] == 36
+
+    assert train.run(run_config(outputs, OPTIONS)).reference == artifact.reference
+    assert capsys.readouterr().out == "npnet/learnable@v1 is complete.\n"
+
+
+def test_a_damaged_network_is_trained_again_to_the_same_files(outputs: Path) -> None:
+    config = run_config(outputs, OPTIONS)
+    before = train.run(config)
+    (before.path / "model.safetensors").write_bytes(b"damaged")
+    after = train.run(config)
+    assert after.damaged() == []
+    assert after.record["files"] == before.record["files"]
+
+
+def test_a_run_killed_before_the_commit_trains_no_more(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, replace(OPTIONS, num_epochs=1))
+    finish = train._finish
+    monkeypatch.setattr(train, "_finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        train.run(config)
+    monkeypatch.setattr(train, "_finish", finish)
+    monkeypatch.setattr(train, "_train", lambda *_: pytest.fail("trained again"))
+    assert train.run(config).record["counts"]["epochs"] == 1
+
+
+def test_damaged_pairs_are_refused_by_name(tmp_path: Path) -> None:
+    pairs = write_pairs_artifact(tmp_path)
+    shard = pairs.path / "pairs-00001.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(ArtifactError, match=r"pairs-00001\.safetensors is damaged"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_pairs_of_another_model_are_refused(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, FakeModelConfig(path="another"))
+    with pytest.raises(ArtifactError, match=r"pairs/learnable@v1 holds .* \(model.path=fake, collected with another\)"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_missing_pairs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="learnable"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, replace(OPTIONS, learning_rate=1.0, num_epochs=3), version="v9")
+    with monkeypatch.context() as patched:
+        from goldennoise.training import fit
+
+        good = fit.NoiseRegression.pair_losses
+        patched.setattr(
+            fit.NoiseRegression,
+            "pair_losses",
+            lambda self, batch: good(self, batch) * (float("nan") if self.current_epoch == 1 else 1.0),
+        )
+        with pytest.raises(GoldenNoiseError, match=r"training stopped at step 5 \(epoch 2\)"):
+            train.run(config)
+    folder = outputs / "npnet/learnable/v9.partial"
+    assert (folder / "work/last.ckpt").is_file()
+    assert not (outputs / "npnet/learnable/v9").exists()
+
+
+def test_several_devices_need_several_processes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"compute.devices=2, but 1 process was started: use torchrun"):
+        train.run(run_config(tmp_path, OPTIONS, num_devices=2))
+
+
+def test_what_decides_the_content_is_in_the_fingerprint_and_what_does_not_is_not(outputs: Path) -> None:
+    same = run_config(outputs, OPTIONS, compute=ComputeConfig(device="cpu", batch_size=1, num_workers=1))
+    assert train.run(same).reference == train.run(run_config(outputs, OPTIONS)).reference
+    wider = replace(SMALL, value_hidden=SMALL.value_hidden + 1)
+    with pytest.raises(ArtifactError, match="value_hidden 16 -> 17"):
+        train.run(run_config(outputs, OPTIONS, npnet=wider, version="v1"))
