@@ -1,0 +1,126 @@
+"""A part: one method on some prompts with all seeds. Written whole or not at all, so a killed run goes on after it.
+
+`images/<method>/<prompt id>-<seed>.png` come first, `parts/<method>-00000.parquet` last: where it is, the part is
+finished. A part has one row per sample, with the sample's share of the cost and a column `score_<scorer>` per scorer.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from goldennoise.evaluation.generate import Sample
+
+SCORE_COLUMNS = ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
+COST_COLUMNS = ["num_evaluations", "seconds", "peak_memory_bytes", "memory"]
+PREFIX = "score_"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The unit of work of an evaluation."""
+
+    method: str
+    number: int
+    samples: Sequence[Sample]
+
+    def table_file(self, folder: Path) -> Path:
+        return folder / "parts" / f"{self.method}-{self.number:05d}.parquet"
+
+    def image_files(self, folder: Path) -> list[Path]:
+        return [image_file(folder, self.method, sample.prompt.id, sample.seed) for sample in self.samples]
+
+
+def image_file(folder: Path, method: str, prompt_id: str, seed: int) -> Path:
+    """Where the image of one cell of the grid lies in a scores artifact."""
+    return folder / "images" / method / f"{prompt_id}-{seed}.png"
+
+
+def cut(samples: Sequence[Sample], methods: Sequence[str], samples_per_part: int) -> list[Part]:
+    """Parts in the order of work: all methods on the first samples, then on the next, so that a stop stays paired."""
+    starts = range(0, len(samples), samples_per_part)
+    return [
+        Part(method, number, samples[start : start + samples_per_part])
+        for number, start in enumerate(starts)
+        for method in methods
+    ]
+
+
+def is_finished(folder: Path, part: Part, scorers: Sequence[str]) -> bool:
+    """Whether the part is there, whole, about these samples and scorers, and has all its images."""
+    try:
+        table = pd.read_parquet(part.table_file(folder))
+    except (OSError, pa.ArrowException):
+        return False
+    expected = ["prompt_id", "prompt", "category", "seed", *COST_COLUMNS, *(PREFIX + scorer for scorer in scorers)]
+    if list(table.columns) != expected:
+        return False
+    found = list(zip(table["prompt_id"], table["seed"], strict=True))
+    asked = [(sample.prompt.id, sample.seed) for sample in part.samples]
+    return found == asked and all(map(_is_whole_image, part.image_files(folder)))
+
+
+def _is_whole_image(file: Path) -> bool:
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except (OSError, SyntaxError):
+        # Pillow reports a damaged PNG as a SyntaxError.
+        return False
+    return True
+
+
+def write_images(folder: Path, part: Part, start: int, images: NDArray[np.uint8]) -> None:
+    """Images (B, height, width, 3) of the part's samples from `start` on."""
+    for file, image in zip(part.image_files(folder)[start : start + len(images)], images, strict=True):
+        with whole(file) as beside:
+            Image.fromarray(image).save(beside, format="PNG")
+
+
+def write_table(folder: Path, part: Part, costs: pd.DataFrame, scores: dict[str, NDArray[np.float64]]) -> None:
+    """Finish a part. costs: COST_COLUMNS, row i the share of sample i; scores: scorer -> (samples,)."""
+    samples = pd.DataFrame(
+        [(sample.prompt.id, sample.prompt.text, sample.prompt.category, sample.seed) for sample in part.samples],
+        columns=SCORE_COLUMNS[:4],
+    )
+    named = pd.DataFrame({PREFIX + scorer: values for scorer, values in scores.items()})
+    table = pd.concat([samples, costs.reset_index(drop=True), named], axis=1)
+    with whole(part.table_file(folder)) as beside:
+        table.to_parquet(beside, index=False)
+
+
+def read_parts(folder: Path, parts: Sequence[Part]) -> pd.DataFrame:
+    """All parts as one table, one row per sample and method, in the order of the grid within each method."""
+    ordered = sorted(parts, key=lambda part: part.number)
+    tables = [pd.read_parquet(part.table_file(folder)).assign(method=part.method) for part in ordered]
+    return pd.concat(tables, ignore_index=True)
+
+
+def score_rows(table: pd.DataFrame, scorers: Sequence[str]) -> pd.DataFrame:
+    """What `scores.parquet` holds: one row per prompt, seed, method and scorer."""
+    rows = table.melt(
+        id_vars=["prompt_id", "prompt", "category", "seed", "method"],
+        value_vars=[PREFIX + scorer for scorer in scorers],
+        var_name="scorer",
+        value_name="score",
+    )
+    rows["scorer"] = rows["scorer"].str.removeprefix(PREFIX)
+    return rows[SCORE_COLUMNS]
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `file` when the block ends well and vanishes when it does not."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(file.name + ".tmp")
+    try:
+        yield beside
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Paired statistics on a (prompt, seed) grid; prompts are the clusters, since seeds of one prompt are alike."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+TIE_TOLERANCE = 1e-5
+"""Scores that differ by less than this share of the larger one tie: float noise is no win."""
+
+_CHUNK = 1_000
+"""Resamples drawn at once: what bounds the memory of a bootstrap over many prompts."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against the reference by one scorer; scores in the scorer's own unit.
+
+    difference is method minus reference, whatever the scorer's direction; wins, ties and losses are shares that
+    sum to 1 and follow it. The bounds are None where no interval exists: with one prompt.
+    """
+
+    mean: float
+    mean_low: float | None
+    mean_high: float | None
+    difference: float
+    low: float | None
+    high: float | None
+    wins: float
+    ties: float
+    losses: float
+    num_prompts: int
+    num_samples: int
+
+
+def resampled_counts(num_clusters: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each cluster is drawn in each bootstrap resample, in pieces of (at most 1000, num_clusters)."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, num_resamples, _CHUNK):
+        num = min(_CHUNK, num_resamples - start)
+        drawn = generator.integers(num_clusters, size=(num, num_clusters))
+        cells = drawn + np.arange(num)[:, None] * num_clusters
+        counts = np.bincount(cells.ravel(), minlength=num * num_clusters).reshape(num, num_clusters)
+        yield counts.astype(np.float64)
+
+
+def tail(num_clusters: int, level: float) -> float:
+    """Share of the bootstrap distribution outside each end of the interval.
+
+    The expanded percentile interval (Hesterberg 2015, "What teachers should know about the bootstrap", 5.3): plain
+    percentiles are too narrow with few clusters, by sqrt((n - 1) / n) and by normal in place of t quantiles.
+    """
+    quantile = stats.t.ppf((1 - level) / 2, num_clusters - 1)
+    return float(stats.norm.cdf(math.sqrt(num_clusters / (num_clusters - 1)) * quantile))
+
+
+def clustered_intervals(
+    values: ArrayLike, clusters: ArrayLike, num_resamples: int, seed: int, level: float = 0.95
+) -> list[tuple[float, float] | None]:
+    """Bootstrap interval of the mean of every column of `values` (n, k), whole clusters drawn with replacement.
+
+    clusters: (n,), any labels. All columns share their resamples. None for each column if there is one cluster.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(labels) < 2:
+        return [None] * table.shape[1]
+    sums = np.stack([np.bincount(codes, weights=column) for column in table.T], axis=1)
+    sizes = np.bincount(codes)
+    pieces = resampled_counts(len(labels), num_resamples, seed)
+    means = np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in pieces])
+    outside = tail(len(labels), level)
+    low, high = np.quantile(means, [outside, 1 - outside], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def outcome_shares(scores: NDArray[np.float64], reference: NDArray[np.float64], higher_is_better: bool) -> list[float]:
+    """Shares of samples on which `scores` wins, ties and loses against `reference`."""
+    ties = np.isclose(scores, reference, rtol=TIE_TOLERANCE, atol=1e-12)
+    ahead = (scores > reference) if higher_is_better else (scores < reference)
+    return [float(np.mean(~ties & ahead)), float(np.mean(ties)), float(np.mean(~ties & ~ahead))]
+
+
+def compare(
+    scores: dict[str, NDArray[np.float64]],
+    reference: str,
+    clusters: ArrayLike,
+    higher_is_better: bool,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Comparison]:
+    """Every method against `reference` by one scorer. scores: method -> (n,), row i the same (prompt, seed) in all."""
+    base = np.asarray(scores[reference], dtype=np.float64)
+    columns = {method: np.asarray(values, dtype=np.float64) for method, values in scores.items()}
+    differences = {method: column - base for method, column in columns.items()}
+    table = np.stack([*columns.values(), *differences.values()], axis=1)
+    intervals = clustered_intervals(table, clusters, num_resamples, seed)
+    num_prompts = len(np.unique(np.asarray(clusters)))
+    compared = {}
+    for i, (method, column) in enumerate(columns.items()):
+        mean_low, mean_high = intervals[i] or (None, None)
+        low, high = intervals[len(columns) + i] or (None, None)
+        wins, ties, losses = outcome_shares(column, base, higher_is_better)
+        compared[method] = Comparison(
+            float(column.mean()), mean_low, mean_high, float(differences[method].mean()), low, high,
+            wins, ties, losses, num_prompts, len(base),
+        )  # fmt: skip
+    return compared

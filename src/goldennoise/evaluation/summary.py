@@ -1,0 +1,158 @@
+"""`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with the cost beside it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from goldennoise.evaluation.parts import PREFIX
+from goldennoise.evaluation.statistics import Comparison, compare
+from goldennoise.scorers.protocol import Scorer
+from goldennoise.seeding import derive_seed
+
+Role = Literal["reporting", "selecting", "unknown"]
+ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")
+
+
+@dataclass(frozen=True)
+class ScorerInfo:
+    """What a number of this scorer means.
+
+    role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
+    unknown: the pairs of an evaluated network are gone, so nobody can tell.
+    """
+
+    higher_is_better: bool
+    unit: str
+    version: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method by one scorer, over all prompts and per kind of prompt."""
+
+    overall: Comparison
+    categories: dict[str, Comparison]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method; costs per image as `evaluation.cost` defines them."""
+
+    kind: str
+    evaluations_per_image: float
+    seconds_per_image: float
+    peak_memory_bytes: int | None
+    scorers: dict[str, Result]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole of `summary.json`. reference: the method every other one is compared with."""
+
+    reference: str
+    model: dict[str, Any]
+    num_prompts: int
+    num_seeds: int
+    num_resamples: int
+    memory: str
+    scorers: dict[str, ScorerInfo]
+    methods: dict[str, MethodResult]
+
+    def write(self, file: Path) -> None:
+        content = asdict(self)
+        for method in content["methods"].values():
+            for name, result in method["scorers"].items():
+                method["scorers"][name] = result["overall"] | {"categories": result["categories"]}
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_summary(file: Path) -> Summary:
+    """The summary a file holds; the inverse of `Summary.write`."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["scorers"] = {name: ScorerInfo(**info) for name, info in content["scorers"].items()}
+    for name, method in content["methods"].items():
+        method["scorers"] = {scorer: _result(found) for scorer, found in method["scorers"].items()}
+        content["methods"][name] = MethodResult(**method)
+    return Summary(**content)
+
+
+def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterable[str]) -> set[str]:
+    """Names of the scorers that choose something: a method's own `scorer`, and what filtered the training pairs."""
+    return {str(method["scorer"]) for method in methods if method.get("scorer")} | set(preferences)
+
+
+def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None) -> ScorerInfo:
+    """selecting: names of the scorers that chose something, None if that cannot be told."""
+    role: Role = "unknown" if selecting is None else "selecting" if name in selecting else "reporting"
+    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role)
+
+
+def method_results(
+    table: pd.DataFrame,
+    kinds: Mapping[str, str],
+    reference: str,
+    higher_is_better: Mapping[str, bool],
+    num_resamples: int,
+    root_seed: int,
+) -> dict[str, MethodResult]:
+    """Statistics of a table of parts (`parts.read_parts`). kinds: method -> its kind; one entry per method."""
+    compared = {
+        scorer: _compare_all(table, scorer, list(kinds), reference, higher, num_resamples, root_seed)
+        for scorer, higher in higher_is_better.items()
+    }
+    results = {}
+    for method, kind in kinds.items():
+        rows = table[table["method"] == method]
+        peak = rows["peak_memory_bytes"].max()
+        results[method] = MethodResult(
+            kind=kind,
+            evaluations_per_image=float(rows["num_evaluations"].mean()),
+            seconds_per_image=float(rows["seconds"].mean()),
+            peak_memory_bytes=None if pd.isna(peak) else int(peak),
+            scorers={scorer: _of_method(found, method) for scorer, found in compared.items()},
+        )
+    return results
+
+
+def _compare_all(
+    table: pd.DataFrame,
+    scorer: str,
+    methods: Sequence[str],
+    reference: str,
+    higher_is_better: bool,
+    num_resamples: int,
+    root_seed: int,
+) -> dict[str, dict[str, Comparison]]:
+    """Kind of prompt ("" = all) -> method -> comparison."""
+    scores = table.pivot(index=["prompt_id", "seed"], columns="method", values=PREFIX + scorer)[list(methods)]
+    assert not scores.isna().to_numpy().any(), "every method has a score for every prompt and seed"
+    category_of = table.drop_duplicates("prompt_id").set_index("prompt_id")["category"]
+    categories = scores.index.get_level_values("prompt_id").map(category_of.to_dict())
+    found = {}
+    for category in ["", *category_of.unique()]:
+        rows = scores if category == "" else scores[categories == category]
+        found[category] = compare(
+            {method: rows[method].to_numpy() for method in methods},
+            reference,
+            rows.index.get_level_values("prompt_id"),
+            higher_is_better,
+            num_resamples,
+            derive_seed(root_seed, f"bootstrap/{scorer}", category),
+        )
+    return found
+
+
+def _of_method(found: Mapping[str, dict[str, Comparison]], method: str) -> Result:
+    categories = {category: compared[method] for category, compared in found.items() if category}
+    return Result(found[""][method], categories)
+
+
+def _result(content: dict[str, Any]) -> Result:
+    names = [field.name for field in fields(Comparison)]
+    categories = {category: Comparison(**found) for category, found in content["categories"].items()}
+    return Result(Comparison(**{name: content[name] for name in names}), categories)

@@ -1,0 +1,122 @@
+"""What the page of a scores artifact shows, gathered from its files and its record."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from goldennoise.artifacts import Artifact
+from goldennoise.evaluation.summary import Summary, read_summary
+from goldennoise.report import plots
+from goldennoise.report.grids import RULE, example_rows, judge
+from goldennoise.report.page import Figure, PageContent
+from goldennoise.report.published import published_for, published_table
+from goldennoise.report.results import category_table, headline, main_scorer, result_table, sentence, subject
+from goldennoise.report.tables import Table
+
+_DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_torch", "numpy")
+"""Packages named on the page; the record lists them all."""
+
+
+def tables_of(summary: Summary) -> list[Table]:
+    """The tables of the page, of tables.md and of tables.tex."""
+    return [result_table(summary), category_table(summary)]
+
+
+def page_content(
+    scores: Artifact, networks: Sequence[Artifact], missing: Sequence[str], num_examples: int
+) -> PageContent:
+    """The page of `scores`. networks: npnet artifacts it used; missing: references of those that are gone."""
+    summary = read_summary(scores.path / "summary.json")
+    table = pd.read_parquet(scores.path / "scores.parquet")
+    others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
+    published = published_for(str(summary.model["name"]))
+    return PageContent(
+        title=scores.reference,
+        headline=headline(summary),
+        sentences=[sentence(summary, method) for method in others],
+        tables=tables_of(summary),
+        figures=[*_comparisons(summary), *(_training(network) for network in networks)],
+        rows=example_rows(scores.path, table, summary, num_examples),
+        grid_note=_grid_note(summary),
+        method_colours=plots.method_numbers(summary),
+        published=published_table(published) if published else None,
+        made=_made(scores, summary, missing),
+    )
+
+
+def _comparisons(summary: Summary) -> list[Figure]:
+    scorer = main_scorer(summary)
+    return [
+        Figure(
+            "Quality against cost",
+            plots.quality_against_cost(summary),
+            f"Mean {scorer} with 95 % interval over model evaluations per image, one point per method; the numbers are "
+            "in the table of results.",
+            f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
+            f"{summary.reference}. Methods of about equal cost are set a little apart.",
+        ),
+        Figure(
+            "By kind of prompt",
+            plots.category_bars(summary),
+            f"Bars of mean {scorer} per kind of prompt and method with 95 % intervals; the numbers are in the table of "
+            "kinds.",
+            "Means with 95 % intervals. The methods share their noises, so where intervals of means overlap there may "
+            "still be a difference: the table of kinds below has the paired differences.",
+        ),
+    ]
+
+
+def _training(network: Artifact) -> Figure:
+    history = pd.read_csv(network.path / "training.csv")
+    identity = network.record["counts"].get("identity_val_loss")
+    best = float(history["val_loss"].min())
+    against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."
+    return Figure(
+        f"Training of {network.reference}",
+        plots.training_curve(history, identity),
+        f"Training and validation loss of {network.reference} over {int(history['epoch'].max())} epochs.",
+        f"Mean squared error to the golden noise of the pairs; prompts of the validation part are not trained on. "
+        f"The lowest validation loss is {best:.4g}.{against}",
+    )
+
+
+def _grid_note(summary: Summary) -> str:
+    judging = judge(summary)
+    marks = f" Marks: right (✓) or wrong (✗) by {judging}." if judging else ""
+    return f"Which ones: {RULE}. Every image of a row starts from the same source noise.{marks}"
+
+
+def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[str, str]:
+    record, model = scores.record, summary.model
+    config: Mapping[str, Any] = record["config"]
+    methods = config["method"]
+    made = {
+        "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
+        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {config['seed']}",
+        "Methods": "; ".join(f"{name} ({_settings(methods[name])})" for name in summary.methods),
+        "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
+        "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",
+    }
+    if record["inputs"]:
+        inputs = [f"{source['reference']}, fingerprint {source['fingerprint'][:16]}" for source in record["inputs"]]
+        made["Made with"] = "; ".join(inputs)
+    if missing:
+        made["Left out"] = f"the training curve of {', '.join(missing)}, which is not in the store any more"
+    versions = record["packages"]
+    made["Packages"] = ", ".join(f"{name} {versions[name]}" for name in _DESCRIBED if name in versions)
+    made["Source"] = f"commit {record['git_commit']}" if record["git_commit"] else "an installed package"
+    made["Run"] = f"{record['start']} to {record['end']}"
+    made["Command"] = record["command"]
+    return made
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in config.items())
+
+
+def write_report(folder: Path, html: str, markdown: str, latex: str) -> None:
+    """index.html, tables.md and tables.tex."""
+    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", html)):
+        (folder / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,155 @@
+"""A run with a model in closed form and scorers that read pixels: for tests of evaluation, report and their stages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny import TinyModel
+from torch import Tensor
+
+from goldennoise.artifacts import Artifact, ArtifactStore
+from goldennoise.prompts import Prompt
+
+KINDS = ("single object", "two objects", "counting")
+
+
+def prompts(num: int) -> list[Prompt]:
+    """Prompts whose kinds take turns."""
+    return [Prompt.of(f"prompt number {number}", KINDS[number % len(KINDS)]) for number in range(num)]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    kind: str = "tiny"
+    path: str = "tiny-model"
+    revision: str | None = None
+    num_steps: int = 2
+    guidance: float = 3.0
+
+
+@dataclass(frozen=True)
+class ShiftConfig:
+    """A method that adds `amount` to the noise; `artifact` as npnet has it."""
+
+    kind: str = "shift"
+    amount: float = 0.0
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    kind: str = "npnet"
+    artifact: str = "npnet/net@latest"
+    amount: float = 0.3
+
+
+@dataclass(frozen=True)
+class ChoosingConfig:
+    kind: str = "best_of_n"
+    scorer: str = "brightness"
+    amount: float = 0.1
+
+
+@dataclass(frozen=True)
+class ScorerConfig:
+    kind: str
+
+
+@dataclass(frozen=True)
+class Compute:
+    devices: int = 1
+    batch_size: int = 4
+
+    def torch_device(self) -> torch.device:
+        return torch.device("cpu")
+
+
+class Shift:
+    def __init__(self, amount: float) -> None:
+        self.amount = amount
+
+    def golden(self, model: TinyModel, batch: Any) -> Tensor:  # noqa: ARG002
+        return batch.source + self.amount
+
+
+class Brightness:
+    """Mean of the pixels, lower is better."""
+
+    name, version, higher_is_better, unit, differentiable = "brightness", "1", False, "grey", True
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        assert len(images) == len(prompts)
+        return images.mean(dim=(1, 2, 3))
+
+
+class Reddish:
+    """1 where red is stronger than blue."""
+
+    name, version, higher_is_better, unit, differentiable = "reddish", "2", True, "share right", False
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        assert len(images) == len(prompts)
+        return (images[:, 0].mean(dim=(1, 2)) > images[:, 2].mean(dim=(1, 2))).float()
+
+
+SCORERS = {"brightness": Brightness, "reddish": Reddish}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The fields of RunConfig that eval and report read."""
+
+    stage: Any
+    outputs: str
+    method: Mapping[str, Any]
+    scorer: Mapping[str, Any] = field(default_factory=lambda: {name: ScorerConfig(name) for name in SCORERS})
+    model: ModelConfig = ModelConfig()
+    prompts: int = 6
+    compute: Compute = Compute()
+    name: str = "test"
+    version: str = "auto"
+    seed: int = 0
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
+    """Put these components in place of the package's; the models that are built are listed in the answer."""
+    models: list[TinyModel] = []
+
+    def build_model(config: ModelConfig, device: torch.device) -> TinyModel:
+        assert device.type == "cpu"
+        models.append(TinyModel(num_steps=config.num_steps, guidance=config.guidance))
+        return models[-1]
+
+    def build_method(config: Any, tools: Any) -> Shift:
+        if hasattr(config, "artifact"):
+            assert tools.artifact_folder("npnet", config.artifact).is_dir()
+        return Shift(config.amount)
+
+    def build_scorer(config: ScorerConfig, device: torch.device) -> Any:
+        assert device.type == "cpu"
+        return SCORERS[config.kind]()
+
+    for package, build in (("diffusion", build_model), ("methods", build_method), ("scorers", build_scorer)):
+        module = SimpleNamespace(build=build)
+        monkeypatch.setattr(f"goldennoise.{package}.component", lambda _, module=module: module)
+    monkeypatch.setattr("goldennoise.prompts.load_prompts", lambda config, num: prompts(config)[:num])
+    return models
+
+
+def make_network(outputs: Path, preference: str = "brightness", model: ModelConfig | None = None) -> Artifact:
+    """pairs/net@v1 and npnet/net@v1 as collect and train leave them, without weights."""
+    store = ArtifactStore(outputs)
+    model_config = vars(model or ModelConfig())
+    config = {"stage": {"preference": preference}, "method": {"shift": vars(ShiftConfig())}, "model": model_config}
+    draft = store.begin("pairs", "net", "auto", {"preference": preference}, [], config)
+    assert not isinstance(draft, Artifact)
+    pairs = draft.commit({})
+    draft = store.begin("npnet", "net", "auto", {}, [pairs], {"stage": {"kind": "train"}, "model": model_config})
+    assert not isinstance(draft, Artifact)
+    rows = [f"{epoch},{10 * epoch},{1 / epoch},{1.1 / epoch},0.001,1.0,0.1,0.2" for epoch in range(1, 5)]
+    columns = "epoch,step,train_loss,val_loss,learning_rate,gradient_norm,alpha,beta"
+    (draft.path / "training.csv").write_text("\n".join([columns, *rows]) + "\n")
+    return draft.commit({"identity_val_loss": 0.9})

@@ -1,0 +1,161 @@
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from tiny import TinyModel
+from torch import Tensor
+from unit.evaluation.fakes import Brightness, Reddish, Shift, prompts
+
+from goldennoise.errors import ModelError, ScorerError
+from goldennoise.evaluation.cost import NO_MEMORY, PROCESS_MEMORY, measure
+from goldennoise.evaluation.evaluate import evaluate_part
+from goldennoise.evaluation.generate import generate, grid, source_noise
+from goldennoise.evaluation.parts import Part, cut, image_file, is_finished, read_parts, score_rows
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.seeding import derive_seed, gaussian_noise
+
+SCORERS = {"brightness": Brightness(), "reddish": Reddish()}
+
+
+def evaluated(folder: Path, part: Part, batch_size: int = 4, amount: float = 0.5) -> pd.DataFrame:
+    evaluate_part(folder, part, TinyModel(), Shift(amount), SCORERS, 0, batch_size, lambda _: None)
+    return read_parts(folder, [part])
+
+
+def test_images_come_from_the_source_noise_of_the_grid() -> None:
+    model, samples = TinyModel(), grid(prompts(2), 2)
+    images, cost = generate(model, Shift(0.0), samples, root_seed=5)
+    noise = gaussian_noise((4, 8, 8), [derive_seed(5, "evaluation", s.prompt.id, s.seed) for s in samples])
+    assert torch.equal(source_noise(model, samples, 5), noise)
+    expected = model.decode(model.sample(noise, model.encode([s.prompt.text for s in samples])))
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, (expected * 255).round().to(torch.uint8))
+    assert cost.num_evaluations == 4 * 4 * 2
+    assert cost.seconds > 0
+
+
+def test_cost_counts_what_the_method_itself_evaluates() -> None:
+    class Doubled(Shift):
+        def golden(self, model: TinyModel, batch: SampleBatch) -> Tensor:
+            model.sample(batch.source, batch.embedding)
+            return batch.source
+
+    samples = grid(prompts(1), 3)
+    plain, double = (generate(TinyModel(), method, samples, 0)[1] for method in (Shift(0.0), Doubled(0.0)))
+    assert double.num_evaluations == 2 * plain.num_evaluations
+
+
+def test_memory_is_a_peak_of_the_block() -> None:
+    model = TinyModel()
+    with measure(model) as small:
+        pass
+    if small.memory == NO_MEMORY:
+        pytest.skip("this system does not say how much memory a process has used")
+    with measure(model) as large:
+        torch.ones(30 * 2**20 // 4).sum()
+    with measure(model) as after:
+        pass
+    assert large.memory == PROCESS_MEMORY
+    assert small.peak_memory_bytes is not None
+    assert large.peak_memory_bytes is not None
+    assert after.peak_memory_bytes is not None
+    assert large.peak_memory_bytes - small.peak_memory_bytes > 20 * 2**20
+    assert large.peak_memory_bytes - after.peak_memory_bytes > 20 * 2**20
+
+
+def test_parts_take_all_methods_on_the_same_samples_in_turn() -> None:
+    parts = cut(grid(prompts(3), 2), ["standard", "other"], samples_per_part=4)
+    assert [(part.method, part.number, len(part.samples)) for part in parts] == [
+        ("standard", 0, 4),
+        ("other", 0, 4),
+        ("standard", 1, 2),
+        ("other", 1, 2),
+    ]
+
+
+def test_scores_are_those_of_the_kept_images(tmp_path: Path) -> None:
+    part = Part("shift", 0, grid(prompts(3), 2))
+    rows = score_rows(evaluated(tmp_path, part), list(SCORERS))
+    assert list(rows.columns) == ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
+    assert len(rows) == 3 * 2 * 2
+    for row in rows.itertuples():
+        with Image.open(image_file(tmp_path, "shift", str(row.prompt_id), int(str(row.seed)))) as image:
+            pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
+        assert SCORERS[str(row.scorer)].score(pixels, [str(row.prompt)]).item() == pytest.approx(row.score, abs=1e-6)
+
+
+def test_batch_size_changes_no_score(tmp_path: Path) -> None:
+    part = Part("shift", 0, grid(prompts(4), 2))
+    tables = [evaluated(tmp_path / str(size), part, batch_size=size) for size in (1, 3, 8)]
+    for table in tables[1:]:
+        np.testing.assert_allclose(table["score_brightness"], tables[0]["score_brightness"], atol=1e-4)
+
+
+def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> None:
+    samples = grid(prompts(2), 2)
+    part, names = Part("shift", 0, samples), list(SCORERS)
+    assert not is_finished(tmp_path, part, names)
+    evaluated(tmp_path, part)
+    assert is_finished(tmp_path, part, names)
+    assert not is_finished(tmp_path, part, [*names, "another"])
+    assert not is_finished(tmp_path, Part("shift", 0, samples[:3]), names)
+    image = part.image_files(tmp_path)[1]
+    content = image.read_bytes()
+    image.unlink()
+    assert not is_finished(tmp_path, part, names)
+    image.write_bytes(content[:-20])
+    assert not is_finished(tmp_path, part, names)
+    image.write_bytes(content)
+    assert is_finished(tmp_path, part, names)
+    table = part.table_file(tmp_path)
+    table.write_bytes(table.read_bytes()[:50])
+    assert not is_finished(tmp_path, part, names)
+
+
+def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    class Stopping(Brightness):
+        calls = 0
+
+        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().score(images, prompts)
+
+    part = Part("shift", 0, grid(prompts(2), 2))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"brightness": Stopping()}, 0, 2, lambda _: None)
+    assert not part.table_file(tmp_path).exists()
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("value", "what"), [(float("nan"), "nan"), (float("inf"), "inf")])
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, value: float, what: str) -> None:
+    class Broken(Brightness):
+        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+            return torch.tensor([1.0, value, 1.0, 1.0])[: len(prompts)]
+
+    part = Part("shift", 0, grid(prompts(2), 2))
+    expected = re.escape(f'scorer broken gives {what} for "prompt number 0" with seed 1')
+    with pytest.raises(ScorerError, match=expected):
+        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"broken": Broken()}, 0, 4, lambda _: None)
+
+
+def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
+    class Short(Brightness):
+        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+            return super().score(images, prompts)[:-1]
+
+    part = Part("shift", 0, grid(prompts(2), 2))
+    with pytest.raises(ScorerError, match=r"shape \(3,\) for 4 images"):
+        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"short": Short()}, 0, 4, lambda _: None)
+
+
+def test_an_image_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(ModelError, match='not finite for "prompt number 0" with seed 0'):
+        generate(TinyModel(), Shift(float("nan")), grid(prompts(1), 1), 0)

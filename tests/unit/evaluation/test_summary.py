@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from goldennoise.evaluation.statistics import clustered_intervals
+from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary, selecting_scorers
+from goldennoise.seeding import derive_seed
+
+
+def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
+    random, rows = np.random.default_rng(0), []
+    for method, shift in (("standard", 0.0), ("other", 0.5)):
+        for prompt in range(num_prompts):
+            for seed in range(num_seeds):
+                score = random.normal() + shift
+                rows.append(
+                    (f"id{prompt}", "text", "ab"[prompt % 2], seed, method, 40.0 + 10 * shift, 0.5, 2**20, score)
+                )
+    columns = ["prompt_id", "prompt", "category", "seed", "method", "num_evaluations", "seconds"]
+    return pd.DataFrame(rows, columns=[*columns, "peak_memory_bytes", "score_taste"])
+
+
+def summary_of(table: pd.DataFrame) -> Summary:
+    kinds = {"standard": "standard", "other": "npnet"}
+    methods = method_results(table, kinds, "standard", {"taste": True}, num_resamples=500, root_seed=3)
+    info = ScorerInfo(True, "points", "1", "reporting")
+    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", {"taste": info}, methods)
+
+
+def test_numbers_equal_those_computed_by_hand() -> None:
+    table = parts_table()
+    scores = {method: rows["score_taste"].to_numpy() for method, rows in table.groupby("method")}
+    difference = scores["other"] - scores["standard"]
+    ids = table[table["method"] == "other"]["prompt_id"]
+    found = summary_of(table).methods["other"]
+    overall = found.scorers["taste"].overall
+    assert overall.mean == pytest.approx(scores["other"].mean())
+    assert overall.difference == pytest.approx(difference.mean())
+    assert overall.wins == pytest.approx((difference > 0).mean())
+    seed = derive_seed(3, "bootstrap/taste", "")
+    (interval,) = clustered_intervals(difference[:, None], ids, 500, seed)
+    assert (overall.low, overall.high) == pytest.approx(interval)
+    of_kind = (table[table["method"] == "other"]["category"] == "b").to_numpy()
+    category = found.scorers["taste"].categories["b"]
+    assert category.difference == pytest.approx(difference[of_kind].mean())
+    assert (category.num_prompts, category.num_samples) == (3, 6)
+    assert (found.evaluations_per_image, found.seconds_per_image, found.peak_memory_bytes) == (45.0, 0.5, 2**20)
+
+
+def test_order_of_rows_changes_nothing() -> None:
+    table = parts_table()
+    assert summary_of(table.sample(frac=1, random_state=0)).methods == summary_of(table).methods
+
+
+def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
+    summary = summary_of(parts_table())
+    summary.write(tmp_path / "summary.json")
+    assert read_summary(tmp_path / "summary.json") == summary
+
+
+def test_memory_that_was_not_measured_is_not_zero() -> None:
+    table = parts_table().assign(peak_memory_bytes=pd.array([pd.NA] * 24, dtype="Int64"))
+    assert summary_of(table).methods["other"].peak_memory_bytes is None
+
+
+def test_selecting_are_the_scorers_of_methods_and_the_preferences() -> None:
+    methods = [{"kind": "standard"}, {"kind": "best_of_n", "scorer": "clip"}]
+    assert selecting_scorers(methods, ["taste"]) == {"clip", "taste"}
+    assert selecting_scorers(methods[:1], []) == set()

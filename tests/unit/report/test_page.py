@@ -1,0 +1,115 @@
+import re
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from unit.report.summaries import summary
+
+from goldennoise.evaluation.parts import image_file
+from goldennoise.report import plots
+from goldennoise.report.grids import chosen, example_rows
+from goldennoise.report.page import Figure, PageContent, render
+from goldennoise.report.published import published_for, published_table
+from goldennoise.report.results import category_table, headline, result_table
+
+
+def scores_table() -> pd.DataFrame:
+    kinds = ["counting", "counting", "counting", "colors", "position", "position"]
+    rows = []
+    for place, kind in enumerate(kinds):
+        for seed in (0, 1):
+            for method in ("standard", "npnet"):
+                right = float(method == "npnet" and place != 1)
+                rows.append((f"id{place}", f"prompt {place}", kind, seed, method, "verifier", right))
+                rows.append((f"id{place}", f"prompt {place}", kind, seed, method, "clip", 1.0))
+    return pd.DataFrame(rows, columns=["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"])
+
+
+def write_images(folder: Path, side_px: int = 8) -> None:
+    for row in scores_table().itertuples():
+        file = image_file(folder, str(row.method), str(row.prompt_id), int(str(row.seed)))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (side_px, side_px), "red").save(file)
+
+
+def test_examples_are_the_first_of_every_kind_with_the_first_seed() -> None:
+    table = scores_table()
+    assert [(s.prompt.text, s.seed) for s in chosen(table, 3)] == [("prompt 0", 0), ("prompt 3", 0), ("prompt 4", 0)]
+    assert [s.prompt.text for s in chosen(table, 5)] == ["prompt 0", "prompt 1", "prompt 3", "prompt 4", "prompt 5"]
+    assert len(chosen(table, 100)) == 6
+
+
+def test_pictures_are_marked_by_the_reporting_scorer(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    rows = example_rows(tmp_path, scores_table(), summary(), 4)
+    assert [[picture.verdict for picture in row.pictures] for row in rows] == [
+        [False, True],
+        [False, False],
+        [False, True],
+        [False, True],
+    ]
+    assert rows[0].pictures[1].description == "npnet: image for “prompt 0”, judged right"
+
+
+def test_large_images_are_reduced(tmp_path: Path) -> None:
+    write_images(tmp_path, side_px=512)
+    large = example_rows(tmp_path, scores_table(), summary(), 1)[0].pictures[0].data_uri
+    assert len(large) < 4_000
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        plots.category_bars(summary()),
+        plots.quality_against_cost(summary()),
+        plots.training_curve(pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}), 0.9),
+    ],
+    ids=["bars", "cost", "training"],
+)
+def test_figures_are_bare_svg_in_the_colours_of_the_page(svg: str) -> None:
+    xml.etree.ElementTree.fromstring(svg)
+    assert svg.startswith("<svg")
+    assert "http" not in svg
+    assert "<style" not in svg
+    assert "#0102" not in svg
+    assert "var(--text)" in svg
+    assert re.search(r"var\(--(method-[01]|accent)\)", svg)
+    references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    assert references <= set(re.findall(r'\bid="([^"]+)"', svg))
+
+
+def test_figures_are_the_same_every_time() -> None:
+    assert plots.category_bars(summary()) == plots.category_bars(summary())
+
+
+def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    table = scores_table()
+    table["prompt"] = '<script>alert("1")</script>'
+    found = summary()
+    figures = [
+        Figure(title, svg, "description", "caption")
+        for title, svg in (("Cost", plots.quality_against_cost(found)), ("Kinds", plots.category_bars(found)))
+    ]
+    html = render(
+        PageContent(
+            title="scores/test@v1",
+            headline=headline(found),
+            sentences=["Another & one."],
+            tables=[result_table(found), category_table(found)],
+            figures=figures,
+            rows=example_rows(tmp_path, table, found, 2),
+            grid_note="A rule.",
+            method_colours=plots.method_numbers(found),
+            published=published_table(published_for("sdxl")),
+            made={"Command": "python -m goldennoise stage=eval"},
+        )
+    )
+    assert "<script" not in html
+    assert "Another &amp; one." in html
+    assert headline(found) in html
+    assert "not measured here" in html
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))

@@ -1,0 +1,146 @@
+import re
+from dataclasses import replace
+
+import pytest
+from unit.report.summaries import CLIP, CLIP_GAIN, GAIN, summary
+
+from goldennoise.evaluation.summary import Summary
+from goldennoise.report.published import published_for, published_table
+from goldennoise.report.results import category_table, headline, result_table
+from goldennoise.report.tables import Table, to_html, to_latex, to_markdown, to_text
+
+
+def with_role(role: str) -> Summary:
+    found = summary()
+    scorers = {name: replace(info, role=role) for name, info in found.scorers.items() if name == "verifier"}
+    return replace(found, scorers=scorers)
+
+
+def test_a_gain_that_the_interval_shows() -> None:
+    assert headline(summary()) == (
+        "npnet improves verifier by +3.1 points [+0.2, +6.0] against standard at 1.00× the model evaluations."
+    )
+
+
+def test_a_loss_that_the_interval_shows() -> None:
+    worse = replace(GAIN, difference=-0.031, low=-0.06, high=-0.002)
+    assert headline(summary(worse)).startswith("npnet worsens verifier by −3.1 points [−6.0, −0.2] against standard")
+
+
+def test_lower_can_be_better() -> None:
+    found = summary()
+    info = replace(found.scorers["verifier"], higher_is_better=False)
+    assert headline(replace(found, scorers=found.scorers | {"verifier": info})).startswith(
+        "npnet worsens verifier by +3.1"
+    )
+
+
+def test_an_interval_with_zero_shows_nothing() -> None:
+    unclear = replace(GAIN, low=-0.01)
+    assert headline(summary(unclear)).endswith(
+        "+3.1 points [−1.0, +6.0] against standard at 1.00× the model evaluations: the interval includes zero, so no "
+        "difference is shown."
+    )
+
+
+def test_one_prompt_shows_nothing() -> None:
+    assert "[no interval]" in headline(summary(replace(GAIN, low=None, high=None)))
+    assert headline(summary(replace(GAIN, low=None, high=None))).endswith("on a single prompt, which shows nothing.")
+
+
+@pytest.mark.parametrize(
+    ("role", "doubt"),
+    [("selecting", "so this is no independent evidence."), ("unknown", "may be no independent evidence.")],
+)
+def test_a_scorer_that_selected_is_no_evidence(role: str, doubt: str) -> None:
+    assert headline(with_role(role)).endswith(doubt)
+
+
+def test_a_reference_alone_is_compared_with_nothing() -> None:
+    found = summary()
+    alone = replace(found, methods={"standard": found.methods["standard"]})
+    assert (
+        headline(alone)
+        == "standard reaches 60.0 [55.0, 65.0] % right by verifier; there is no other method to compare it with."
+    )
+
+
+def test_reporting_scorers_come_first_and_roles_are_told_apart() -> None:
+    sections = result_table(summary()).sections
+    assert [section.title for section in sections] == ["verifier", "clip"]
+    assert "reporting only" in sections[0].note
+    assert "selecting" in sections[1].note
+
+
+def test_a_row_has_numbers_interval_outcomes_and_cost() -> None:
+    reference, row = result_table(summary()).sections[0].rows
+    assert [cell.text for cell in row] == [
+        "npnet",
+        "63.1 [58.0, 68.0]",
+        "+3.1 [+0.2, +6.0]",
+        "20.0 / 63.1 / 16.9",
+        "40 (1.00×)",
+        "0.25 s",
+        "300 MiB",
+    ]
+    assert [cell.strong for cell in row] == [False, False, True, False, False, False, False]
+    assert reference[0].text == "standard reference"
+    assert reference[2].text == "–"
+
+
+def test_decimals_follow_the_width_of_the_interval() -> None:
+    def difference(half_width: float) -> str:
+        clip = replace(CLIP_GAIN, mean_low=CLIP_GAIN.mean - half_width, mean_high=CLIP_GAIN.mean + half_width)
+        found = summary(clip_gain=clip)
+        narrow = replace(CLIP, mean_low=CLIP.mean, mean_high=CLIP.mean)
+        standard = found.methods["standard"]
+        scorers = standard.scorers | {"clip": replace(standard.scorers["clip"], overall=narrow)}
+        found = replace(found, methods=found.methods | {"standard": replace(standard, scorers=scorers)})
+        return result_table(found).sections[1].rows[1][2].value
+
+    assert [difference(width) for width in (30.0, 0.3, 0.003)] == ["0", "+0.50", "+0.5000"]
+
+
+@pytest.mark.parametrize("table", [result_table(summary()), category_table(summary())])
+def test_all_formats_hold_the_same_numbers(table: Table) -> None:
+    cells = [cell.text for section in table.sections for row in section.rows for cell in row]
+    expected = re.findall(r"\d+\.\d+", " ".join(cells))
+    body = {
+        "text": to_text(replace(table, footnotes=[])),
+        "markdown": to_markdown(replace(table, footnotes=[])),
+        "latex": to_latex(replace(table, footnotes=[])),
+        "html": to_html(replace(table, footnotes=[])),
+    }
+    for name, text in body.items():
+        assert re.findall(r"\d+\.\d+", text) == expected, name
+
+
+def test_what_is_special_in_a_format_is_escaped() -> None:
+    table = category_table(summary())
+    assert r"a\|b c & 100 %" in to_markdown(table)
+    assert r"a|b c \& 100 \%" in to_latex(table)
+    assert "a|b c &amp; 100 %" in to_html(table)
+    assert to_latex(result_table(summary())).count(r"$\times$") == to_text(result_table(summary())).count("×")
+    for line in to_markdown(table).splitlines():
+        if line.startswith("|"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 5
+
+
+def test_columns_of_text_are_aligned() -> None:
+    lines = to_text(result_table(summary())).splitlines()
+    rows = [line for line in lines if "MiB" in line]
+    assert len({line.index("MiB") for line in rows}) == 1
+    assert any("+3.1 [+0.2, +6.0] *" in line for line in rows)
+
+
+def test_published_numbers_belong_to_their_models() -> None:
+    assert published_for("shapes") == ()
+    assert published_for("stable-diffusion-v1-5") == ()
+    (pick_a_pic, drawbench) = published_for("owner/stable-diffusion-xl-base-1.0")
+    assert pick_a_pic.values["NPNet"]["ImageReward"] == 65.01
+    assert drawbench.values["standard"] == {"ImageReward": 62.21}
+    assert published_for("owner/SDXL-Lightning")[0].setting.startswith("SDXL-Lightning")
+    assert published_for("owner/lcm-sdxl")[0].values["NPNet"]["HPSv2"] == 26.83
+    text = to_text(published_table(published_for("sdxl")))
+    assert text.count("published, not measured here") == 2
+    assert "–" in text

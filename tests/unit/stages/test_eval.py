@@ -1,0 +1,202 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny import TinyModel
+from unit.evaluation import fakes
+from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ShiftConfig
+
+from goldennoise.artifacts import ArtifactStore
+from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.stages.eval import Config, run
+
+METHODS = {"standard": ShiftConfig(), "shifted": ShiftConfig(amount=0.2)}
+STAGE = Config(num_prompts=5, num_seeds=2, num_bootstrap=200, prompts_per_part=2)
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
+    return fakes.install(monkeypatch)
+
+
+def a_run(outputs: Path, **changes: Any) -> Run:
+    return replace(Run(STAGE, str(outputs), METHODS), **changes)
+
+
+def test_scores_have_a_row_per_prompt_seed_method_and_scorer(
+    tmp_path: Path, models: list[TinyModel], capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = run(a_run(tmp_path))  # type: ignore[arg-type]
+    rows = pd.read_parquet(artifact.path / "scores.parquet")
+    keys = ["prompt_id", "seed", "method", "scorer"]
+    assert list(rows.columns) == ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
+    assert len(rows) == 5 * 2 * 2 * 2
+    assert not rows.duplicated(keys).any()
+    assert len(list(artifact.path.glob("images/*/*.png"))) == 5 * 2 * 2
+    assert len(models) == 1
+    assert "difference to standard [95 % interval]" in capsys.readouterr().out
+
+
+def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyModel]) -> None:  # noqa: ARG001
+    artifact = run(a_run(tmp_path))  # type: ignore[arg-type]
+    rows = pd.read_parquet(artifact.path / "scores.parquet")
+    summary = json.loads((artifact.path / "summary.json").read_text())
+    wide = rows[rows["scorer"] == "brightness"].pivot(index=["prompt_id", "seed"], columns="method", values="score")
+    found = summary["methods"]["shifted"]["scorers"]["brightness"]
+    difference = wide["shifted"] - wide["standard"]
+    assert found["mean"] == pytest.approx(wide["shifted"].mean())
+    assert found["difference"] == pytest.approx(difference.mean())
+    assert found["low"] < difference.mean() < found["high"]
+    # Lower is better for this scorer.
+    assert found["wins"] == pytest.approx((difference < 0).mean())
+    assert (found["num_prompts"], found["num_samples"]) == (5, 10)
+    assert set(found["categories"]) == set(fakes.KINDS)
+    assert summary["reference"] == "standard"
+    assert summary["methods"]["shifted"]["evaluations_per_image"] == 2 * 2
+    assert summary["scorers"]["reddish"] == {
+        "higher_is_better": True,
+        "unit": "share right",
+        "version": "2",
+        "role": "reporting",
+    }
+
+
+def test_a_second_run_is_a_no_op(tmp_path: Path, models: list[TinyModel], capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(a_run(tmp_path))  # type: ignore[arg-type]
+    second = run(a_run(tmp_path, compute=Compute(batch_size=1)))  # type: ignore[arg-type]
+    assert second.path == first.path
+    assert len(models) == 1
+    assert "scores/test@v1 is complete." in capsys.readouterr().out
+
+
+def test_a_killed_run_goes_on_and_repeats_no_finished_part(
+    tmp_path: Path, models: list[TinyModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_run = run(a_run(tmp_path / "whole"))  # type: ignore[arg-type]
+    calls = 0
+    score = fakes.Reddish.score
+
+    def stopping(self: fakes.Reddish, *inputs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return score(self, *inputs)
+
+    monkeypatch.setattr(fakes.Reddish, "score", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(a_run(tmp_path / "killed"))  # type: ignore[arg-type]
+    assert not (tmp_path / "killed/scores/test/v1").exists()
+    finished = sorted((tmp_path / "killed/scores/test/v1.partial/parts").iterdir())
+    assert [file.name for file in finished] == [
+        "shifted-00000.parquet",
+        "standard-00000.parquet",
+        "standard-00001.parquet",
+    ]
+    times = [file.stat().st_mtime_ns for file in finished]
+    resumed = run(a_run(tmp_path / "killed"))  # type: ignore[arg-type]
+    # Part 1 of shifted, and part 2 of both: 4 + 2 + 2 images, after the short pass that warms up.
+    assert models[-1].num_evaluations == 4 * 2 + 8 * 4
+    assert [(resumed.path / "parts" / file.name).stat().st_mtime_ns for file in finished] == times
+    tables = [pd.read_parquet(artifact.path / "scores.parquet") for artifact in (whole_run, resumed)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_damaged_artifact_is_repaired(tmp_path: Path, models: list[TinyModel]) -> None:
+    artifact = run(a_run(tmp_path))  # type: ignore[arg-type]
+    image = next((artifact.path / "images/shifted").iterdir())
+    content = image.read_bytes()
+    image.write_bytes(b"broken")
+    repaired = run(a_run(tmp_path))  # type: ignore[arg-type]
+    assert repaired.reference == artifact.reference
+    assert image.read_bytes() == content
+    assert len(models) == 2
+    assert models[-1].num_evaluations <= 4 * 2 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"prompts": 6, "stage": replace(STAGE, num_prompts=6)},
+        {"model": ModelConfig(num_steps=3)},
+        {"method": METHODS | {"shifted": ShiftConfig(amount=0.3)}},
+        {"method": {"standard": ShiftConfig(), "renamed": ShiftConfig(amount=0.2)}},
+    ],
+)
+@pytest.mark.usefixtures("models")
+def test_what_decides_the_scores_makes_another_version(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert run(a_run(tmp_path)).version == "v1"  # type: ignore[arg-type]
+    assert run(a_run(tmp_path, **change)).version == "v2"  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("models")
+def test_the_roles_of_scorers(tmp_path: Path) -> None:
+    fakes.make_network(tmp_path, preference="reddish")
+
+    def roles(outputs: Path, **methods: Any) -> dict[str, str]:
+        artifact = run(a_run(outputs, method={"standard": ShiftConfig()} | methods))  # type: ignore[arg-type]
+        scorers = json.loads((artifact.path / "summary.json").read_text())["scorers"]
+        return {name: info["role"] for name, info in scorers.items()}
+
+    assert roles(tmp_path, chosen=ChoosingConfig()) == {"brightness": "selecting", "reddish": "reporting"}
+    assert roles(tmp_path, net=NetworkConfig()) == {"brightness": "reporting", "reddish": "selecting"}
+    both = roles(tmp_path, net=NetworkConfig(), chosen=ChoosingConfig())
+    assert both == {"brightness": "selecting", "reddish": "selecting"}
+    (tmp_path / "pairs").rename(tmp_path / "gone")
+    lost = roles(tmp_path, net=NetworkConfig(), also=ShiftConfig(amount=0.5))
+    assert lost == {"brightness": "unknown", "reddish": "unknown"}
+
+
+@pytest.mark.usefixtures("models")
+def test_which_network_counts_and_not_what_it_is_called(tmp_path: Path) -> None:
+    network = fakes.make_network(tmp_path)
+    named = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
+    artifact = run(named)  # type: ignore[arg-type]
+    inputs = ArtifactStore(tmp_path).resolve(artifact.reference, "scores").record["inputs"]
+    assert inputs == [{"reference": "npnet/net@v1", "fingerprint": network.fingerprint}]
+    by_folder = NetworkConfig(artifact=str(network.path))
+    assert run(a_run(tmp_path, method={"standard": ShiftConfig(), "net": by_folder})).version == "v1"  # type: ignore[arg-type]
+
+
+def test_a_network_of_another_model_is_refused(tmp_path: Path, models: list[TinyModel]) -> None:
+    fakes.make_network(tmp_path, model=ModelConfig(path="sdxl", num_steps=50))
+    config = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
+    with pytest.raises(ArtifactError, match=r"npnet/net@v1 .*model\.path=tiny-model, trained with sdxl"):
+        run(config)  # type: ignore[arg-type]
+    assert not models
+    assert not (tmp_path / "scores").exists()
+    allowed = replace(config, stage=replace(STAGE, other_model="allow"))
+    assert run(allowed).version == "v1"  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_run_is_refused_before_anything_loads(tmp_path: Path, models: list[TinyModel]) -> None:
+    with pytest.raises(ConfigError, match=r"stage\.reference=standard: .* \(shifted\)"):
+        run(a_run(tmp_path, method={"shifted": ShiftConfig()}))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="at least one scorer"):
+        run(a_run(tmp_path, scorer={}))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"compute\.devices=2"):
+        run(a_run(tmp_path, compute=Compute(devices=2)))  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match="no npnet artifact called net"):
+        run(a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()}))  # type: ignore[arg-type]
+    assert not models
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("num_prompts", 0),
+        ("num_seeds", 0),
+        ("reference", ""),
+        ("num_bootstrap", 10),
+        ("prompts_per_part", 0),
+        ("other_model", "maybe"),
+    ],
+)
+def test_options_out_of_range(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{option}="):
+        Config(**{option: value})  # type: ignore[arg-type]

@@ -1,0 +1,87 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from unit.evaluation import fakes
+from unit.evaluation.fakes import NetworkConfig, Run, ShiftConfig
+
+from goldennoise.artifacts import Artifact
+from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.stages import eval as evaluation
+from goldennoise.stages.report import Config, run
+
+EVALUATION = evaluation.Config(num_prompts=6, num_seeds=2, num_bootstrap=200, prompts_per_part=4)
+
+
+@pytest.fixture
+def scores_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    fakes.install(monkeypatch)
+    return Run(EVALUATION, str(tmp_path), {"standard": ShiftConfig(), "shifted": ShiftConfig(amount=0.2)})
+
+
+def report_on(scores: Artifact, config: Run, num_examples: int = 4) -> Artifact:
+    stage = Config(scores=scores.reference, num_examples=num_examples)
+    return run(replace(config, stage=stage, method={}, scorer={}))  # type: ignore[arg-type]
+
+
+def test_the_page_stands_alone_and_shows_everything(scores_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    fakes.make_network(Path(scores_run.outputs), preference="brightness")
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    report = report_on(evaluation.run(config), config)  # type: ignore[arg-type]
+    html = (report.path / "index.html").read_text()
+    assert not re.findall(r"https?:|@import|<script|<link|\burl\((?!#)", html)
+    assert {uri[:22] for uri in re.findall(r'src="([^"]*)"', html)} == {"data:image/png;base64,"}
+    assert html.count("<svg") == 3
+    assert html.count("<img") == 4 * 3
+    assert len(re.findall(r'<img [^>]*alt="[^"]+"', html)) == 4 * 3
+    for heading in ("Quality against cost", "By kind of prompt", "Training of npnet/net@v1", "Examples"):
+        assert heading in html
+    assert "selecting" in html
+    assert "reporting only" in html
+    assert str(report.path / "index.html") in capsys.readouterr().out
+
+
+def test_scores_without_a_network_have_a_report_without_a_training_curve(scores_run: Run) -> None:
+    report = report_on(evaluation.run(scores_run), scores_run)  # type: ignore[arg-type]
+    html = (report.path / "index.html").read_text()
+    assert html.count("<svg") == 2
+    assert "Training of" not in html
+
+
+def test_a_network_that_is_gone_is_said_to_be(scores_run: Run) -> None:
+    outputs = Path(scores_run.outputs)
+    fakes.make_network(outputs)
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    scores = evaluation.run(config)  # type: ignore[arg-type]
+    (outputs / "npnet").rename(outputs / "gone")
+    html = (report_on(scores, config).path / "index.html").read_text()
+    assert "the training curve of npnet/net@v1" in html
+    assert html.count("<svg") == 2
+
+
+def test_a_second_report_is_a_no_op(scores_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = evaluation.run(scores_run)  # type: ignore[arg-type]
+    first = report_on(scores, scores_run)
+    assert report_on(scores, scores_run).path == first.path
+    assert "report/test@v1 is complete" in capsys.readouterr().out
+    assert report_on(scores, scores_run, num_examples=2).version == "v2"
+
+
+def test_damaged_scores_are_refused(scores_run: Run) -> None:
+    scores = evaluation.run(scores_run)  # type: ignore[arg-type]
+    (scores.path / "summary.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"summary\.json is damaged"):
+        report_on(scores, scores_run)
+
+
+def test_scores_that_are_missing_are_refused(scores_run: Run) -> None:
+    stage = Config(scores="scores/nothing@latest")
+    with pytest.raises(ArtifactError, match="no scores artifact called nothing"):
+        run(replace(scores_run, stage=stage))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("scores", ""), ("num_examples", 0)])
+def test_options_out_of_range(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{option}="):
+        Config(**{option: value})  # type: ignore[arg-type]
