@@ -1,0 +1,218 @@
+"""Artifacts: finished folders `<root>/<kind>/<name>/<version>/` whose record.json says what they are made of."""
+
+import difflib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldennoise.drafts import DRAFT, Draft, Lock
+from goldennoise.errors import ArtifactError, require
+from goldennoise.provenance import fingerprint, timestamp, write_json
+from goldennoise.records import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_json
+
+__all__ = ["Artifact", "ArtifactStore", "Draft"]
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_REFERENCE = re.compile(
+    rf"(?:(?P<kind>{'|'.join(STAGE_OF_KIND)})/)?(?P<name>{_NAME})(?:@(?P<version>latest|v[1-9]\d*))?"
+)
+_VERSION = re.compile(r"v[1-9]\d*")
+
+
+class ArtifactStore:
+    """All artifacts below one folder, usually "outputs"."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def resolve(self, reference: str, kind: str) -> Artifact:
+        """The complete artifact called "pairs/shapes@latest", "shapes@v2" or "shapes" (= latest), or a folder.
+
+        Raises `ArtifactError` if it is missing, unfinished or of another kind than `kind`.
+        """
+        match = _REFERENCE.fullmatch(reference)
+        if match is None or (Path(reference) / RECORD).is_file():
+            return self._at_path(Path(reference), kind)
+        if match["kind"] not in (None, kind):
+            raise _wrong_kind(reference, match["kind"], kind)
+        return self._named(match["name"], match["version"] or "latest", kind)
+
+    def begin(
+        self,
+        kind: str,
+        name: str,
+        version: str,
+        identity: Mapping[str, Any],
+        inputs: Sequence[Artifact],
+        config: Mapping[str, Any],
+    ) -> Artifact | Draft:
+        """The complete artifact of this fingerprint, or a locked draft to make (or go on with) it.
+
+        identity: the JSON-like fields of the config that decide the content. config: the whole resolved config.
+        version "auto": a complete one of this fingerprint, else an unfinished one, else the next vN.
+        Raises `ArtifactError` for an explicit version made from something else, or one that another process writes.
+        """
+        check_name(name, version)
+        sources = [{"reference": source.reference, "fingerprint": source.fingerprint} for source in inputs]
+        wanted = {
+            "kind": kind,
+            "name": name,
+            "fingerprint": fingerprint(identity, [source.fingerprint for source in inputs]),
+            "identity": dict(identity),
+            "inputs": sources,
+        }
+        folder = self.root / kind / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with Lock(folder / ".lock", wait=True):
+            found = self._find(folder, wanted) if version == "auto" else self._explicit(folder, version, wanted)
+            if isinstance(found, Artifact):
+                return found
+            return _draft(folder, found, wanted, dict(config))
+
+    def reopen(self, artifact: Artifact) -> Draft:
+        """A complete artifact becomes a draft again; its damaged files are removed, so that they can be made anew."""
+        folder, partial = artifact.path.parent, artifact.path.with_name(f"{artifact.version}.partial")
+        with Lock(folder / ".lock", wait=True):
+            lock = Lock(folder / f".{artifact.version}.lock")
+            for name in artifact.damaged():
+                (artifact.path / name).unlink(missing_ok=True)
+            header = {key: artifact.record[key] for key in ("kind", "name", "version", "fingerprint", "identity")}
+            header |= {"inputs": artifact.record["inputs"], "start": artifact.record["start"]}
+            write_json(artifact.path / DRAFT, header)
+            artifact.path.rename(partial)
+            (partial / RECORD).unlink()
+        return Draft(partial, header, artifact.record["config"], lock, resumed=True)
+
+    def _named(self, name: str, version: str, kind: str) -> Artifact:
+        folder = self.root / kind / name
+        versions = _complete(folder)
+        chosen = versions[-1] if versions and version == "latest" else version
+        if chosen in versions:
+            return read_artifact(folder / chosen)
+        if (unfinished := _partial(folder)) and (version == "latest" or version in unfinished):
+            raise _unfinished(f"{kind}/{name}@{unfinished[-1] if version == 'latest' else version}", kind)
+        if versions:
+            raise ArtifactError(f"{kind}/{name} has no {version}: complete versions are {', '.join(versions)}")
+        parent = self.root / kind
+        names = sorted(entry.name for entry in parent.iterdir() if _complete(entry)) if parent.is_dir() else []
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f"there are {', '.join(names)}" if names else f"make one with stage={STAGE_OF_KIND[kind]} name={name}"
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ArtifactError(f"no {kind} artifact called {name} in {parent}: {known}{hint}")
+
+    def _at_path(self, path: Path, kind: str) -> Artifact:
+        if not path.is_dir():
+            raise ArtifactError(
+                f"{path} is neither a folder nor the name of an artifact: write {kind}/NAME@vN, {kind}/NAME@latest or "
+                "the folder of a version"
+            )
+        if path.name.endswith(".partial"):
+            raise _unfinished(str(path), kind)
+        if not (path / RECORD).is_file():
+            raise ArtifactError(f"{path} is not a complete artifact: it has no {RECORD}; name the folder of a version")
+        artifact = read_artifact(path)
+        if artifact.kind != kind:
+            raise _wrong_kind(str(path), artifact.kind, kind)
+        return artifact
+
+    def _find(self, folder: Path, wanted: dict[str, Any]) -> Artifact | str:
+        complete, partial = _complete(folder), _partial(folder)
+        for version in reversed(complete):
+            artifact = read_artifact(folder / version)
+            if artifact.fingerprint == wanted["fingerprint"]:
+                return artifact
+        for version in reversed(partial):
+            if read_json(folder / f"{version}.partial" / DRAFT)["fingerprint"] == wanted["fingerprint"]:
+                return version
+        return f"v{max((int(version[1:]) for version in (*complete, *partial)), default=0) + 1}"
+
+    def _explicit(self, folder: Path, version: str, wanted: dict[str, Any]) -> Artifact | str:
+        if version in _complete(folder):
+            artifact = read_artifact(folder / version)
+            _refuse_other(artifact.record, wanted, artifact.reference)
+            return artifact
+        if version in _partial(folder):
+            header = read_json(folder / f"{version}.partial" / DRAFT)
+            _refuse_other(header, wanted, f"{wanted['kind']}/{wanted['name']}@{version}")
+        return version
+
+
+def _draft(folder: Path, version: str, wanted: dict[str, Any], config: dict[str, Any]) -> Draft:
+    lock = Lock(folder / f".{version}.lock")
+    partial = folder / f"{version}.partial"
+    resumed = (partial / DRAFT).is_file()
+    if not resumed:
+        # A folder without its draft.json was killed before any work began.
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        write_json(partial / DRAFT, {**wanted, "version": version, "start": timestamp()})
+    return Draft(partial, read_json(partial / DRAFT), config, lock, resumed)
+
+
+def check_name(name: str, version: str) -> None:
+    """Raise `ConfigError` unless `name` can be a folder and `version` is "auto" or "v1", "v2", ..."""
+    require(
+        re.fullmatch(_NAME, name) is not None,
+        "name",
+        name,
+        "letters, digits, '_', '.' and '-', the first a letter or digit",
+    )
+    require(version == "auto" or _VERSION.fullmatch(version) is not None, "version", version, "auto, or v1, v2, ...")
+
+
+def _complete(folder: Path) -> list[str]:
+    """Complete versions, oldest first."""
+    return sorted(
+        (path.parent.name for path in folder.glob(f"v*/{RECORD}") if _VERSION.fullmatch(path.parent.name)), key=_number
+    )
+
+
+def _partial(folder: Path) -> list[str]:
+    """Unfinished versions in which work has begun, oldest first."""
+    return sorted(
+        (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}")), key=_number
+    )
+
+
+def _number(version: str) -> int:
+    return int(version[1:])
+
+
+def _refuse_other(existing: Mapping[str, Any], wanted: Mapping[str, Any], reference: str) -> None:
+    if existing["fingerprint"] == wanted["fingerprint"]:
+        return
+    old = _flat({"": existing["identity"], "inputs": [source["reference"] for source in existing["inputs"]]})
+    new = _flat({"": wanted["identity"], "inputs": [source["reference"] for source in wanted["inputs"]]})
+    changes = [
+        f"{key} {old.get(key, 'unset')} -> {new.get(key, 'unset')}"
+        for key in sorted({*old, *new})
+        if old.get(key, "unset") != new.get(key, "unset")
+    ]
+    raise ArtifactError(
+        f"{reference} exists and was made from something else ({'; '.join(changes) or 'the content of its inputs'}): "
+        "choose another version, or version=auto for the next free one"
+    )
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, Mapping):
+        parts = [
+            _flat(part, f"{prefix}.{key}" if prefix and key else prefix or str(key)) for key, part in value.items()
+        ]
+        return {key: text for part in parts for key, text in part.items()}
+    return {prefix: json.dumps(value, ensure_ascii=False)}
+
+
+def _unfinished(reference: str, kind: str) -> ArtifactError:
+    return ArtifactError(
+        f"{reference} is unfinished: run its {STAGE_OF_KIND[kind]} command again, it goes on where it stopped"
+    )
+
+
+def _wrong_kind(reference: str, found: str, kind: str) -> ArtifactError:
+    return ArtifactError(
+        f"{reference} is of kind {found}, and {kind} is needed here: stage={STAGE_OF_KIND[kind]} makes those"
+    )

@@ -1,0 +1,53 @@
+"""Where a stage runs: device, processes, batch size. None of it may change a result."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """device: auto takes CUDA if there is one. devices: processes that train together, started by torchrun or srun.
+
+    batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
+    leaves its own choice.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    batch_size: int = 16
+    num_workers: int = 0
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.devices >= 1, "devices", self.devices, "at least 1")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.num_workers >= 0, "num_workers", self.num_workers, "at least 0")
+        require(
+            self.num_threads is None or self.num_threads >= 1, "num_threads", self.num_threads, "null or at least 1"
+        )
+
+    def torch_device(self) -> "torch.device":
+        """The device of this process, under torchrun or srun the one of its local rank; sets torch's thread count.
+
+        Raises `ConfigError` if CUDA is asked for and not there.
+        """
+        import os
+
+        import torch
+
+        if self.num_threads is not None:
+            torch.set_num_threads(self.num_threads)
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise ConfigError(
+                "compute.device=cuda: this machine has no CUDA device that torch can use; take cpu or auto"
+            )
+        if self.device == "cpu" or not available:
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))

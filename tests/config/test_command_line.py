@@ -1,0 +1,176 @@
+"""The command line: exit codes, no traceback, sweeps, where Hydra writes."""
+
+import errno
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from goldennoise import stages
+from goldennoise.__main__ import main
+from goldennoise.config import RunConfig
+from goldennoise.errors import DataError
+from goldennoise.stages import report
+
+Run = Callable[..., tuple[int, str, str]]
+FINISHED = SimpleNamespace(reference="report/shapes@v1", path="outputs/report/shapes/v1")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process, with a stage that does what `stage` says; exit code, stdout, stderr."""
+
+    def command(*overrides: str, stage: Callable[[RunConfig], object]) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(logging, "raiseExceptions", True)
+        monkeypatch.setattr(sys, "argv", ["goldennoise", "stage=report", *overrides])
+        monkeypatch.setattr(stages, "component", lambda _: SimpleNamespace(Config=report.Config, run=stage))
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        return int(left.value.code or 0), printed.out, printed.err
+
+    return command
+
+
+def failing(error: BaseException) -> Callable[[RunConfig], object]:
+    def stage(_: RunConfig) -> object:
+        raise error
+
+    return stage
+
+
+def in_a_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "goldennoise", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("stage.marginn=1", "did you mean stage.margin?"),
+        ("stage=evall", "did you mean eval?"),
+        ("method=[re_denois", "cannot be read as an option"),
+    ],
+)
+def test_mistake_ends_with_code_2(tmp_path: Path, override: str, expected: str) -> None:
+    result = in_a_process(tmp_path, override)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_input_ends_with_code_2(tmp_path: Path) -> None:
+    result = in_a_process(tmp_path, "stage=report", "name=nothing")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: no scores artifact called nothing")
+    assert result.stderr.count("\n") == 1
+
+
+def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
+    shown = in_a_process(tmp_path, "--cfg", "job", "stage=eval", "experiment=demo")
+    assert shown.returncode == 0
+    assert "num_seeds: 5" in shown.stdout
+    helped = in_a_process(tmp_path, "--help")
+    assert helped.returncode == 0
+    assert "stage: collect, eval, report, train" in helped.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_composing_loads_no_torch() -> None:
+    script = (
+        "import sys\nfrom goldennoise.config import load\nfrom goldennoise.errors import ConfigError\n"
+        "try:\n    load(['stage.marginn=1'])\nexcept ConfigError:\n    sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=300).returncode == 0
+
+
+def test_success_prints_the_artifact(run: Run, tmp_path: Path) -> None:
+    seen: list[RunConfig] = []
+
+    def stage(config: RunConfig) -> object:
+        seen.append(config)
+        return FINISHED
+
+    code, out, err = run("seed=3", stage=stage)
+    assert (code, out, err) == (0, "report/shapes@v1  outputs/report/shapes/v1\n", "")
+    assert [config.seed for config in seen] == [3]
+    written = [path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*") if path.is_file()]
+    assert set(written) <= {("outputs", "logs")}
+
+
+def test_only_the_first_process_prints(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run(stage=lambda _: FINISHED)[:2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (DataError("prompts.csv: line 3 is empty"), 2, "error: prompts.csv: line 3 is empty\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: no space left on the disk: free some "),
+        (RuntimeError("Error: No space left on device (os error 28)"), 2, "error: no space left on the disk"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data"), 2, "error: no permission for /data"),
+        (KeyboardInterrupt(), 130, "\nStopped; the same command goes on from here.\n"),
+    ],
+)
+def test_what_goes_wrong_in_a_stage(run: Run, error: BaseException, code: int, expected: str) -> None:
+    left, out, err = run(stage=failing(error))
+    assert (left, out) == (code, "")
+    assert err.startswith(expected)
+    assert "Traceback" not in err
+
+
+def test_a_defect_of_ours_keeps_its_traceback(run: Run) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(stage=failing(ZeroDivisionError()))
+
+
+def test_a_value_error_of_ours_is_no_mistake_of_the_user(run: Run) -> None:
+    with pytest.raises(ValueError, match="ours"):
+        run(stage=failing(ValueError("ours")))
+
+
+def test_outputs_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = run("outputs=file", stage=lambda _: FINISHED)
+    assert code == 2
+    assert err.startswith("error: file/logs")
+    assert "choose a folder with outputs=DIR" in err
+
+
+def test_sweep_runs_once_per_value_and_goes_on_after_a_mistake(run: Run) -> None:
+    seen: list[int] = []
+
+    def stage(config: RunConfig) -> object:
+        seen.append(config.seed)
+        if config.seed == 1:
+            raise DataError("no prompts")
+        return FINISHED
+
+    code, out, err = run("-m", "seed=1,2", stage=stage)
+    assert seen == [1, 2]
+    assert code == 2
+    assert "report/shapes@v1" in out
+    assert "error: no prompts" in err
+
+
+def test_sweep_on_several_devices_is_refused(run: Run) -> None:
+    code, _, err = run("compute.devices=2", "seed=1,2", "-m", stage=failing(AssertionError("must not run")))
+    assert code == 2
+    assert err.count("error: ") == 1
+    assert "torchrun --nproc-per-node 2 -m goldennoise stage=report compute.devices=2 seed=1" in err
+
+
+def test_log_file_holds_the_error(run: Run, tmp_path: Path) -> None:
+    run(stage=failing(DataError("no prompts")))
+    (log,) = tmp_path.glob("outputs/logs/*_report/goldennoise.log")
+    assert "error: no prompts" in log.read_text()

@@ -1,0 +1,84 @@
+"""Every mistake in the options is one sentence with the full key, the value, what is allowed and the nearest."""
+
+import pytest
+
+from goldennoise.config import load
+from goldennoise.errors import ConfigError
+
+MISTAKES = [
+    # misspelt and unknown keys
+    ("stage.marginn=1", "stage.marginn=1: there is no option marginn in stage; choose from kind, margin, "),
+    ("stage.marginn=1", "did you mean stage.margin?"),
+    ("sed=1", "sed=1: there is no option sed; choose from compute, "),
+    ("sed=1", "did you mean seed?"),
+    ("method.npnet.artifact=x", "there is no option npnet in method; choose from re_denoise"),
+    ("seed.x=1", "seed.x=1: seed has no options of its own"),
+    # + does not open the config
+    ("+new.key=1", "new={'key': 1}: there is no option new; choose from compute, "),
+    ("+stage.foo=1", "stage.foo=1: there is no option foo in stage; choose from kind, margin, "),
+    ("++npnet.window_size=7", "npnet.window_size=7: there is no option window_size in npnet"),
+    ("++npnet.window_size=7", "did you mean npnet.window?"),
+    ("+method.mine=1", "method.mine=1: method.mine has no kind; choose it with method=OPTION, one of best_of_n, "),
+    ("+stage=train", "+stage=train: stage is chosen already; write stage=OPTION"),
+    # unknown choices
+    (
+        "stage=evall",
+        "stage=evall: there is no such stage; choose from collect, eval, report, train; did you mean eval?",
+    ),
+    ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, npnet, re_denoise, "),
+    ("method=re_denois", "did you mean re_denoise?"),
+    ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
+    ("model=3", "model=3: there is no such model; choose from shapes"),
+    ("stage=null", "stage=null: there is no such stage; choose from collect, "),
+    ("~model", "model is not chosen: set it with model=OPTION, one of shapes"),
+    ("~stage", "~stage: stage cannot be left out; choose from collect, "),
+    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from collect, eval, report, train"),
+    ("stage.kind=colect", "did you mean collect?"),
+    ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
+    # wrong types
+    ("seed=abc", "seed=abc: seed must be a whole number"),
+    ("seed=1.5", "seed=1.5: seed must be a whole number"),
+    ("stage.margin=much", "stage.margin=much: margin must be a number"),
+    ("stage.margin=", "stage.margin=: margin must be a number"),
+    ("stage.margin={a: 1}", "margin must be a number"),
+    ("stage.num_prompts=2.5", "stage.num_prompts=2.5: num_prompts must be a whole number or null"),
+    ("compute.batch_size=null", "compute.batch_size=null: batch_size must be a whole number"),
+    ("npnet.svd_attention=3", "npnet.svd_attention=3: svd_attention must be true or false"),
+    ("npnet.depths=2", "npnet.depths=2: depths must be a list of values that are each a whole number"),
+    ("npnet.depths=[a,b]", "npnet.depths=['a', 'b']: depths must be a list of values that are each a whole number"),
+    # out of range, checked by the dataclasses
+    ("seed=-1", "seed=-1: seed must be at least 0"),
+    ("name=a/b", "name=a/b: name must be letters, digits"),
+    ("version=3", "version=3: version must be auto, or v1, v2, ..."),
+    ("stage.prompts_per_shard=0", "stage.prompts_per_shard=0: prompts_per_shard must be at least 1"),
+    ("compute.device=gpu", "compute.device=gpu: device must be auto, cpu or cuda"),
+    ("compute.num_threads=0", "compute.num_threads=0: num_threads must be null or at least 1"),
+    ("method.re_denoise.depth=30", "method.re_denoise.depth=30: depth must be from 1 to 10"),
+    ("prompts=file", "prompts.path=None: path must be the path of a prompt file"),
+    # values that refer to nothing, and what cannot be read
+    ("name=${nam}", "nam"),
+    ("stage margin=[1", "stage margin=[1: this cannot be read as an option; write KEY=VALUE"),
+    ("stage.margin", "stage.margin: this cannot be read as an option"),
+    ("seed=1,2", "seed=1,2: several values need -m, to run once with each, or brackets for a list: seed=[1,2]"),
+    ("methods@x=npnet", "methods@x"),
+]
+
+
+@pytest.mark.parametrize(("override", "expected"), MISTAKES)
+def test_mistake_is_one_sentence(override: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load([override])
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_long_values_are_cut() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load([f"+new={'x' * 500}"])
+    assert "x" * 80 + "...: there is no option new" in str(caught.value)
+
+
+def test_a_mistake_leaves_hydra_usable() -> None:
+    with pytest.raises(ConfigError):
+        load(["stage=evall"])
+    assert load(["stage=report"]).stage.kind == "report"

@@ -1,0 +1,127 @@
+"""Every option and experiment on disk composes, and every YAML file lists exactly its dataclass's fields."""
+
+import importlib
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from goldennoise.conf_files import conf_folder
+from goldennoise.config import FIXED, REGISTRIES, RunConfig, load
+from goldennoise.npnet.config import ArchitectureConfig
+
+CONF = conf_folder()
+STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
+OPTIONS = [
+    (path.parent.name, path.stem)
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name not in ("stage", "experiment")
+]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+NEEDED = {("prompts", "file"): ["prompts.path=mine.txt"]}
+
+
+def config_class(group: str, kind: str) -> type:
+    if group in REGISTRIES:
+        return importlib.import_module(REGISTRIES[group]).component(kind).Config
+    module, name = FIXED[group]
+    return getattr(importlib.import_module(module), name)
+
+
+def yaml_values(path: Path) -> DictConfig:
+    values = OmegaConf.load(path)
+    assert isinstance(values, DictConfig)
+    return values
+
+
+def test_every_group_is_a_field_of_the_run() -> None:
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment"}
+    root = set(yaml_values(CONF / "config.yaml")) - {"defaults", "hydra"}
+    assert {field.name for field in fields(RunConfig)} == groups | root
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_option_composes(group: str, option: str) -> None:
+    chosen = f"{group}=[{option}]" if group in ("scorer", "method") else f"{group}={option}"
+    part = getattr(load([chosen, *NEEDED.get((group, option), [])]), group)
+    if group in ("scorer", "method"):
+        assert list(part) == [option]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_option_lists_every_field(group: str, option: str) -> None:
+    values = yaml_values(CONF / group / f"{option}.yaml")
+    assert list(values) == [field.name for field in fields(config_class(group, values.get("kind", "")))]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_lists_every_field(stage: str) -> None:
+    values = yaml_values(CONF / "stage" / f"{stage}.yaml")["stage"]
+    assert values.kind == stage
+    assert set(values) == {field.name for field in fields(config_class("stage", stage))}
+
+
+@pytest.mark.parametrize(
+    ("stage", "methods", "scorers", "split"),
+    [
+        ("collect", ["re_denoise"], ["shapes_clip", "shapes_verifier"], "train"),
+        ("train", [], [], "train"),
+        ("eval", ["standard", "re_denoise", "npnet", "best_of_n"], ["shapes_clip", "shapes_verifier"], "benchmark"),
+        ("report", [], [], "train"),
+    ],
+)
+def test_stage_chooses_what_it_needs(stage: str, methods: list[str], scorers: list[str], split: str) -> None:
+    config = load([f"stage={stage}"])
+    assert (list(config.method), list(config.scorer), config.prompts.split) == (methods, scorers, split)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_experiment_sets_its_values_in_every_stage(experiment: str, stage: str) -> None:
+    config = load([f"stage={stage}", f"experiment={experiment}"])
+    assert config.stage.kind == stage
+    for path in (CONF / "experiment" / f"{experiment}.yaml", CONF / "experiment" / experiment / f"{stage}.yaml"):
+        values = OmegaConf.to_container(yaml_values(path))
+        assert values == overlap(asdict(config), values)
+
+
+def overlap(whole: Any, pattern: Any) -> Any:
+    """The part of `whole` that has the keys of `pattern`."""
+    if isinstance(pattern, dict):
+        return {key: overlap(whole[key], part) for key, part in pattern.items()}
+    return list(whole) if isinstance(whole, tuple) else whole
+
+
+def test_every_experiment_has_all_stages() -> None:
+    for experiment in EXPERIMENTS:
+        assert sorted(path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")) == STAGES
+    assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == set(EXPERIMENTS)
+
+
+def test_command_line_is_stronger_than_stage_and_experiment() -> None:
+    config = load(["stage=eval", "experiment=demo", "method=[standard]", "stage.num_prompts=7", "prompts=own_words"])
+    assert list(config.method) == ["standard"]
+    assert (config.stage.num_prompts, config.stage.num_seeds) == (7, 5)
+    assert config.prompts.path == "data/prompts/own_words.txt"
+
+
+def test_artifacts_follow_the_name() -> None:
+    assert load(["stage=train", "name=mine"]).stage.pairs == "pairs/mine@latest"
+    assert load(["stage=report", "name=mine"]).stage.scores == "scores/mine@latest"
+    assert load(["stage=eval", "name=mine"]).method["npnet"].artifact == "npnet/mine@latest"
+
+
+def test_same_method_twice_with_other_values() -> None:
+    config = load(["stage=eval", "+method.deep={kind: re_denoise, depth: 5}"])
+    assert (config.method["deep"].depth, config.method["re_denoise"].depth) == (5, 1)
+
+
+def test_published_network_is_the_default_one() -> None:
+    assert load(["npnet=published"]).npnet == ArchitectureConfig()
+
+
+def test_ddp_takes_the_number_of_processes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert load(["compute=ddp"]).compute.devices == 4

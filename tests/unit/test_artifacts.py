@@ -1,0 +1,297 @@
+"""The artifact store: fingerprints, versions, resuming, locks, damage."""
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldennoise import drafts
+from goldennoise.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.provenance import fingerprint
+
+Identity = dict[str, Any]
+
+IDENTITY: Identity = {"stage": {"margin": 0.0, "sizes": [1, 2]}, "seed": 0}
+OTHER: Identity = {"stage": {"margin": 0.5, "sizes": [1, 2]}, "seed": 0}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "outputs")
+
+
+def begin(store: ArtifactStore, identity: Identity = IDENTITY, version: str = "auto", **other: Any) -> Artifact | Draft:
+    given: dict[str, Any] = {"kind": "pairs", "name": "shapes", "inputs": [], "config": {"compute": {"device": "cpu"}}}
+    return store.begin(version=version, identity=identity, **(given | other))
+
+
+def draft_of(store: ArtifactStore, identity: Identity = IDENTITY, version: str = "auto", **other: Any) -> Draft:
+    outcome = begin(store, identity, version, **other)
+    assert isinstance(outcome, Draft)
+    return outcome
+
+
+def make(store: ArtifactStore, identity: Identity = IDENTITY, text: str = "content", **other: Any) -> Artifact:
+    with draft_of(store, identity, **other) as draft:
+        (draft.path / "parts").mkdir()
+        (draft.path / "parts" / "0.txt").write_text(text)
+        return draft.commit({"pairs": 3})
+
+
+def test_fingerprint_depends_on_values_not_on_order() -> None:
+    assert fingerprint({"a": 1, "b": {"c": 2}}, ["x"]) == fingerprint({"b": {"c": 2}, "a": 1}, ["x"])
+    identities: list[Identity] = [{"a": 1}, {"a": 2}, {"a": 1.0}, {"b": 1}]
+    assert len({fingerprint(identity, inputs) for identity in identities for inputs in (["x"], ["y"], [])}) == 12
+
+
+def test_fingerprint_is_the_same_in_every_release() -> None:
+    canonical = '{"identity":{"margin":0.5,"name":"été"},"inputs":["00ff"]}'
+    assert fingerprint({"name": "été", "margin": 0.5}, ["00ff"]) == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_record_tells_what_it_is_made_of(store: ArtifactStore) -> None:
+    source = make(store)
+    network = make(store, OTHER, kind="npnet", inputs=[source])
+    record = json.loads((network.path / "record.json").read_text())
+    assert record == network.record
+    assert record["inputs"] == [{"reference": "pairs/shapes@v1", "fingerprint": source.fingerprint}]
+    assert record["fingerprint"] == fingerprint(OTHER, [source.fingerprint])
+    assert record["config"] == {"compute": {"device": "cpu"}}
+    assert record["counts"] == {"pairs": 3}
+    assert list(record["files"]) == ["parts/0.txt"]
+    assert record["packages"]["torch"]
+    assert {"host", "command", "git_commit", "start", "end", "kind", "name", "version"} <= record.keys()
+    assert sorted(path.name for path in network.path.iterdir()) == ["parts", "record.json"]
+
+
+def test_same_identity_is_complete_already(store: ArtifactStore) -> None:
+    first = make(store)
+    assert begin(store) == first
+    assert begin(store, version="v1") == first
+
+
+def test_other_identity_gets_the_next_version(store: ArtifactStore) -> None:
+    assert [make(store).version, make(store, OTHER).version, make(store, {"seed": 3}).version] == ["v1", "v2", "v3"]
+    assert begin(store, OTHER).reference == "pairs/shapes@v2"
+
+
+def test_other_inputs_get_the_next_version(store: ArtifactStore) -> None:
+    sources = [make(store), make(store, OTHER)]
+    versions = [make(store, kind="npnet", inputs=[source]).version for source in sources]
+    assert versions == ["v1", "v2"]
+
+
+def test_unfinished_draft_is_resumed(store: ArtifactStore) -> None:
+    with draft_of(store) as draft:
+        assert not draft.resumed
+        (draft.path / "0.txt").write_text("kept")
+    with draft_of(store, OTHER) as other:
+        assert other.path.name == "v2.partial"
+    with draft_of(store) as again:
+        assert again.resumed
+        assert again.path == draft.path
+        assert (again.path / "0.txt").read_text() == "kept"
+        assert again.commit({}).version == "v1"
+
+
+def test_half_written_files_are_left_out(store: ArtifactStore) -> None:
+    with draft_of(store) as draft:
+        (draft.path / "0.txt.tmp").write_text("half")
+        artifact = draft.commit({})
+    assert artifact.record["files"] == {}
+    assert not (artifact.path / "0.txt.tmp").exists()
+
+
+def test_explicit_version_of_something_else_lists_what_changed(store: ArtifactStore) -> None:
+    make(store)
+    with pytest.raises(ArtifactError, match=r"pairs/shapes@v1 exists .*stage\.margin 0\.0 -> 0\.5\)") as caught:
+        begin(store, OTHER, version="v1")
+    assert "seed" not in str(caught.value)
+    with pytest.raises(ArtifactError, match="inputs"):
+        begin(store, version="v1", inputs=[make(store, OTHER)])
+
+
+def test_explicit_version_of_another_draft_is_refused(store: ArtifactStore) -> None:
+    draft_of(store, version="v4").release()
+    with pytest.raises(ArtifactError, match=r"stage\.margin"):
+        begin(store, OTHER, version="v4")
+    assert make(store, OTHER).version == "v5"
+
+
+@pytest.mark.parametrize(("name", "version"), [("a/b", "auto"), ("", "auto"), (".x", "auto"), ("a", "3"), ("a", "v0")])
+def test_impossible_names(store: ArtifactStore, name: str, version: str) -> None:
+    with pytest.raises(ConfigError):
+        begin(store, name=name, version=version)
+
+
+def test_resolve(store: ArtifactStore) -> None:
+    for number in range(11):
+        newest = make(store, {"seed": number})
+    draft_of(store, OTHER).release()
+    for reference in ("pairs/shapes@latest", "shapes@latest", "shapes", "pairs/shapes", "shapes@v11", str(newest.path)):
+        assert store.resolve(reference, "pairs") == newest
+    assert store.resolve("shapes@v2", "pairs").record["identity"] == {"seed": 1}
+    assert newest.reference == "pairs/shapes@v11"
+
+
+@pytest.mark.parametrize(
+    ("reference", "kind", "message"),
+    [
+        ("shape", "pairs", "did you mean shapes"),
+        ("shapes@v7", "pairs", "complete versions are v1"),
+        ("pairs/shapes@v1", "npnet", "is of kind pairs, and npnet is needed"),
+        ("shapes", "npnet", "stage=train name=shapes"),
+        ("started", "pairs", "pairs/started@v1 is unfinished: run its collect command"),
+        ("shapes@v2", "pairs", "pairs/shapes@v2 is unfinished"),
+        ("{root}/pairs/shapes/v2.partial", "pairs", "is unfinished"),
+        ("{root}/pairs/shapes", "pairs", "is not a complete artifact"),
+        ("{root}/pairs/shapes/v1", "npnet", "is of kind pairs"),
+        ("no/such/folder", "pairs", "neither a folder nor the name of an artifact"),
+    ],
+)
+def test_resolve_says_what_is_wrong(store: ArtifactStore, reference: str, kind: str, message: str) -> None:
+    make(store)
+    draft_of(store, OTHER).release()
+    draft_of(store, name="started").release()
+    with pytest.raises(ArtifactError, match=message):
+        store.resolve(reference.format(root=store.root), kind)
+
+
+def test_damage_is_found(store: ArtifactStore) -> None:
+    artifact = make(store)
+    artifact.check()
+    (artifact.path / "parts" / "0.txt").write_text("Content")
+    assert artifact.damaged() == ["parts/0.txt"]
+    with pytest.raises(ArtifactError, match=r"parts/0\.txt is damaged"):
+        artifact.check()
+    (artifact.path / "parts" / "0.txt").unlink()
+    assert artifact.damaged() == ["parts/0.txt"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"kind": "pairs"}'])
+def test_damaged_record(store: ArtifactStore, content: str) -> None:
+    (make(store).path / "record.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"record\.json is damaged"):
+        store.resolve("shapes", "pairs")
+
+
+def test_reopened_artifact_is_repaired(store: ArtifactStore) -> None:
+    artifact = make(store)
+    (artifact.path / "parts" / "0.txt").write_text("damaged")
+    with store.reopen(artifact) as draft:
+        assert draft.resumed
+        assert not (draft.path / "parts" / "0.txt").exists()
+        with pytest.raises(ArtifactError, match="unfinished"):
+            store.resolve("shapes", "pairs")
+    with draft_of(store) as draft:
+        (draft.path / "parts" / "0.txt").write_text("content")
+        assert draft.commit({"pairs": 3}).record["files"] == artifact.record["files"]
+
+
+FORKED_WRITER = """
+import os, sys, time
+from goldennoise.artifacts import ArtifactStore
+draft = ArtifactStore(sys.argv[1]).begin("pairs", "shapes", "auto", {"seed": 0}, [], {})
+child = os.fork()
+if child == 0:
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+os._exit(9)
+"""
+
+
+def test_forked_child_does_not_keep_the_lock(store: ArtifactStore) -> None:
+    command = [sys.executable, "-c", FORKED_WRITER, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.wait()
+        try:
+            draft_of(store, {"seed": 0}).release()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+WRITER = """
+import sys, time
+from goldennoise.artifacts import ArtifactStore
+draft = ArtifactStore(sys.argv[1]).begin("pairs", "shapes", "auto", {"seed": 0}, [], {})
+(draft.path / "0.txt").write_text("half of the work")
+print("writing", flush=True)
+time.sleep(60)
+draft.commit({})
+"""
+
+
+@pytest.fixture
+def writer(store: ArtifactStore) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", WRITER, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        yield process
+        process.kill()
+
+
+def test_second_writer_is_refused(store: ArtifactStore, writer: "subprocess.Popen[str]") -> None:
+    with pytest.raises(ArtifactError, match=f"v1 is being written by process {writer.pid}"):
+        begin(store, {"seed": 0})
+    with draft_of(store, OTHER) as other:
+        assert other.path.name == "v2.partial"
+
+
+def test_killed_writer_leaves_only_an_unfinished_folder(store: ArtifactStore, writer: "subprocess.Popen[str]") -> None:
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    folder = store.root / "pairs" / "shapes"
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["v1.partial"]
+    with pytest.raises(ArtifactError, match="unfinished"):
+        store.resolve("shapes", "pairs")
+    with draft_of(store, {"seed": 0}) as draft:
+        assert draft.resumed
+        assert (draft.path / "0.txt").exists()
+        draft.commit({})
+    assert store.resolve("shapes", "pairs").damaged() == []
+
+
+def test_folder_of_a_run_killed_before_its_draft_file_is_reused(store: ArtifactStore) -> None:
+    (store.root / "pairs" / "shapes" / "v1.partial").mkdir(parents=True)
+    with draft_of(store) as draft:
+        assert not draft.resumed
+        assert draft.path.name == "v1.partial"
+
+
+def test_kill_between_record_and_rename_is_resumed(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with draft_of(store) as draft, monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            draft.commit({})
+    with pytest.raises(ArtifactError, match="unfinished"):
+        store.resolve("shapes", "pairs")
+    with draft_of(store) as draft:
+        assert draft.resumed
+        assert draft.commit({}).record["files"] == {}
+
+
+def test_full_disk_keeps_the_draft(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with draft_of(store) as draft, monkeypatch.context() as patch:
+        patch.setattr(drafts, "write_json", full)
+        with pytest.raises(ArtifactError, match="no space left"):
+            draft.commit({})
+    with draft_of(store) as draft:
+        assert draft.resumed
