@@ -1,0 +1,103 @@
+"""The four stages through the real command line on the shapes world."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from integration.command_line import goldennoise, run_ok
+from integration.conftest import STAGES
+
+from goldennoise import GoldenNoise
+from goldennoise.shapes.locations import PIPELINE
+
+ARTIFACTS = {"collect": "pairs", "train": "npnet", "eval": "scores", "report": "report"}
+
+
+def record(outputs: Path, stage: str) -> dict:
+    return json.loads((outputs / ARTIFACTS[stage] / "shapes" / "v1" / "record.json").read_text())
+
+
+def written(outputs: Path) -> dict[Path, int]:
+    """When each file of each artifact was written."""
+    files = (path for path in outputs.rglob("*") if path.is_file() and "logs" not in path.parts)
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_artifacts_chain_by_fingerprint(pipeline: Path) -> None:
+    records = {stage: record(pipeline, stage) for stage in STAGES}
+    for earlier, later in itertools.pairwise(STAGES):
+        fingerprints = [entry["fingerprint"] for entry in records[later]["inputs"]]
+        assert records[earlier]["fingerprint"] in fingerprints
+    assert not list(pipeline.rglob("*.partial"))
+
+
+def test_second_run_does_nothing(pipeline: Path) -> None:
+    before = written(pipeline)
+    for stage in STAGES:
+        assert f"{ARTIFACTS[stage]}/shapes@v1 is complete" in run_ok(pipeline, f"stage={stage}", "experiment=smoke")
+    assert written(pipeline) == before
+
+
+def test_every_method_has_the_same_grid(pipeline: Path) -> None:
+    scores = pd.read_parquet(pipeline / "scores/shapes/v1/scores.parquet")
+    grids = {
+        method: set(zip(rows["prompt_id"], rows["seed"], strict=True)) for method, rows in scores.groupby("method")
+    }
+    assert set(grids) == {"standard", "re_denoise", "npnet", "best_of_n"}
+    assert len({frozenset(grid) for grid in grids.values()}) == 1
+    assert len(grids["standard"]) == 8
+
+
+def test_standard_costs_two_evaluations_per_step(pipeline: Path) -> None:
+    summary = json.loads((pipeline / "scores/shapes/v1/summary.json").read_text())
+    assert summary["methods"]["standard"]["evaluations_per_image"] == 2 * 20
+    assert summary["methods"]["npnet"]["evaluations_per_image"] == 2 * 20
+    assert summary["methods"]["re_denoise"]["evaluations_per_image"] == 2 * 20 + 2 + 1
+
+
+def test_report_is_one_page(pipeline: Path) -> None:
+    page = (pipeline / "report/shapes/v1/index.html").read_text()
+    assert "best_of_n" in page
+    assert 'src="http' not in page
+
+
+def test_three_lines_of_python(pipeline: Path) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(PIPELINE, torch_dtype=torch.float32)
+    golden = GoldenNoise.from_pretrained(pipeline / "npnet/shapes/v1")
+    prompts = ["a red circle left of a blue square", "two green rings"]
+    latents = golden(pipe, prompts, generator=torch.Generator().manual_seed(0))
+    assert latents.shape == (2, 4, 16, 16)
+    images = pipe(prompts, latents=latents, num_inference_steps=2, output_type="pt").images
+    assert images.shape == (2, 3, 64, 64)
+
+
+def test_a_damaged_shard_is_refused_by_train_and_made_anew_by_collect(tmp_path: Path) -> None:
+    run_ok(tmp_path, "stage=collect", "experiment=smoke")
+    shard = tmp_path / "pairs/shapes/v1/pairs-00000.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-4] + bytes(4))
+    refused = goldennoise(tmp_path, "stage=train", "experiment=smoke")
+    assert refused.returncode == 2
+    assert shard.name in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert shard.name in run_ok(tmp_path, "stage=collect", "experiment=smoke")
+    assert shard.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (("stage=train", "stage.pairs=pairs/nothing@latest"), "nothing"),
+        (("stage=collect", "stage.marginn=1"), "stage.margin"),
+        (("stage=eval", "experiment=smoke", "method=[standard,npnet]", "name=other"), "npnet"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, overrides: tuple[str, ...], sentence: str) -> None:
+    done = goldennoise(tmp_path, *overrides)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,48 @@
+"""Devices, and telling a full disk from other failures."""
+
+import errno
+
+import pytest
+import torch
+
+from goldennoise.compute import ComputeConfig
+from goldennoise.errors import ConfigError
+from goldennoise.provenance import disk_full
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "variable", "expected"),
+    [
+        ("cpu", True, "LOCAL_RANK", "cpu"),
+        ("auto", False, "LOCAL_RANK", "cpu"),
+        ("auto", True, "LOCAL_RANK", "cuda:3"),
+        ("cuda", True, "SLURM_LOCALID", "cuda:3"),
+        ("cuda", True, "NOTHING", "cuda:0"),
+    ],
+)
+def test_device(monkeypatch: pytest.MonkeyPatch, device: str, available: bool, variable: str, expected: str) -> None:
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert str(ComputeConfig(device=device).torch_device()) == expected
+
+
+def test_missing_cuda_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"compute\.device=cuda: this machine has no CUDA device"):
+        ComputeConfig(device="cuda").torch_device()
+
+
+def test_number_of_threads_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    ComputeConfig(device="cpu").torch_device()
+    ComputeConfig(device="cpu", num_threads=2).torch_device()
+    assert asked == [2]
+
+
+def test_disk_full_is_told_from_other_errors() -> None:
+    assert disk_full(OSError(errno.ENOSPC, "No space left on device"))
+    assert disk_full(RuntimeError("I/O error: No space left on device (os error 28)"))
+    assert not disk_full(OSError(errno.EACCES, "Permission denied"))
