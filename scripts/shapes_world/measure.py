@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-from goldennoise.scorers.shapes_clip import ShapesClip
 from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
 from goldennoise.shapes.captions import Caption, all_captions, benchmark
+from goldennoise.shapes.clip import ShapesClip
 from goldennoise.shapes.locations import PIPELINE
 from goldennoise.shapes.renderer import render
 from goldennoise.shapes.scenes import is_true, sample_scene

@@ -3,9 +3,10 @@
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def normalised(text: str) -> str:
@@ -24,6 +25,9 @@ def derive_seed(root_seed: int, purpose: str, prompt_id: str, index: int = 0) ->
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def gaussian_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
+def gaussian_noise(shape: Sequence[int], seeds: Sequence[int]) -> "Tensor":
     """Standard normal noise (len(seeds), *shape), fp32 on the CPU, row i from its own generator with seeds[i]."""
+    # Prompt ids are needed where loading torch would be seconds of waiting for a message.
+    import torch
+
     return torch.stack([torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

@@ -12,7 +12,6 @@ NUM_KILLS = 10
 OVERRIDES = (
     "stage=collect",
     "experiment=smoke",
-    "model.num_steps=4",
     "stage.prompts_per_shard=2",
     f"stage.num_prompts={2 * (NUM_KILLS + 2)}",
 )
@@ -21,19 +20,19 @@ OVERRIDES = (
 
 def test_killed_ten_times(tmp_path: Path) -> None:
     dice = random.Random(0)
-    draft = tmp_path / "killed/pairs/shapes/v1.partial"
+    draft = tmp_path / "killed/pairs/smoke/v1.partial"
     seen: dict[str, int] = {}
     for _ in range(NUM_KILLS):
         process = start(tmp_path / "killed", *OVERRIDES)
         _kill_at_a_random_moment(process, draft, dice)
-        assert not (tmp_path / "killed/pairs/shapes/v1").exists()
+        assert not (tmp_path / "killed/pairs/smoke/v1").exists()
         finished = {path.name: path.stat().st_mtime_ns for path in draft.glob("index-*.parquet")}
         for name, written_ns in seen.items():
             assert finished[name] == written_ns, f"{name} was made twice"
         seen = finished
     run_ok(tmp_path / "killed", *OVERRIDES)
     run_ok(tmp_path / "whole", *OVERRIDES)
-    killed, whole = (tmp_path / name / "pairs/shapes/v1" for name in ("killed", "whole"))
+    killed, whole = (tmp_path / name / "pairs/smoke/v1" for name in ("killed", "whole"))
     for shard in sorted(path.name for path in whole.glob("*.safetensors")):
         left, right = load_file(killed / shard), load_file(whole / shard)
         assert all(left[key].equal(right[key]) for key in right)

@@ -13,7 +13,7 @@ from goldennoise.errors import ModelError
 if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
 
-PARTS = ("ddim", "latent_unet", "loading", "protocol", "re_denoise")
+PARTS = ("ddim", "identity", "latent_unet", "loading", "protocol", "re_denoise")
 
 
 def kinds() -> list[str]:

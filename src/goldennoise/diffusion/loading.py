@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 
@@ -27,6 +29,9 @@ def load_pipeline(path: str, revision: str | None, dtype: torch.dtype, classes: 
         raise ModelError(_missing(path, revision)) from error
     if found not in classes:
         raise ModelError(f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}.")
+    # The stages draw a bar of their own; these would be torn into it.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         pipe = DiffusionPipeline.from_pretrained(
             source,

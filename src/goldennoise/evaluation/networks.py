@@ -6,11 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from goldennoise.artifacts import Artifact, ArtifactStore
+from goldennoise.diffusion.identity import differences
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.summary import selecting_scorers
-
-SAME_MODEL = ("kind", "path", "revision")
-"""Fields of a model's config that name its weights; steps and guidance may differ between training and evaluation."""
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +24,12 @@ def resolve_networks(store: ArtifactStore, methods: Mapping[str, Any]) -> dict[s
 
 def refuse_other_model(network: Artifact, model: Any) -> None:
     """Raise ArtifactError if `network` was trained for another model than the config `model` names."""
-    trained, used = network.record["config"]["model"], asdict(model)
-    differing = [field for field in SAME_MODEL if trained.get(field) != used.get(field)]
-    if differing:
-        changes = "; ".join(
-            f"model.{field}={used.get(field)}, trained with {trained.get(field)}" for field in differing
-        )
+    changes = differences(network.record["identity"]["model"], model)
+    if changes:
         raise ArtifactError(
-            f"{network.reference} was trained for another model ({changes}): evaluate it with that model, choose "
-            "another network, or set stage.other_model=allow if the latents are the same, as for distilled models"
+            f"{network.reference} was trained for another model ({'; '.join(changes)}): evaluate it with that "
+            "model, choose another network, or set stage.other_model=allow if the latents are the same, as for "
+            "distilled models"
         )
 
 

@@ -59,22 +59,21 @@ def tail(num_clusters: int, level: float) -> float:
 
 def clustered_intervals(
     values: ArrayLike, clusters: ArrayLike, num_resamples: int, seed: int, level: float = 0.95
-) -> list[tuple[float, float] | None]:
-    """Bootstrap interval of the mean of every column of `values` (n, k), whole clusters drawn with replacement.
+) -> NDArray[np.float64]:
+    """Bootstrap interval of the mean of every column of `values` (n, k), whole clusters drawn with replacement: (k, 2).
 
-    clusters: (n,), any labels. All columns share their resamples. None for each column if there is one cluster.
+    clusters: (n,), any labels. All columns share their resamples. NaN if there is only one cluster.
     """
     table = np.asarray(values, dtype=np.float64)
     labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(labels) < 2:
-        return [None] * table.shape[1]
+        return np.full((table.shape[1], 2), np.nan)
     sums = np.stack([np.bincount(codes, weights=column) for column in table.T], axis=1)
     sizes = np.bincount(codes)
     pieces = resampled_counts(len(labels), num_resamples, seed)
     means = np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in pieces])
     outside = tail(len(labels), level)
-    low, high = np.quantile(means, [outside, 1 - outside], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    return np.quantile(means, [outside, 1 - outside], axis=0).T
 
 
 def outcome_shares(scores: NDArray[np.float64], reference: NDArray[np.float64], higher_is_better: bool) -> list[float]:
@@ -101,11 +100,16 @@ def compare(
     num_prompts = len(np.unique(np.asarray(clusters)))
     compared = {}
     for i, (method, column) in enumerate(columns.items()):
-        mean_low, mean_high = intervals[i] or (None, None)
-        low, high = intervals[len(columns) + i] or (None, None)
+        mean_low, mean_high = _bounds(intervals[i])
+        low, high = _bounds(intervals[len(columns) + i])
         wins, ties, losses = outcome_shares(column, base, higher_is_better)
         compared[method] = Comparison(
             float(column.mean()), mean_low, mean_high, float(differences[method].mean()), low, high,
             wins, ties, losses, num_prompts, len(base),
         )  # fmt: skip
     return compared
+
+
+def _bounds(interval: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    low, high = map(float, interval)
+    return (None, None) if math.isnan(low) else (low, high)

@@ -96,6 +96,9 @@ class SingularValueBranch(nn.Module):
         self.values = nn.Linear(k, k)
         self.attention = VectorAttention(k, architecture.attention_heads) if architecture.svd_attention else None
         self.change = _two_layers(k, architecture.value_hidden, k)
+        # An untrained network is then the identity; from random changes a short training does not find back to it.
+        for parameter in self.change[2].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, factors: SvdFactors) -> Tensor:
         """(B, C, h, w) in the precision of the factors."""

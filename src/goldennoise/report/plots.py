@@ -91,9 +91,9 @@ def quality_against_cost(summary: Summary) -> str:
         )
         places = _set_apart(costs)
         for method in summary.methods:
-            means, errors = [scale.factor * found[method].mean], _errors([found[method]], scale)
-            style = {"color": _METHODS[numbers[method]], "ms": 9, "capsize": 4, "lw": 2, "label": method}
-            axes.errorbar([places[method]], means, yerr=errors, fmt="o", **style)
+            x, means = [places[method]], [scale.factor * found[method].mean]
+            errors, colour = _errors([found[method]], scale), _METHODS[numbers[method]]
+            axes.errorbar(x, means, yerr=errors, fmt="o", color=colour, ms=9, capsize=4, lw=2, label=method)
         ticks = sorted(set(costs.values()))
         axes.xaxis.set_major_locator(FixedLocator(_readable_ticks(ticks)))
         axes.xaxis.set_minor_locator(NullLocator())

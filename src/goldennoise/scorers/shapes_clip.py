@@ -1,18 +1,12 @@
-"""The preference model of the shapes world: a small open_clip model. It selects and filters; it does not decide."""
+"""The preference model of the shapes world, which stands for HPSv2 there."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import open_clip
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
 
-from goldennoise.errors import ScorerError
-from goldennoise.shapes.locations import CLIP
-
-SCALE = 100.0
+    from goldennoise.scorers.protocol import Scorer
 
 
 @dataclass(frozen=True)
@@ -20,47 +14,8 @@ class Config:
     kind: str = "shapes_clip"
 
 
-class ShapesClip:
-    """100 x cosine between image and prompt, in [-100, 100]; differentiable with respect to the images."""
+def build(config: Config, device: "torch.device") -> "Scorer":  # noqa: ARG001
+    """Raises `ScorerError` where the world's weights are missing."""
+    from goldennoise.shapes.clip import ShapesClip
 
-    name = "shapes_clip"
-    higher_is_better = True
-    unit = "cosine x 100"
-    differentiable = True
-
-    def __init__(self, device: torch.device) -> None:
-        weights = CLIP / "open_clip_model.safetensors"
-        if not weights.is_file():
-            raise ScorerError(f"shapes_clip: {weights} is missing; make it with `python scripts/shapes_world`.")
-        self.version = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-        self._model = open_clip.create_model(f"local-dir:{CLIP}", device=device).eval().requires_grad_(False)
-        self._tokenize = open_clip.get_tokenizer(f"local-dir:{CLIP}")
-        self._device = device
-        self._text_features: dict[str, Tensor] = {}
-
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Cosines x 100, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1], resized to 64 px."""
-        side = self._model.visual.image_size
-        images = images.to(self._device, torch.float32)
-        if images.shape[-2:] != (side, side) and images.shape[-2:] != side:
-            size = (side, side) if isinstance(side, int) else side
-            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-        features = self._model.encode_image(images * 2 - 1, normalize=True)
-        return SCALE * (features * self._texts(prompts)).sum(dim=1).cpu()
-
-    def _texts(self, prompts: Sequence[str]) -> Tensor:
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text_features]
-        if new:
-            with torch.no_grad():
-                features = self._model.encode_text(self._tokenize(new).to(self._device), normalize=True)
-            self._text_features.update(zip(new, features, strict=True))
-        return torch.stack([self._text_features[prompt] for prompt in prompts])
-
-
-def build(config: Config, device: torch.device) -> ShapesClip:  # noqa: ARG001
-    """The preference model on a device.
-
-    Raises:
-        ScorerError: the world's weights are missing.
-    """
     return ShapesClip(device)

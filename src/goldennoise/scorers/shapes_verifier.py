@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from goldennoise.errors import ScorerError
 from goldennoise.shapes.captions import Caption, caption_of
-from goldennoise.shapes.verifier import verify
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,25 @@ class ShapesVerifier:
         self.unit = "soft share right" if soft else "share right"
         self._soft = soft
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
         """(B,) in [0, 1]. images: (B, 3, 64, 64), float in [0, 1]; prompts: captions of the world.
 
         Raises:
             ScorerError: a prompt is not a caption of the world.
         """
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        from goldennoise.shapes.verifier import verify
+
         pixels = (images.detach().float().cpu().clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
         captions = [_caption(prompt) for prompt in prompts]
         verdicts = [verify(each, caption) for each, caption in zip(pixels, captions, strict=True)]
         values = [verdict.soft if self._soft else float(verdict.right) for verdict in verdicts]
-        return torch.from_numpy(np.array(values, dtype=np.float32))
+        return torch.tensor(values)
 
 
-def build(config: Config, device: torch.device) -> ShapesVerifier:  # noqa: ARG001
+def build(config: Config, device: "torch.device") -> ShapesVerifier:  # noqa: ARG001
     """The verifier; it runs on the CPU whatever the device."""
     return ShapesVerifier(config.soft)
 

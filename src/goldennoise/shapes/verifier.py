@@ -94,7 +94,7 @@ def judge(found: list[FoundObject], caption: Caption) -> Verdict:
         complete = len(pairs) == len(asked)
         names = dict.fromkeys(name for asked_object in asked for name in _asked_names(asked_object))
         verdict = {"count": count} | {name: complete and all(c.get(name, True) for c in checks) for name in names}
-        parts = [np.mean(list(c.values())) * o.fit for c, (_, o) in zip(checks, pairs, strict=True)]
+        parts = [float(np.mean(list(c.values()))) * o.fit for c, (_, o) in zip(checks, pairs, strict=True)]
         parts += [0.0] * (len(asked) - len(pairs))
         parts.append(1 - min(1.0, abs(len(found) - len(asked)) / len(asked)))
         if caption.relation is not None:

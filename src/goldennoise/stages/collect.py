@@ -12,6 +12,7 @@ import torch
 
 from goldennoise import diffusion, methods, scorers
 from goldennoise.artifacts import ArtifactStore
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
 from goldennoise.methods.protocol import MethodTools
@@ -106,7 +107,7 @@ def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: 
     texts = "\n".join(prompt.text for prompt in prompts)
     return {
         "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
-        "model": asdict(config.model),
+        "model": model_identity(config.model),
         # Which network the teacher uses is told by the artifact's inputs, whatever it was called.
         "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
         "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},

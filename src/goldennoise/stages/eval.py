@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise import diffusion, methods, scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError, require
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _identity(
             method["artifact"] = networks[method["artifact"]].fingerprint
     return {
         "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
-        "model": asdict(config.model),
+        "model": model_identity(config.model),
         "methods": used,
         "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
         "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise import diffusion
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, require
 from goldennoise.provenance import write_json
 from goldennoise.records import read_json
@@ -67,18 +68,12 @@ def run(config: "RunConfig") -> Artifact:
 
 
 def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
-    from goldennoise.evaluation.networks import SAME_MODEL
-
     pairs = store.resolve(config.stage.pairs, "pairs")
-    collected, used = pairs.record["config"]["model"], asdict(config.model)
-    differing = [field for field in SAME_MODEL if collected.get(field) != used.get(field)]
-    if differing:
-        changes = "; ".join(
-            f"model.{field}={used.get(field)}, collected with {collected.get(field)}" for field in differing
-        )
+    changes = differences(pairs.record["identity"]["model"], config.model)
+    if changes:
         raise ArtifactError(
-            f"{pairs.reference} holds pairs of another model ({changes}): train with that model, or choose other pairs "
-            "with stage.pairs"
+            f"{pairs.reference} holds pairs of another model ({'; '.join(changes)}): train with that model, "
+            "or choose other pairs with stage.pairs"
         )
     pairs.check()
     return pairs
@@ -89,7 +84,7 @@ def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifa
     identity = {
         "stage": options,
         "npnet": asdict(config.npnet),
-        "model": asdict(config.model),
+        "model": model_identity(config.model),
         "seed": config.seed,
     }
     outcome = store.begin("npnet", config.name, config.version, identity, [pairs], asdict(config))

@@ -91,24 +91,7 @@ def train_npnet(
     finite.
     """
     setting = setting or Setting()
-    rows = chosen_rows(reader, options.keep_rejected)
-    inputs_folder = folder / WORK / "inputs"
-
-    def prepare() -> dict[str, object]:
-        assert model is not None, "the first process has the model"
-        if model.latent_shape != reader.latent_shape:
-            raise ModelError(
-                f"{model.name} makes latents {model.latent_shape}, and the pairs hold {reader.latent_shape}: train "
-                "with the model they were collected with"
-            )
-        with torch.no_grad():
-            write_frozen_inputs(inputs_folder, reader, rows, model, architecture, setting.prompts_at_once)
-        return {}
-
-    setting.processes.from_first(prepare)
-    data = PairData(
-        PairDataset(reader, rows, open_frozen_inputs(inputs_folder, reader, rows)), options, seed, setting.num_workers
-    )
+    data = _prepared(reader, model, architecture, options, folder / WORK / "inputs", seed, setting)
     num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
     config = NPNetConfig(reader.latent_shape, num_tokens, text_dim, architecture)
     network = seeded_npnet(config, derive_seed(seed, "npnet weights", ""))
@@ -122,6 +105,34 @@ def train_npnet(
         callbacks.append(Progress())
     _fit(module, data, callbacks, checkpoints.last, folder, setting)
     return _best(config, checkpoints.best), _counts(data, module, checkpoints)
+
+
+def _prepared(
+    reader: PairReader,
+    model: DiffusionModel | None,
+    architecture: ArchitectureConfig,
+    options: TrainingOptions,
+    folder: Path,
+    seed: int,
+    setting: Setting,
+) -> PairData:
+    """The data of all processes, after the first has written the frozen inputs into `folder`."""
+    rows = chosen_rows(reader, options.keep_rejected)
+
+    def prepare() -> dict[str, object]:
+        assert model is not None, "the first process has the model"
+        if model.latent_shape != reader.latent_shape:
+            raise ModelError(
+                f"{model.name} makes latents {model.latent_shape}, and the pairs hold {reader.latent_shape}: train "
+                "with the model they were collected with"
+            )
+        with torch.no_grad():
+            write_frozen_inputs(folder, reader, rows, model, architecture, setting.prompts_at_once)
+        return {}
+
+    setting.processes.from_first(prepare)
+    dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
+    return PairData(dataset, options, seed, setting.num_workers)
 
 
 def _fit(

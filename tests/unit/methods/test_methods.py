@@ -125,6 +125,15 @@ def test_the_same_batch_gives_the_same_noise_twice(method: Method) -> None:
     assert torch.equal(method.golden(TinyModel(), make_batch()), method.golden(TinyModel(), make_batch()))
 
 
+def test_fresh_noise_is_new_for_every_purpose_and_sample() -> None:
+    batch = make_batch()
+    fresh = batch.fresh_noise("a")
+    assert torch.equal(fresh, make_batch().fresh_noise("a"))
+    others = (batch.source, batch.fresh_noise("b"), make_batch(root_seed=8).fresh_noise("a"))
+    rows = torch.cat([fresh, *others]).flatten(1)
+    assert len(torch.unique(rows, dim=0)) == len(rows)
+
+
 @pytest.mark.parametrize(
     ("kind", "per_sample"), [("standard", 0), ("npnet", 0), ("re_denoise", 2 * 2 * (2 + 1)), ("best_of_n", 3 * 4 * 2)]
 )

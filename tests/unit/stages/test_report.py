@@ -22,13 +22,13 @@ def scores_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def report_on(scores: Artifact, config: Run, num_examples: int = 4) -> Artifact:
     stage = Config(scores=scores.reference, num_examples=num_examples)
-    return run(replace(config, stage=stage, method={}, scorer={}))  # type: ignore[arg-type]
+    return run(replace(config, stage=stage, method={}, scorer={}))
 
 
 def test_the_page_stands_alone_and_shows_everything(scores_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     fakes.make_network(Path(scores_run.outputs), preference="brightness")
     config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
-    report = report_on(evaluation.run(config), config)  # type: ignore[arg-type]
+    report = report_on(evaluation.run(config), config)
     html = (report.path / "index.html").read_text()
     assert not re.findall(r"https?:|@import|<script|<link|\burl\((?!#)", html)
     assert {uri[:22] for uri in re.findall(r'src="([^"]*)"', html)} == {"data:image/png;base64,"}
@@ -43,7 +43,7 @@ def test_the_page_stands_alone_and_shows_everything(scores_run: Run, capsys: pyt
 
 
 def test_scores_without_a_network_have_a_report_without_a_training_curve(scores_run: Run) -> None:
-    report = report_on(evaluation.run(scores_run), scores_run)  # type: ignore[arg-type]
+    report = report_on(evaluation.run(scores_run), scores_run)
     html = (report.path / "index.html").read_text()
     assert html.count("<svg") == 2
     assert "Training of" not in html
@@ -53,7 +53,7 @@ def test_a_network_that_is_gone_is_said_to_be(scores_run: Run) -> None:
     outputs = Path(scores_run.outputs)
     fakes.make_network(outputs)
     config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
-    scores = evaluation.run(config)  # type: ignore[arg-type]
+    scores = evaluation.run(config)
     (outputs / "npnet").rename(outputs / "gone")
     html = (report_on(scores, config).path / "index.html").read_text()
     assert "the training curve of npnet/net@v1" in html
@@ -61,7 +61,7 @@ def test_a_network_that_is_gone_is_said_to_be(scores_run: Run) -> None:
 
 
 def test_a_second_report_is_a_no_op(scores_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    scores = evaluation.run(scores_run)  # type: ignore[arg-type]
+    scores = evaluation.run(scores_run)
     first = report_on(scores, scores_run)
     assert report_on(scores, scores_run).path == first.path
     assert "report/test@v1 is complete" in capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_a_second_report_is_a_no_op(scores_run: Run, capsys: pytest.CaptureFixtu
 
 
 def test_damaged_scores_are_refused(scores_run: Run) -> None:
-    scores = evaluation.run(scores_run)  # type: ignore[arg-type]
+    scores = evaluation.run(scores_run)
     (scores.path / "summary.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"summary\.json is damaged"):
         report_on(scores, scores_run)
@@ -78,7 +78,7 @@ def test_damaged_scores_are_refused(scores_run: Run) -> None:
 def test_scores_that_are_missing_are_refused(scores_run: Run) -> None:
     stage = Config(scores="scores/nothing@latest")
     with pytest.raises(ArtifactError, match="no scores artifact called nothing"):
-        run(replace(scores_run, stage=stage))  # type: ignore[arg-type]
+        run(replace(scores_run, stage=stage))
 
 
 @pytest.mark.parametrize(("option", "value"), [("scores", ""), ("num_examples", 0)])

@@ -112,8 +112,8 @@ class FakeModelConfig:
 
 def write_pairs_artifact(outputs: Path, model: FakeModelConfig | None = None, **sizes: int) -> Artifact:
     """The pairs of `write_pairs` as pairs/learnable@v1."""
-    config = {"model": asdict(model or FakeModelConfig())}
-    draft = ArtifactStore(outputs).begin("pairs", "learnable", "v1", {"sizes": sizes}, [], config)
+    identity = {"model": asdict(model or FakeModelConfig()), "sizes": sizes}
+    draft = ArtifactStore(outputs).begin("pairs", "learnable", "v1", identity, [], {})
     assert isinstance(draft, Draft)
     with draft:
         write_pairs(draft.path, **sizes)

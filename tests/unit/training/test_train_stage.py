@@ -91,7 +91,7 @@ def test_damaged_pairs_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_pairs_of_another_model_are_refused(tmp_path: Path) -> None:
     write_pairs_artifact(tmp_path, FakeModelConfig(path="another"))
-    with pytest.raises(ArtifactError, match=r"pairs/learnable@v1 holds .* \(model.path=fake, collected with another\)"):
+    with pytest.raises(ArtifactError, match=r"pairs/learnable@v1 holds .* \(model.path=fake, not another\)"):
         train.run(run_config(tmp_path, OPTIONS))
 
 
