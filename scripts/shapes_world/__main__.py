@@ -18,6 +18,7 @@ import numpy as np
 import preference
 import tokenizer
 import torch
+from diffusers import AutoencoderKL
 from groups import training_groups
 from scene_data import training_scenes
 
@@ -42,10 +43,10 @@ def main() -> None:
     print(json.dumps(record["measured"], indent=2))
 
 
-def _latents(vae: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
+def _latents(vae: AutoencoderKL, pixels: np.ndarray) -> torch.Tensor:
     file = FOLDER / "latents.npy"
     if not file.exists():
-        np.save(file, autoencoder.encode(vae, pixels).numpy() * vae.config.scaling_factor)
+        np.save(file, autoencoder.encode(vae, pixels).numpy())
     return torch.from_numpy(np.load(file))
 
 

@@ -1,4 +1,4 @@
-"""The world's autoencoder: 64 px images to 4 x 16 x 16 latents of unit scale."""
+"""The world's autoencoder: 64 px images to 4 x 16 x 16 latents of mean 0 and deviation 1."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ RECIPES = {
 }
 KL_WEIGHTS = {"autoencoder": 3e-4, "autoencoder_polish": 1e-5, "autoencoder_sharpen": 1e-6}
 """The strong weight shapes the latents; under the weak ones they keep faint tints and sharp edges."""
+NUM_FOR_STATISTICS = 2000
 CROP_PX = 32
 WHOLE_BATCH_SIZE = 8
 OBJECT_WEIGHT = 4.0
@@ -52,14 +53,30 @@ def train(pixels: np.ndarray, folder: Path) -> AutoencoderKL:
             return _reconstruction(decoded, images) + KL_WEIGHTS[name] * divergence
 
         fit(name, vae, recipe, loss_of, folder)
-    latents = encode(vae, pixels[:2000])
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    _normalise(vae, encode(vae, pixels[:NUM_FOR_STATISTICS]))
     return vae
 
 
 @torch.no_grad()
+def _normalise(vae: AutoencoderKL, latents: Tensor) -> None:
+    """Fold shift and scale into the 1 x 1 convolutions around the latents: mean 0 and deviation 1 in every channel.
+
+    A mean other than 0 leaks through the schedule's last step, whose signal is not quite zero; sampling starts without.
+    """
+    mean, deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    channels = len(mean)
+    into, out = vae.quant_conv, vae.post_quant_conv
+    into.weight[:channels] /= deviation.view(-1, 1, 1, 1)
+    into.bias[:channels] = (into.bias[:channels] - mean) / deviation
+    into.bias[channels:] -= 2 * deviation.log()
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= deviation.view(1, -1, 1, 1)
+    vae.register_to_config(scaling_factor=1.0)
+
+
+@torch.no_grad()
 def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
-    """Latent means (n, 4, 16, 16), not scaled, of uint8 pixels (n, 64, 64, 3)."""
+    """Latent means (n, 4, 16, 16) of uint8 pixels (n, 64, 64, 3)."""
     parts = [vae.encode(_to_model(pixels[i : i + 100])).latent_dist.mean for i in range(0, len(pixels), 100)]
     return torch.cat(parts)
 

@@ -9,7 +9,7 @@ from loop import Recipe, fit
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-RECIPE = Recipe(num_steps=3600, batch_size=32, learning_rate=8e-4, warmup_steps=300, ema_decay=0.9985)
+RECIPE = Recipe(num_steps=14_000, batch_size=32, learning_rate=8e-4, warmup_steps=300, ema_decay=0.9985)
 TEXT_WIDTH = 128
 EMPTY_PROMPT_SHARE = 0.1
 """Share of captions replaced by the empty prompt, for classifier-free guidance."""
