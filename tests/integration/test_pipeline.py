@@ -23,7 +23,7 @@ def record(outputs: Path, stage: str) -> dict:
 
 def written(outputs: Path) -> dict[Path, int]:
     """When each file of each artifact was written."""
-    files = (path for path in outputs.rglob("*") if path.is_file() and "logs" not in path.parts)
+    files = (path for path in outputs.glob("*/*/v1/**/*") if path.is_file())
     return {path: path.stat().st_mtime_ns for path in files}
 
 
