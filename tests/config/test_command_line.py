@@ -78,7 +78,7 @@ def test_missing_input_ends_with_code_2(tmp_path: Path) -> None:
 def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
     shown = in_a_process(tmp_path, "--cfg", "job", "stage=eval", "experiment=demo")
     assert shown.returncode == 0
-    assert "num_seeds: 5" in shown.stdout
+    assert "num_seeds: 3" in shown.stdout
     helped = in_a_process(tmp_path, "--help")
     assert helped.returncode == 0
     assert "stage: collect, eval, report, train" in helped.stdout
