@@ -29,8 +29,8 @@ def train_and_keep_parameters(outputs: Path, num_devices: int) -> None:
         def on_train_end(self) -> None:
             save_file(dict(self.network.state_dict()), outputs / f"rank{rank}.safetensors")
 
-    use_fake_model()
     with pytest.MonkeyPatch.context() as patched:
+        use_fake_model(patched)
         patched.setattr(fit, "NoiseRegression", Kept)
         train.run(run_config(outputs, OPTIONS, num_devices))
 

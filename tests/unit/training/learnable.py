@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -137,8 +138,8 @@ def run_config(outputs: Path, options: TrainingOptions = BRIEF, num_devices: int
     return RunConfig(**(parts | changes))
 
 
-def use_fake_model() -> None:
-    """Let the stages find `FakeModel` as the model of kind "fake", in this process."""
+def use_fake_model(patched: pytest.MonkeyPatch) -> None:
+    """Let the stages find `FakeModel` as the model of kind "fake", in this process, until `patched` is undone."""
     module = ModuleType("fake")
     module.build = lambda *_: FakeModel()  # type: ignore[attr-defined]
 
@@ -146,4 +147,4 @@ def use_fake_model() -> None:
         assert kind == "fake"
         return module
 
-    diffusion.component = component
+    patched.setattr(diffusion, "component", component)

@@ -17,7 +17,6 @@ from unit.training.learnable import (
     write_pairs_artifact,
 )
 
-from goldennoise import diffusion
 from goldennoise.compute import ComputeConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.npnet.checkpoint import load_npnet
@@ -28,8 +27,7 @@ OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diffusion, "component", diffusion.component)
-    use_fake_model()
+    use_fake_model(monkeypatch)
 
 
 @pytest.fixture(scope="module")
