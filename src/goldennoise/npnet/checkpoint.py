@@ -35,7 +35,7 @@ def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def load_npnet(path: str | Path) -> NPNet:
-    """An NPNet in `eval()` mode on the CPU, in fp32.
+    """An NPNet in evaluation mode on the CPU, in fp32.
 
     path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, or a published checkpoint file
     (see `goldennoise.npnet.published`). Raises `ModelError` when it is missing, damaged or of another network.

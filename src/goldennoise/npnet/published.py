@@ -45,7 +45,7 @@ UNUSED = {
 
 
 def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = 77) -> NPNet:
-    """An NPNet in `eval()` mode from a published checkpoint; latent size and text width follow from its tensors.
+    """An NPNet in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
 
     svd_attention: the published inference code runs the singular-value branch with attention, its training code trains
         the branch without, so that a file may hold attention weights that were never trained. False leaves them out.
