@@ -30,7 +30,7 @@ NUM_GROUPS = 5_000
 
 
 def main() -> None:
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     pixels, captions = training_scenes(NUM_SCENES, FOLDER)
     words = tokenizer.train(FOLDER / "tokenizer")
     vae = autoencoder.train(pixels, FOLDER)

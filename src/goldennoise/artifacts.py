@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from goldennoise.provenance import fingerprint, timestamp, write_json
 from goldennoise.records import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_json
 
 __all__ = ["Artifact", "ArtifactStore", "Draft"]
+
+log = logging.getLogger(__name__)
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _REFERENCE = re.compile(
@@ -49,10 +52,11 @@ class ArtifactStore:
         inputs: Sequence[Artifact],
         config: Mapping[str, Any],
     ) -> Artifact | Draft:
-        """The complete artifact of this fingerprint, or a locked draft to make (or go on with) it.
+        """The complete artifact of this fingerprint, or a locked draft to make, go on with or repair it.
 
         identity: the JSON-like fields of the config that decide the content. config: the whole resolved config.
         version "auto": a complete one of this fingerprint, else an unfinished one, else the next vN.
+        A complete one with missing or changed files becomes a draft again, which names them as `damaged`.
         Raises `ArtifactError` for an explicit version made from something else, or one that another process writes.
         """
         check_name(name, version)
@@ -68,23 +72,9 @@ class ArtifactStore:
         folder.mkdir(parents=True, exist_ok=True)
         with Lock(folder / ".lock", wait=True):
             found = self._find(folder, wanted) if version == "auto" else self._explicit(folder, version, wanted)
-            if isinstance(found, Artifact):
-                return found
-            return _draft(folder, found, wanted, dict(config))
-
-    def reopen(self, artifact: Artifact) -> Draft:
-        """A complete artifact becomes a draft again; its damaged files are removed, so that they can be made anew."""
-        folder, partial = artifact.path.parent, artifact.path.with_name(f"{artifact.version}.partial")
-        with Lock(folder / ".lock", wait=True):
-            lock = Lock(folder / f".{artifact.version}.lock")
-            for name in artifact.damaged():
-                (artifact.path / name).unlink(missing_ok=True)
-            header = {key: artifact.record[key] for key in ("kind", "name", "version", "fingerprint", "identity")}
-            header |= {"inputs": artifact.record["inputs"], "start": artifact.record["start"]}
-            write_json(artifact.path / DRAFT, header)
-            artifact.path.rename(partial)
-            (partial / RECORD).unlink()
-        return Draft(partial, header, artifact.record["config"], lock, resumed=True)
+            if isinstance(found, str):
+                return _draft(folder, found, wanted, dict(config))
+            return found if not (damaged := found.damaged()) else _reopen(found, damaged)
 
     def _named(self, name: str, version: str, kind: str) -> Artifact:
         folder = self.root / kind / name
@@ -150,6 +140,21 @@ def _draft(folder: Path, version: str, wanted: dict[str, Any], config: dict[str,
         partial.mkdir()
         write_json(partial / DRAFT, {**wanted, "version": version, "start": timestamp()})
     return Draft(partial, read_json(partial / DRAFT), config, lock, resumed)
+
+
+def _reopen(artifact: Artifact, damaged: list[str]) -> Draft:
+    """A complete artifact becomes a draft again, without its damaged files."""
+    log.warning("%s is damaged and is repaired: %s", artifact.reference, ", ".join(damaged))
+    lock = Lock(artifact.path.parent / f".{artifact.version}.lock")
+    for name in damaged:
+        (artifact.path / name).unlink(missing_ok=True)
+    header = {key: artifact.record[key] for key in ("kind", "name", "version", "fingerprint", "identity")}
+    header |= {"inputs": artifact.record["inputs"], "start": artifact.record["start"]}
+    write_json(artifact.path / DRAFT, header)
+    partial = artifact.path.with_name(f"{artifact.version}.partial")
+    artifact.path.rename(partial)
+    (partial / RECORD).unlink()
+    return Draft(partial, header, artifact.record["config"], lock, resumed=True, damaged=damaged)
 
 
 def check_name(name: str, version: str) -> None:

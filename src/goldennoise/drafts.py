@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -62,13 +63,24 @@ class Lock:
 class Draft:
     """An artifact in the making; a context manager that holds the lock on its version.
 
+    resumed: whether work was done on it before. damaged: files of it that were complete once and were removed.
+
     Files whose name ends in ".tmp" are half-written by convention: `commit` removes them.
     Of several processes under torchrun only rank 0 may hold one.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any], config: dict[str, Any], lock: Lock, resumed: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: dict[str, Any],
+        config: dict[str, Any],
+        lock: Lock,
+        resumed: bool,
+        damaged: Sequence[str] = (),
+    ) -> None:
         self.path = path
         self.resumed = resumed
+        self.damaged = damaged
         self._header = header
         self._config = config
         self._lock = lock

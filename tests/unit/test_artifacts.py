@@ -184,11 +184,13 @@ def test_damaged_record(store: ArtifactStore, content: str) -> None:
         store.resolve("shapes", "pairs")
 
 
-def test_reopened_artifact_is_repaired(store: ArtifactStore) -> None:
+def test_damaged_artifact_becomes_a_draft_again(store: ArtifactStore, caplog: pytest.LogCaptureFixture) -> None:
     artifact = make(store)
     (artifact.path / "parts" / "0.txt").write_text("damaged")
-    with store.reopen(artifact) as draft:
+    with draft_of(store) as draft:
         assert draft.resumed
+        assert draft.damaged == ["parts/0.txt"]
+        assert "pairs/shapes@v1 is damaged and is repaired: parts/0.txt" in caplog.text
         assert not (draft.path / "parts" / "0.txt").exists()
         with pytest.raises(ArtifactError, match="unfinished"):
             store.resolve("shapes", "pairs")

@@ -10,7 +10,7 @@ from goldennoise import registry
 
 def kinds() -> list[str]:
     """Names of the methods."""
-    return registry.kinds(__name__, parts=("protocol",))
+    return registry.kinds(__name__, parts=("protocol", "selection"))
 
 
 def component(kind: str) -> ModuleType:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import ConfigError, ScorerError, require
+from goldennoise.errors import require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.scorers.protocol import Scorer
+    from goldennoise.methods.selection import Selector
 
 
 @dataclass(frozen=True)
@@ -29,45 +29,24 @@ class Config:
 class BestOfN:
     """Candidate k is the same whatever `num_candidates` is, so more candidates never score worse."""
 
-    def __init__(self, num_candidates: int, scorer: "Scorer") -> None:
+    def __init__(self, num_candidates: int, selector: "Selector") -> None:
         self.num_candidates = num_candidates
-        self.scorer = scorer
+        self.selector = selector
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """The best candidate of every sample, the earliest of equals. Raises `ScorerError` for a non-finite score."""
         # The command line reads every Config before torch is loaded.
-        import torch
+        from goldennoise.methods.selection import better_of
 
-        best, best_scores = batch.source, None
-        for candidate in range(self.num_candidates):
-            noise = batch.source if candidate == 0 else batch.fresh_noise(f"best_of_n/{candidate}")
-            with torch.no_grad():
-                images = model.decode(model.sample(noise, batch.embedding))
-                scores = self._score(images, batch.prompts)
-            if best_scores is None:
-                best_scores = scores
-                continue
-            better = scores > best_scores
-            best = torch.where(better.to(best.device).view(-1, 1, 1, 1), noise, best)
-            best_scores = torch.where(better, scores, best_scores)
+        best = batch.source
+        best_scores = self.selector.of_noise(model, best, batch.embedding, batch.prompts)
+        for candidate in range(1, self.num_candidates):
+            noise = batch.fresh_noise(f"best_of_n/{candidate}")
+            scores = self.selector.of_noise(model, noise, batch.embedding, batch.prompts)
+            best, best_scores = better_of(best, best_scores, noise, scores)
         return best
-
-    def _score(self, images: "Tensor", prompts: list[str]) -> "Tensor":
-        """Scores (B,), larger is better whatever the scorer's direction."""
-        scores = self.scorer.score(images, prompts)
-        for prompt, score in zip(prompts, scores.tolist(), strict=True):
-            # A comparison with a score that is no number is false, which would quietly keep whatever came before.
-            if not abs(score) < float("inf"):
-                raise ScorerError(
-                    f'{self.scorer.name} gives {score} for an image of "{prompt}", so best_of_n cannot compare it: '
-                    "choose another scorer, or check that the model gives finite images."
-                )
-        return scores if self.scorer.higher_is_better else -scores
 
 
 def build(config: Config, tools: "MethodTools") -> BestOfN:
-    """Raises `ConfigError` when the run does not have the scorer."""
-    if config.scorer not in tools.scorers:
-        known = ", ".join(tools.scorers) or "none"
-        raise ConfigError(f"scorer={config.scorer}: best_of_n needs a scorer of the run; the run has {known}")
-    return BestOfN(config.num_candidates, tools.scorers[config.scorer])
+    """Raises `ConfigError` when the run does not have the scorer, or it only reports."""
+    return BestOfN(config.num_candidates, tools.selector("scorer", config.scorer))

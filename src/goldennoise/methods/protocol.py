@@ -8,7 +8,9 @@ from typing import Protocol
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.errors import ConfigError
+from goldennoise.methods.selection import Selector
+from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
 from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
 
 
@@ -49,3 +51,11 @@ class MethodTools:
     scorers: Mapping[str, Scorer]
     artifact_folder: Callable[[str, str], Path]
     """(kind, reference) -> folder, for example ("npnet", "shapes@latest")."""
+
+    def selector(self, option: str, name: str) -> Selector:
+        """The scorer `name`, chosen by `option`. Raises `ConfigError` if the run has none, or it only reports."""
+        if name not in self.scorers:
+            known = ", ".join(self.scorers) or "none"
+            raise ConfigError(f"{option}={name}: this method needs a scorer of the run; the run has {known}")
+        refuse_reporting_only(self.scorers[name], option)
+        return Selector(self.scorers[name])

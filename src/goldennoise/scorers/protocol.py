@@ -5,6 +5,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from goldennoise.errors import ConfigError
+
 
 class Scorer(Protocol):
     """Scores images against prompts, in any batch; batch = single.
@@ -17,7 +19,18 @@ class Scorer(Protocol):
     higher_is_better: bool
     unit: str
     differentiable: bool
+    may_select: bool
+    """Whether it may choose noises and filter pairs; one that may not only reports, so that it stays a fair judge."""
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """One finite float per pair, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1]."""
         ...
+
+
+def refuse_reporting_only(scorer: Scorer, option: str) -> None:
+    """Raise `ConfigError` if `scorer`, chosen by `option`, may not select."""
+    if not scorer.may_select:
+        raise ConfigError(
+            f"{option}={scorer.name}: {scorer.name} only reports; what selects or filters must be another scorer, "
+            "or nothing fair is left to judge with"
+        )

@@ -26,6 +26,7 @@ class ShapesVerifier:
     version = "1"
     higher_is_better = True
     differentiable = False
+    may_select = False
 
     def __init__(self, soft: bool) -> None:
         self.name = "shapes_verifier_soft" if soft else "shapes_verifier"

@@ -22,6 +22,7 @@ class ShapesClip:
     higher_is_better = True
     unit = "cosine x 100"
     differentiable = True
+    may_select = True
 
     def __init__(self, device: torch.device) -> None:
         """Raises `ScorerError` where the world's weights are missing."""

@@ -21,7 +21,7 @@ from goldennoise.pairs.index import total_figures
 from goldennoise.pairs.progress import Progress
 from goldennoise.prompts import Prompt, load_training_prompts
 from goldennoise.records import Artifact
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
@@ -62,15 +62,12 @@ def run(config: "RunConfig") -> Artifact:
         artifact.check()
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    refuse_reporting_only(judges[config.stage.preference], "stage.preference")
     identity = _identity(config, teacher, prompts, judges)
     outcome = store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
-        damaged = outcome.damaged()
-        if not damaged:
-            print(f"{outcome.reference} is complete.")
-            return outcome
-        print(f"{outcome.reference} is damaged and is repaired: {', '.join(damaged)}")
-        outcome = store.reopen(outcome)
+        print(f"{outcome.reference} is complete.")
+        return outcome
     with outcome as draft:
         index = _collect(draft, partial(_collector, config, teacher, judges, device, store), prompts, config.stage)
         higher_is_better = judges[config.stage.preference].higher_is_better

@@ -67,12 +67,8 @@ def run(config: "RunConfig") -> Artifact:
     identity = _identity(config, prompts, judges, networks)
     outcome = store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
-        damaged = outcome.damaged()
-        if not damaged:
-            print(f"{outcome.reference} is complete.")
-            return outcome
-        print(f"{outcome.reference} is damaged and is repaired: {', '.join(damaged)}")
-        outcome = store.reopen(outcome)
+        print(f"{outcome.reference} is complete.")
+        return outcome
     with outcome as draft:
         return _evaluate(config, draft, store, prompts, judges, networks)
 

@@ -88,9 +88,7 @@ def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifa
         "seed": config.seed,
     }
     outcome = store.begin("npnet", config.name, config.version, identity, [pairs], asdict(config))
-    if isinstance(outcome, Artifact) and (damaged := outcome.damaged()):
-        print(f"{outcome.reference} is damaged and is trained again: {', '.join(damaged)}")
-        outcome = store.reopen(outcome)
+    if isinstance(outcome, Draft) and outcome.damaged:
         (outcome.path / OUTCOME).unlink(missing_ok=True)
     return outcome
 

@@ -79,6 +79,7 @@ class Brightness:
     """Mean of the pixels, lower is better."""
 
     name, version, higher_is_better, unit, differentiable = "brightness", "1", False, "grey", True
+    may_select = True
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         assert len(images) == len(prompts)
@@ -89,6 +90,7 @@ class Reddish:
     """1 where red is stronger than blue."""
 
     name, version, higher_is_better, unit, differentiable = "reddish", "2", True, "share right", False
+    may_select = False
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         assert len(images) == len(prompts)

@@ -1,6 +1,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.methods.best_of_n import BestOfN, Config, build
 from goldennoise.methods.protocol import MethodTools, SampleBatch
+from goldennoise.methods.selection import Selector
 from goldennoise.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a star"]
@@ -26,6 +28,7 @@ class Likeness:
     version: str = "1"
     unit: str = ""
     differentiable: bool = False
+    may_select: bool = True
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         targets = torch.stack([self.targets[prompt] for prompt in prompts])
@@ -60,7 +63,7 @@ def test_the_known_best_of_every_row_is_found(higher_is_better: bool) -> None:
     noise = torch.stack([candidate(batch, number)[row] for row, number in enumerate(winners)])
     images = model.decode(model.sample(noise, batch.embedding))
     scorer = Likeness(dict(zip(PROMPTS, images, strict=True)), higher_is_better)
-    torch.testing.assert_close(BestOfN(4, scorer).golden(model, batch), noise)
+    torch.testing.assert_close(BestOfN(4, Selector(scorer)).golden(model, batch), noise)
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
@@ -72,7 +75,7 @@ def test_more_candidates_never_score_worse(higher_is_better: bool) -> None:
     sign = 1 if higher_is_better else -1
     scores = []
     for num_candidates in (1, 2, 4, 12):
-        golden = BestOfN(num_candidates, scorer).golden(model, batch)
+        golden = BestOfN(num_candidates, Selector(scorer)).golden(model, batch)
         images = model.decode(model.sample(golden, batch.embedding))
         scores.append(sign * scorer.score(images, PROMPTS))
     for worse, better in itertools.pairwise(scores):
@@ -82,18 +85,18 @@ def test_more_candidates_never_score_worse(higher_is_better: bool) -> None:
 
 def test_one_candidate_is_the_source_noise() -> None:
     batch = make_batch()
-    assert torch.equal(BestOfN(1, Constant({})).golden(TinyModel(), batch), batch.source)
+    assert torch.equal(BestOfN(1, Selector(Constant({}))).golden(TinyModel(), batch), batch.source)
 
 
 def test_of_equals_the_earliest_is_kept() -> None:
     batch = make_batch()
-    assert torch.equal(BestOfN(5, Constant({})).golden(TinyModel(), batch), batch.source)
+    assert torch.equal(BestOfN(5, Selector(Constant({}))).golden(TinyModel(), batch), batch.source)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_score_that_is_no_number_is_an_error_that_names_the_prompt(value: float) -> None:
     with pytest.raises(ScorerError, match=r'likeness gives .*"a star"'):
-        BestOfN(2, Constant({}, value=value)).golden(TinyModel(), make_batch())
+        BestOfN(2, Selector(Constant({}, value=value))).golden(TinyModel(), make_batch())
 
 
 def test_a_scorer_the_run_does_not_have_is_refused() -> None:
@@ -102,3 +105,9 @@ def test_a_scorer_the_run_does_not_have_is_refused() -> None:
     assert build(Config(num_candidates=3, scorer="likeness"), tools).num_candidates == 3
     with pytest.raises(ConfigError, match=r"scorer=pickscore.*the run has likeness"):
         build(Config(scorer="pickscore"), tools)
+
+
+def test_a_scorer_that_only_reports_is_refused() -> None:
+    tools = MethodTools({"judge": Likeness({}, name="judge", may_select=False)}, lambda *_: Path())
+    with pytest.raises(ConfigError, match="scorer=judge: judge only reports"):
+        build(Config(scorer="judge"), tools)

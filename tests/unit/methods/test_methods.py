@@ -34,7 +34,7 @@ class Greenness:
     """Mean of the green channel: a stand-in that depends on the image alone."""
 
     name, version, unit = "greenness", "1", ""
-    higher_is_better, differentiable = True, True
+    higher_is_better, differentiable, may_select = True, True, True
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
         return images[:, 1].mean((1, 2))

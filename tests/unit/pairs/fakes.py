@@ -71,6 +71,7 @@ class FakeScorer:
     higher_is_better: bool = True
     unit: str = "1"
     differentiable: bool = True
+    may_select: bool = True
     scored: list[str] = field(default_factory=list)
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:

@@ -48,7 +48,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
         return models[-1]
 
     def build_scorer(config: FakeConfig, _: torch.device) -> FakeScorer:
-        return FakeScorer(higher_is_better=config.option == 1)
+        return FakeScorer(higher_is_better=config.option == 1, may_select=config.option != 3)
 
     builders = {diffusion: build_model, scorers: build_scorer, methods: lambda *_: FakeTeacher()}
     for package, build in builders.items():
@@ -151,15 +151,14 @@ def test_shard_size_gives_another_artifact_with_the_same_pairs(config: RunConfig
 
 
 def test_a_damaged_shard_is_named_and_only_that_one_is_made_again(
-    config: RunConfig, loaded: list[FakeModel], capsys: pytest.CaptureFixture[str]
+    config: RunConfig, loaded: list[FakeModel], caplog: pytest.LogCaptureFixture
 ) -> None:
     first = collect.run(config)
     shard = first.path / "pairs-00001.safetensors"
     content = shard.read_bytes()
     shard.write_bytes(content[:-1] + b"\x55")
-    capsys.readouterr()
     repaired = collect.run(config)
-    assert "pairs/tiny@v1 is damaged and is repaired: pairs-00001.safetensors" in capsys.readouterr().out
+    assert "pairs/tiny@v1 is damaged and is repaired: pairs-00001.safetensors" in caplog.text
     assert repaired.path == first.path
     assert repaired.damaged() == []
     assert shard.read_bytes() == content
@@ -204,6 +203,7 @@ def test_filters_by_a_score_where_lower_is_better(config: RunConfig) -> None:
         ({"method": {}}, "exactly one method"),
         ({"method": {"a": FakeConfig(), "b": FakeConfig()}}, r"method=\[a, b\]"),
         ({"scorer": {"dark": FakeConfig()}}, r"stage\.preference=bright.*\(dark\)"),
+        ({"scorer": {"bright": FakeConfig(option=3)}}, r"stage\.preference=brightness: brightness only reports"),
         ({"compute": ComputeConfig(devices=2)}, r"compute\.devices=2"),
         ({"prompts": PromptsConfig(split="benchmark")}, r"prompts\.split=benchmark"),
         ({"stage": collect.Config(num_prompts=10**6, preference="bright")}, r"stage\.num_prompts=1000000"),

@@ -68,6 +68,14 @@ def test_a_second_report_is_a_no_op(scores_run: Run, capsys: pytest.CaptureFixtu
     assert report_on(scores, scores_run, num_examples=2).version == "v2"
 
 
+def test_a_damaged_report_is_written_again(scores_run: Run) -> None:
+    scores = evaluation.run(scores_run)
+    page = report_on(scores, scores_run).path / "index.html"
+    page.write_text("damaged")
+    assert report_on(scores, scores_run).path == page.parent
+    assert "<svg" in page.read_text()
+
+
 def test_damaged_scores_are_refused(scores_run: Run) -> None:
     scores = evaluation.run(scores_run)
     (scores.path / "summary.json").write_text("{}")

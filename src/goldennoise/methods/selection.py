@@ -1,0 +1,44 @@
+"""Choosing noises by a scorer, as all searching methods do."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
+from goldennoise.errors import ScorerError
+from goldennoise.scorers.protocol import Scorer
+
+
+class Selector:
+    """A scorer whose larger scores are better, whatever its own direction, and always finite."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.name = scorer.name
+        self.differentiable = scorer.differentiable
+        self._scorer = scorer
+
+    def of_images(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Scores (B,) of images (B, 3, height, width) in [0, 1]. Raises `ScorerError` for a score of nan or inf."""
+        scores = self._scorer.score(images, prompts)
+        for prompt, score in zip(prompts, scores.tolist(), strict=True):
+            # A comparison with a score that is no number is false, which would quietly keep whatever came before.
+            if not abs(score) < float("inf"):
+                raise ScorerError(
+                    f'{self.name} gives {score} for an image of "{prompt}", so it cannot be compared: '
+                    "choose another scorer, or check that the model gives finite images."
+                )
+        return scores if self._scorer.higher_is_better else -scores
+
+    @torch.no_grad()
+    def of_noise(
+        self, model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, prompts: Sequence[str]
+    ) -> Tensor:
+        """Scores (B,) of the images that the model samples from `noise` (B, C, h, w), on the noise's device."""
+        return self.of_images(model.decode(model.sample(noise, embedding)), prompts).to(noise.device)
+
+
+def better_of(noise: Tensor, scores: Tensor, other: Tensor, other_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Row by row the noise (B, C, h, w) of the larger score (B,), `noise` where they are equal; and its score."""
+    better = other_scores > scores
+    return torch.where(better.view(-1, 1, 1, 1), other, noise), torch.where(better, other_scores, scores)
