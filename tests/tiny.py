@@ -152,6 +152,10 @@ class TinyModel:
         clean = (latents - (1 - here) ** 0.5 * prediction) / here**0.5
         return there**0.5 * clean + (1 - there) ** 0.5 * prediction
 
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        kept = self._alpha_bar(end, num_steps) / self._alpha_bar(start, num_steps)
+        return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
+
     def sample(
         self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
     ) -> Tensor:

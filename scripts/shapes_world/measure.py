@@ -17,7 +17,7 @@ from goldennoise.shapes.verifier import judge, read, verify
 from goldennoise.shapes.vocabulary import KINDS
 
 NUM_STEPS = 20
-GUIDANCES = (2.0, 3.0, 4.5, 6.5)
+GUIDANCES = (1.0, 1.5, 2.0, 3.0, 4.5, 6.5)
 NUM_VALIDATION = 120
 NUM_BENCHMARK = 1000
 NUM_BEST_OF = 8

@@ -25,7 +25,7 @@ MISTAKES = [
         "stage=evall",
         "stage=evall: there is no such stage; choose from collect, eval, report, train; did you mean eval?",
     ),
-    ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, npnet, re_denoise, "),
+    ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
     ("model=3", "model=3: there is no such model; choose from shapes"),

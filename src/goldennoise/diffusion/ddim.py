@@ -71,6 +71,15 @@ class DdimSchedule:
         scale = (there / here) ** 0.5
         return (scale * point + ((1 - there) ** 0.5 - scale * (1 - here) ** 0.5) * direction).to(latents.dtype)
 
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Latents (B, C, h, w) at the noisier position `end` <= `start`, by the forward process with fresh noise.
+
+        x_end = sqrt(a_end / a_start) x_start + sqrt(1 - a_end / a_start) noise (Ho et al. 2020, eq. 2).
+        """
+        kept = self.alpha_bar(end, num_steps) / self.alpha_bar(start, num_steps)
+        wide = at_least_float32(latents.dtype)
+        return (kept**0.5 * latents.to(wide) + (1 - kept) ** 0.5 * noise.to(wide)).to(latents.dtype)
+
     def to_epsilon(self, output: Tensor, latents: Tensor, timestep: int) -> Tensor:
         """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x."""
         if self._prediction == "epsilon":

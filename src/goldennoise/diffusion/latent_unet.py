@@ -84,6 +84,9 @@ class StableDiffusion:
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._ddim.move(latents, prediction, start, end, num_steps)
 
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        return self._ddim.diffuse(latents, noise, start, end, num_steps)
+
     def sample(
         self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
     ) -> Tensor:

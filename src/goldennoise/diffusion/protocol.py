@@ -66,6 +66,13 @@ class DiffusionModel(Protocol):
         """
         ...
 
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Back up from position `start` to the noisier `end` by the forward process, with fresh `noise` of unit scale.
+
+        Unlike `move` it needs no prediction and forgets: latents and noise have the same shape (B, C, h, w).
+        """
+        ...
+
     def sample(
         self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
     ) -> Tensor:

@@ -14,7 +14,7 @@ from goldennoise.errors import ScorerError
 from goldennoise.evaluation.cost import Cost
 from goldennoise.evaluation.generate import Sample, generate
 from goldennoise.evaluation.parts import COST_COLUMNS, Part, write_images, write_table
-from goldennoise.methods.protocol import Method
+from goldennoise.methods.base import Method
 from goldennoise.scorers.protocol import Scorer
 
 

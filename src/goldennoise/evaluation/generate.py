@@ -9,7 +9,8 @@ from torch import Tensor
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.evaluation.cost import Cost, measure
-from goldennoise.methods.protocol import Method, SampleBatch
+from goldennoise.methods.base import Method
+from goldennoise.methods.protocol import SampleBatch
 from goldennoise.prompts import Prompt
 from goldennoise.seeding import derive_seed, gaussian_noise
 
@@ -45,7 +46,7 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
     source = source_noise(model, samples, root_seed)
     batch = SampleBatch(texts, [sample.seed for sample in samples], embedding, source, root_seed)
     with measure(model) as cost:
-        images = model.decode(model.sample(method.golden(model, batch), embedding))
+        images = model.decode(model.sample(method.golden(model, batch), embedding, guidance=method.guidance))
     for sample, image in zip(samples, images, strict=True):
         if not bool(image.isfinite().all()):
             raise ModelError(

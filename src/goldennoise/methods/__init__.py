@@ -1,18 +1,31 @@
 """What turns source noise into the noise that sampling starts from.
 
-A method is one module here with a `Config` and `build(config, tools)`.
+A method is one module here with a `Config`, a `MethodConfig`, and `build(config, tools)`, which gives a `Method`.
 """
 
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import registry
+from goldennoise.methods.base import Method, OnSphere
+
+if TYPE_CHECKING:
+    from goldennoise.methods.protocol import MethodTools
+
+__all__ = ["Method", "build", "component", "kinds"]
 
 
 def kinds() -> list[str]:
     """Names of the methods."""
-    return registry.kinds(__name__, parts=("protocol", "selection"))
+    return registry.kinds(__name__, parts=("base", "policy", "protocol", "selection"))
 
 
 def component(kind: str) -> ModuleType:
     """The module of a method. Raises `ConfigError` for one that does not exist."""
     return registry.component(__name__, "kind of method", kind, kinds())
+
+
+def build(config: Any, tools: "MethodTools") -> Method:
+    """The method of a config. Raises what its module's `build` raises for what it cannot be built from."""
+    method: Method = component(config.kind).build(config, tools)
+    return OnSphere(method) if config.keep_norm else method

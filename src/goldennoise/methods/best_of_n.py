@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MethodConfig):
     """num_candidates: noises tried per sample, the source noise first. scorer: one of the scorers of the run."""
 
     kind: str = "best_of_n"
@@ -26,7 +27,7 @@ class Config:
         require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
-class BestOfN:
+class BestOfN(Method):
     """Candidate k is the same whatever `num_candidates` is, so more candidates never score worse."""
 
     def __init__(self, num_candidates: int, selector: "Selector") -> None:

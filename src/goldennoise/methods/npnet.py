@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MethodConfig):
     """artifact: reference of a trained network, such as "npnet/shapes@latest", or a folder."""
 
     kind: str = "npnet"
@@ -24,7 +25,7 @@ class Config:
         require(bool(self.artifact), "artifact", repr(self.artifact), 'a reference such as "npnet/shapes@latest"')
 
 
-class NPNetMethod:
+class NPNetMethod(Method):
     def __init__(self, network: "NPNet") -> None:
         self.network = network.eval()
 

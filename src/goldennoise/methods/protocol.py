@@ -1,13 +1,12 @@
-"""What a method is: one way to turn source noise into the noise that sampling starts from."""
+"""What a method works on and with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
-from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
+from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.errors import ConfigError
 from goldennoise.methods.selection import Selector
 from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
@@ -34,14 +33,6 @@ class SampleBatch:
             for prompt, seed in zip(self.prompts, self.seeds, strict=True)
         ]
         return gaussian_noise(self.source.shape[1:], seeds).to(self.source)
-
-
-class Method(Protocol):
-    """The same object is compared in eval and is the teacher in collect."""
-
-    def golden(self, model: DiffusionModel, batch: SampleBatch) -> Tensor:
-        """Golden noise for `batch.source`, same shape; row i depends on sample i alone."""
-        ...
 
 
 @dataclass(frozen=True)

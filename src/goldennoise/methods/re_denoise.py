@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MethodConfig):
     """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are published for SDXL.
 
     num_steps: of the schedule the round trip is made on, which need not be the sampler's.
@@ -41,7 +42,7 @@ class Config:
         )
 
 
-class ReDenoise:
+class ReDenoise(Method):
     def __init__(self, config: Config) -> None:
         self.config = config
 

@@ -1,7 +1,11 @@
 """The source noise as it is: what every other method is compared with."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,14 +15,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MethodConfig):
+    """guidance: to sample with in place of the model's own, None for that; a control for gains in guidance."""
+
     kind: str = "standard"
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        scale = self.guidance
+        require(scale is None or 0 <= scale < math.inf, "guidance", scale, "null or a finite number >= 0")
 
 
-class Standard:
+class Standard(Method):
+    def __init__(self, guidance: float | None = None) -> None:
+        self.guidance = guidance
+
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
         return batch.source
 
 
 def build(config: Config, tools: "MethodTools") -> Standard:  # noqa: ARG001
-    return Standard()
+    return Standard(config.guidance)

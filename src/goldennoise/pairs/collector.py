@@ -13,7 +13,8 @@ from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError, ScorerError
-from goldennoise.methods.protocol import Method, SampleBatch
+from goldennoise.methods.base import Method
+from goldennoise.methods.protocol import SampleBatch
 from goldennoise.pairs.index import Scores, index_rows, located, merge
 from goldennoise.pairs.preference import PreferenceFilter
 from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard

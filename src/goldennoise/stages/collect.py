@@ -120,9 +120,7 @@ def _collector(
     stage = config.stage
     return Collector(
         diffusion.component(config.model.kind).build(config.model, device),
-        methods.component(teacher.kind).build(
-            teacher, MethodTools(judges, lambda kind, reference: store.resolve(reference, kind).path)
-        ),
+        methods.build(teacher, MethodTools(judges, lambda kind, reference: store.resolve(reference, kind).path)),
         judges,
         PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),
         config.compute.batch_size,

@@ -157,7 +157,7 @@ def _make_parts(
         return
     # Methods first: what they cannot be built from shows before the large model is loaded.
     tools = MethodTools(judges, lambda _, reference: networks[reference].path)
-    built = {name: methods.component(method.kind).build(method, tools) for name, method in config.method.items()}
+    built = {name: methods.build(method, tools) for name, method in config.method.items()}
     model = diffusion.component(config.model.kind).build(config.model, config.compute.torch_device())
     total, left = (sum(len(part.samples) for part in some) for some in (parts, missing))
     warm_up(model, missing[0].samples[: config.compute.batch_size], config.seed)

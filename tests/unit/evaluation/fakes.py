@@ -12,6 +12,7 @@ from tiny import TinyModel
 from torch import Tensor
 
 from goldennoise.artifacts import Artifact, ArtifactStore
+from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.prompts import Prompt
 
 KINDS = ("single object", "two objects", "counting")
@@ -32,7 +33,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class ShiftConfig:
+class ShiftConfig(MethodConfig):
     """A method that adds `amount` to the noise; `artifact` as npnet has it."""
 
     kind: str = "shift"
@@ -40,14 +41,14 @@ class ShiftConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(MethodConfig):
     kind: str = "npnet"
     artifact: str = "npnet/net@latest"
     amount: float = 0.3
 
 
 @dataclass(frozen=True)
-class ChoosingConfig:
+class ChoosingConfig(MethodConfig):
     kind: str = "best_of_n"
     scorer: str = "brightness"
     amount: float = 0.1
@@ -67,7 +68,7 @@ class Compute:
         return torch.device("cpu")
 
 
-class Shift:
+class Shift(Method):
     def __init__(self, amount: float) -> None:
         self.amount = amount
 

@@ -1,17 +1,15 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from tiny import TinyModel
 from torch import Tensor
 
-from goldennoise.errors import ConfigError, ScorerError
-from goldennoise.methods.best_of_n import BestOfN, Config, build
-from goldennoise.methods.protocol import MethodTools, SampleBatch
+from goldennoise.errors import ScorerError
+from goldennoise.methods.best_of_n import BestOfN
+from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.selection import Selector
 from goldennoise.seeding import gaussian_noise
 
@@ -97,17 +95,3 @@ def test_of_equals_the_earliest_is_kept() -> None:
 def test_a_score_that_is_no_number_is_an_error_that_names_the_prompt(value: float) -> None:
     with pytest.raises(ScorerError, match=r'likeness gives .*"a star"'):
         BestOfN(2, Selector(Constant({}, value=value))).golden(TinyModel(), make_batch())
-
-
-def test_a_scorer_the_run_does_not_have_is_refused() -> None:
-    scorers: dict[str, Any] = {"likeness": Likeness({})}
-    tools = MethodTools(scorers, lambda kind, reference: pytest.fail(f"{kind}/{reference} is not needed"))
-    assert build(Config(num_candidates=3, scorer="likeness"), tools).num_candidates == 3
-    with pytest.raises(ConfigError, match=r"scorer=pickscore.*the run has likeness"):
-        build(Config(scorer="pickscore"), tools)
-
-
-def test_a_scorer_that_only_reports_is_refused() -> None:
-    tools = MethodTools({"judge": Likeness({}, name="judge", may_select=False)}, lambda *_: Path())
-    with pytest.raises(ConfigError, match="scorer=judge: judge only reports"):
-        build(Config(scorer="judge"), tools)

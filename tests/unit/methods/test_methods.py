@@ -10,7 +10,8 @@ from torch import Tensor
 from goldennoise import methods
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
-from goldennoise.methods.protocol import Method, MethodTools, SampleBatch
+from goldennoise.methods.base import Method
+from goldennoise.methods.protocol import MethodTools, SampleBatch
 from goldennoise.npnet.checkpoint import save_npnet
 from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
 from goldennoise.npnet.network import NPNet, seeded_npnet
@@ -76,12 +77,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "re_denoise": {"depth": 2, "num_rounds": 2},
     "npnet": {"artifact": "small"},
     "best_of_n": {"num_candidates": 3, "scorer": "greenness"},
+    "zero_order": {"num_neighbours": 2, "num_rounds": 2, "scorer": "greenness"},
+    "gradient": {"num_iterations": 2, "num_steps": 3, "scorer": "greenness"},
+    "find": {"num_updates": 2, "num_rollouts": 3, "learning_rate": 0.1, "scorer": "greenness"},
+    "re_paint": {"num_rounds": 2, "depth": 2},
 }
 
 
 def make_method(kind: str, tools: MethodTools, **settings: Any) -> Method:
-    module = methods.component(kind)
-    return module.build(module.Config(**(SETTINGS[kind] | settings)), tools)
+    return methods.build(methods.component(kind).Config(**(SETTINGS[kind] | settings)), tools)
 
 
 @pytest.fixture(params=sorted(SETTINGS))
@@ -135,7 +139,18 @@ def test_fresh_noise_is_new_for_every_purpose_and_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "per_sample"), [("standard", 0), ("npnet", 0), ("re_denoise", 2 * 2 * (2 + 1)), ("best_of_n", 3 * 4 * 2)]
+    ("kind", "per_sample"),
+    [
+        ("standard", 0),
+        ("npnet", 0),
+        ("re_denoise", 2 * 2 * (2 + 1)),
+        ("re_paint", 2 * 2 * 2),
+        ("best_of_n", 3 * 4 * 2),
+        ("zero_order", (1 + 2 * 2) * 4 * 2),
+        # Forward, forward again where checkpointing forgot, backward at two; a last forward pass scores the result.
+        ("gradient", (2 * 4 + 1) * 3 * 2),
+        ("find", 2 * 3 * 4 * 2),
+    ],
 )
 def test_evaluations_of_the_model(kind: str, per_sample: int, tools: MethodTools) -> None:
     model = TinyModel()
@@ -208,3 +223,49 @@ def test_the_published_variant_needs_one_step_more() -> None:
     config(num_steps=2, depth=1, variant="published")
     with pytest.raises(ConfigError, match=r"^depth=2.*from 1 to 1"):
         config(num_steps=2, depth=2, variant="published")
+
+
+def test_keeping_the_norm_changes_nothing_else(tools: MethodTools) -> None:
+    batch = make_batch()
+    golden = make_method("re_denoise", tools).golden(TinyModel(), batch).flatten(1)
+    kept = make_method("re_denoise", tools, keep_norm=True).golden(TinyModel(), batch).flatten(1)
+    source = batch.source.flatten(1)
+    assert not torch.allclose(golden.norm(dim=1), source.norm(dim=1), rtol=1e-3)
+    torch.testing.assert_close(kept.norm(dim=1), source.norm(dim=1))
+    torch.testing.assert_close(torch.cosine_similarity(kept, golden), torch.ones(len(kept)))
+
+
+def test_only_standard_can_sample_with_another_guidance(tools: MethodTools) -> None:
+    assert make_method("standard", tools, guidance=1.5).guidance == 1.5
+    assert make_method("standard", tools, guidance=1.5, keep_norm=True).guidance == 1.5
+    assert {make_method(kind, tools).guidance for kind in SETTINGS} == {None}
+
+
+@pytest.mark.parametrize("kind", ["best_of_n", "zero_order", "gradient", "find"])
+def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str, tools: MethodTools) -> None:
+    with pytest.raises(ConfigError, match=r"scorer=pickscore.*the run has greenness"):
+        make_method(kind, tools, scorer="pickscore")
+    judge = Greenness()
+    judge.may_select = False
+    with pytest.raises(ConfigError, match="scorer=greenness: greenness only reports"):
+        make_method(kind, MethodTools({"greenness": judge}, tools.artifact_folder))
+
+
+@pytest.mark.parametrize(
+    ("kind", "budget"),
+    [
+        ("best_of_n", "num_candidates"),
+        ("zero_order", "num_neighbours"),
+        ("zero_order", "num_rounds"),
+        ("gradient", "num_iterations"),
+        ("gradient", "num_steps"),
+        ("find", "num_updates"),
+        ("find", "num_rollouts"),
+        ("find", "num_epochs"),
+        ("re_paint", "num_rounds"),
+        ("re_denoise", "num_rounds"),
+    ],
+)
+def test_a_budget_of_zero_is_refused(kind: str, budget: str) -> None:
+    with pytest.raises(ConfigError, match=f"{budget}=0: {budget} must be (null or )?at least 1"):
+        methods.component(kind).Config(**{budget: 0})

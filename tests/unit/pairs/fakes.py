@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
+from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.pairs import Collector, PreferenceFilter
 from goldennoise.prompts import Prompt
@@ -53,7 +54,7 @@ class FakeModel:
         return latents[:, :3].float().sigmoid()
 
 
-class FakeTeacher:
+class FakeTeacher(Method):
     """Moves the noise up for some prompts and down for others, by an amount of its own for every sample."""
 
     def golden(self, model: DiffusionModel, batch: SampleBatch) -> Tensor:

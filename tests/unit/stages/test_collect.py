@@ -16,6 +16,7 @@ from goldennoise.compute import ComputeConfig
 from goldennoise.config import RunConfig
 from goldennoise.drafts import Draft
 from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.methods.base import MethodConfig
 from goldennoise.npnet.config import ArchitectureConfig
 from goldennoise.pairs import PairReader
 from goldennoise.prompts import PromptsConfig
@@ -30,7 +31,13 @@ class FakeConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class TeacherConfig(MethodConfig):
+    kind: str = "fake"
+    option: int = 1
+
+
+@dataclass(frozen=True)
+class NetworkConfig(MethodConfig):
     kind: str = "fake"
     artifact: str = "npnet/net@latest"
 
@@ -64,7 +71,7 @@ def config(tmp_path: Path) -> RunConfig:
         prompts=PromptsConfig(),
         scorer={"bright": FakeConfig()},
         npnet=ArchitectureConfig(),
-        method={"teacher": FakeConfig()},
+        method={"teacher": TeacherConfig()},
         compute=ComputeConfig(device="cpu", batch_size=3),
         logger=LoggerConfig(),
         name="tiny",
@@ -113,7 +120,7 @@ def test_how_it_is_computed_is_not_identity(config: RunConfig) -> None:
     "change",
     [
         {"seed": 1},
-        {"method": {"teacher": FakeConfig(option=2)}},
+        {"method": {"teacher": TeacherConfig(option=2)}},
         {"model": FakeConfig(option=2)},
         {"scorer": {"bright": FakeConfig(option=2)}},
         {"prompts": PromptsConfig(split="validation")},
@@ -130,7 +137,7 @@ def test_what_decides_the_content_is_identity(config: RunConfig, change: dict[st
 
 def test_the_display_name_of_the_teacher_is_not_identity(config: RunConfig) -> None:
     first = collect.run(config)
-    assert collect.run(dataclasses.replace(config, method={"another name": FakeConfig()})).path == first.path
+    assert collect.run(dataclasses.replace(config, method={"another name": TeacherConfig()})).path == first.path
 
 
 def test_a_scorers_version_is_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +208,7 @@ def test_filters_by_a_score_where_lower_is_better(config: RunConfig) -> None:
     ("change", "words"),
     [
         ({"method": {}}, "exactly one method"),
-        ({"method": {"a": FakeConfig(), "b": FakeConfig()}}, r"method=\[a, b\]"),
+        ({"method": {"a": TeacherConfig(), "b": TeacherConfig()}}, r"method=\[a, b\]"),
         ({"scorer": {"dark": FakeConfig()}}, r"stage\.preference=bright.*\(dark\)"),
         ({"scorer": {"bright": FakeConfig(option=3)}}, r"stage\.preference=brightness: brightness only reports"),
         ({"compute": ComputeConfig(devices=2)}, r"compute\.devices=2"),

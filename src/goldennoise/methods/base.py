@@ -1,0 +1,42 @@
+"""What every method is and can be told. Imports no torch: the command line reads every Config before it loads."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import SampleBatch
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """keep_norm: scale every golden noise to the norm of its source noise, so that only its direction changes."""
+
+    keep_norm: bool = False
+
+
+class Method(ABC):
+    """One way to turn source noise into the noise that sampling starts from; compared in eval, a teacher in collect."""
+
+    guidance: float | None = None
+    """Guidance scale to sample with, None for the model's own."""
+
+    @abstractmethod
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Golden noise for `batch.source`, same shape; row i depends on sample i alone."""
+
+
+class OnSphere(Method):
+    """A method whose result is brought back to the sphere of its source noise."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.guidance = method.guidance
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        golden = self.method.golden(model, batch)
+        norms = batch.source.float().flatten(1).norm(dim=1) / golden.float().flatten(1).norm(dim=1)
+        return (golden.float() * norms.view(-1, 1, 1, 1)).to(golden.dtype)

@@ -1,0 +1,112 @@
+"""A policy over the initial noise of every prompt, trained by its rewards (FIND, arXiv 2407.19453).
+
+One-step decision process: the action is the noise z ~ N(mu, diag(sigma^2)), the environment the frozen sampler, the
+reward a scorer's. Unlike in the published code the ratio is taken against the policy that drew the batch,
+log-probabilities are summed over dimensions, and every advantage belongs to its own rollout.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.policy import Values
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.selection import Selector
+
+CALIBRATIONS = ("value", "leave_one_out", "none")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """num_updates batches of num_rollouts noises; each batch serves num_epochs gradient steps.
+
+    calibration: what is subtracted from the reward: a learned value of (mu, sigma, prompt), the mean of the batch's
+    other rollouts, or nothing. ratio_clip: None for plain REINFORCE steps. kl_weight: of the KL divergence to N(0, I)
+    per dimension. learning_rate: of mu and log sigma; value_learning_rate: of the value network.
+    """
+
+    kind: str = "find"
+    num_updates: int = 4
+    num_rollouts: int = 4
+    num_epochs: int = 4
+    calibration: str = "value"
+    ratio_clip: float | None = 0.2
+    policy_weight: float = 10.0
+    kl_weight: float = 0.01
+    learning_rate: float = 1e-3
+    value_learning_rate: float = 1e-4
+    scorer: str = "shapes_clip"
+
+    def __post_init__(self) -> None:
+        for option in ("num_updates", "num_rollouts", "num_epochs"):
+            require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
+        require(self.calibration in CALIBRATIONS, "calibration", self.calibration, f"one of {', '.join(CALIBRATIONS)}")
+        needs_two = self.calibration == "leave_one_out"
+        require(
+            self.num_rollouts >= 2 or not needs_two, "num_rollouts", self.num_rollouts, "at least 2 to leave one out"
+        )
+        clip = self.ratio_clip
+        require(clip is None or 0 < clip < 1, "ratio_clip", clip, "null or above 0 and below 1")
+        for option in ("policy_weight", "learning_rate", "value_learning_rate"):
+            require(0 < getattr(self, option) < math.inf, option, getattr(self, option), "a finite number above 0")
+        require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "a finite number >= 0")
+        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
+
+
+class Find(Method):
+    """The golden noise is the policy's draw at the source noise: mu + sigma x source."""
+
+    def __init__(self, config: Config, selector: "Selector") -> None:
+        self.config = config
+        self.selector = selector
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Raises `ScorerError` for a non-finite reward."""
+        import torch
+
+        from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, Values
+
+        config = self.config
+        policy = NoisePolicy(batch.source.shape, batch.source.device)
+        update = PolicyUpdate(
+            policy,
+            learning_rate=config.learning_rate,
+            num_epochs=config.num_epochs,
+            ratio_clip=config.ratio_clip,
+            policy_weight=config.policy_weight,
+            kl_weight=config.kl_weight,
+        )
+        values = Values(policy, batch, config.value_learning_rate) if config.calibration == "value" else None
+        for number in range(config.num_updates):
+            fresh = [batch.fresh_noise(f"find/{number}/{k}") for k in range(config.num_rollouts)]
+            noise = policy.draw(torch.stack(fresh))
+            rewards = torch.stack(
+                [self.selector.of_noise(model, z.to(batch.source), batch.embedding, batch.prompts) for z in noise]
+            )
+            figures = update(noise, self._advantages(rewards, values))
+            log.info("find: update %d, reward %.4g, %s", number, float(rewards.mean()), figures)
+        return policy.draw(batch.source.float()[None])[0].to(batch.source.dtype)
+
+    def _advantages(self, rewards: "Tensor", values: "Values | None") -> "Tensor":
+        """rewards and advantages: (rollouts, B)."""
+        if values is not None:
+            return values.calibrate(rewards)
+        if self.config.calibration == "leave_one_out":
+            num = len(rewards)
+            return rewards - (rewards.sum(0) - rewards) / (num - 1)
+        return rewards
+
+
+def build(config: Config, tools: "MethodTools") -> Find:
+    """Raises `ConfigError` when the run does not have the scorer, or it only reports."""
+    return Find(config, tools.selector("scorer", config.scorer))

@@ -1,0 +1,136 @@
+"""Ascent of a differentiable scorer through the sampler (ReNO: Eyring et al., arXiv 2406.04312)."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import ConfigError, ModelError, require
+from goldennoise.methods.base import Method, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.selection import Selector
+
+MOMENTUM = 0.9
+"""Nesterov's, as published."""
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """num_iterations: gradient steps. num_steps: sampling steps that the gradient goes through, None for the model's.
+
+    learning_rate, gradient_clip (largest L2 norm per sample, None for none) and norm_weight are ReNO's. norm_weight
+    times the log-density of the noise's norm keeps the noise on its sphere.
+    """
+
+    kind: str = "gradient"
+    num_iterations: int = 10
+    num_steps: int | None = None
+    learning_rate: float = 5.0
+    gradient_clip: float | None = 0.1
+    norm_weight: float = 0.01
+    scorer: str = "shapes_clip"
+
+    def __post_init__(self) -> None:
+        steps, clip = self.num_steps, self.gradient_clip
+        require(self.num_iterations >= 1, "num_iterations", self.num_iterations, "at least 1")
+        require(steps is None or steps >= 1, "num_steps", steps, "null or at least 1")
+        require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a finite number above 0")
+        require(clip is None or 0 < clip < math.inf, "gradient_clip", clip, "null or a finite number above 0")
+        require(0 <= self.norm_weight < math.inf, "norm_weight", self.norm_weight, "a finite number >= 0")
+        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
+
+
+class Gradient(Method):
+    """Keeps the best of all iterates, the source among them, as scored through the steps that the gradient takes."""
+
+    def __init__(self, config: Config, selector: "Selector") -> None:
+        self.config = config
+        self.selector = selector
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Raises `ScorerError` for a non-finite score, `ModelError` for a non-finite gradient."""
+        import torch
+
+        from goldennoise.methods.selection import better_of
+
+        config = self.config
+        noise = batch.source.float()
+        velocity = torch.zeros_like(noise)
+        best, best_scores = noise, torch.full((len(noise),), -math.inf, device=noise.device)
+        for _ in range(config.num_iterations):
+            scores, gradient = self.ascent(model, noise, batch)
+            best, best_scores = better_of(best, best_scores, noise, scores)
+            velocity = MOMENTUM * velocity + gradient
+            noise = noise + config.learning_rate * (gradient + MOMENTUM * velocity)
+        with torch.no_grad():
+            scores = self._scores(model, noise, batch)
+        best, _ = better_of(best, best_scores, noise, scores)
+        return best.to(batch.source.dtype)
+
+    def ascent(self, model: "DiffusionModel", noise: "Tensor", batch: "SampleBatch") -> tuple["Tensor", "Tensor"]:
+        """Scores (B,) of noise (B, C, h, w), and the clipped gradient of score + norm_weight x log-density of the norm.
+
+        A backward pass counts as two evaluations of the model, what checkpointing computes again as one.
+        """
+        import torch
+
+        evaluations = model.num_evaluations
+        with torch.enable_grad():
+            leaf = noise.detach().requires_grad_(True)
+            scores = self._scores(model, leaf, batch)
+            forward = model.num_evaluations - evaluations
+            objective = scores.sum() + self.config.norm_weight * log_density_of_norm(leaf).sum()
+            (gradient,) = torch.autograd.grad(objective, leaf)
+        model.num_evaluations += 2 * forward
+        finite = torch.isfinite(gradient).flatten(1).all(dim=1).tolist()
+        if not all(finite):
+            raise ModelError(
+                f'the gradient of {self.selector.name} for "{batch.prompts[finite.index(False)]}" is not finite: lower '
+                "learning_rate, take fewer num_steps, or run the model in float32"
+            )
+        return scores.detach(), clipped(gradient, self.config.gradient_clip)
+
+    def _scores(self, model: "DiffusionModel", noise: "Tensor", batch: "SampleBatch") -> "Tensor":
+        """Scores (B,) through a DDIM schedule, whose activations are computed again on the way back."""
+        from torch.utils.checkpoint import checkpoint
+
+        num_steps = self.config.num_steps or model.num_steps
+
+        def step(latents: "Tensor", position: int, timestep: int) -> "Tensor":
+            prediction = model.predict(latents, timestep, batch.embedding, model.guidance)
+            return model.move(latents, prediction, position, position + 1, num_steps)
+
+        latents = noise
+        for position, timestep in enumerate(model.timesteps(num_steps)):
+            latents = checkpoint(step, latents, position, timestep, use_reentrant=False)
+        images = checkpoint(model.decode, latents, use_reentrant=False)
+        return self.selector.of_images(images, batch.prompts).to(noise.device)
+
+
+def log_density_of_norm(noise: "Tensor") -> "Tensor":
+    """(B,) log-density of the norms r under standard normal noise: (d - 1) log r - r^2 / 2 + const (ReNO, eq. 6)."""
+    squares = noise.float().flatten(1).square().sum(dim=1)
+    return (noise[0].numel() - 1) * 0.5 * squares.log() - 0.5 * squares
+
+
+def clipped(gradient: "Tensor", limit: float | None) -> "Tensor":
+    """The gradient (B, C, h, w), no row of it longer than `limit`."""
+    if limit is None:
+        return gradient
+    norms = gradient.flatten(1).norm(dim=1).clamp(min=limit)
+    return gradient * (limit / norms).view(-1, 1, 1, 1)
+
+
+def build(config: Config, tools: "MethodTools") -> Gradient:
+    """Raises `ConfigError` when the run does not have the scorer, it only reports, or it is not differentiable."""
+    selector = tools.selector("scorer", config.scorer)
+    if not selector.differentiable:
+        raise ConfigError(
+            f"scorer={config.scorer}: {config.scorer} is not differentiable, which gradient needs; choose another "
+            "scorer, or zero_order or best_of_n, which need none"
+        )
+    return Gradient(config, selector)

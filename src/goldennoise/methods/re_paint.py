@@ -1,0 +1,58 @@
+"""Golden noise by resampling: a guided step down, the forward process back up with fresh noise, again and again.
+
+The column "Repaint" of arXiv 2411.09502, after Lugmayr et al., arXiv 2201.09865, algorithm 1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """guidance: of the steps down. num_steps: of their schedule. depth: steps down per round."""
+
+    kind: str = "re_paint"
+    guidance: float = 5.5
+    num_steps: int = 10
+    num_rounds: int = 1
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
+        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
+        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
+        require(1 <= self.depth < self.num_steps, "depth", self.depth, f"from 1 to {self.num_steps - 1}")
+
+
+class RePaint(Method):
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        config, latents = self.config, batch.source
+        timesteps = model.timesteps(config.num_steps)
+        with torch.no_grad():
+            for number in range(config.num_rounds):
+                for position in range(config.depth):
+                    prediction = model.predict(latents, timesteps[position], batch.embedding, config.guidance)
+                    latents = model.move(latents, prediction, position, position + 1, config.num_steps)
+                fresh = batch.fresh_noise(f"re_paint/{number}")
+                latents = model.diffuse(latents, fresh, config.depth, 0, config.num_steps)
+        return latents
+
+
+def build(config: Config, tools: "MethodTools") -> RePaint:  # noqa: ARG001
+    return RePaint(config)

@@ -1,0 +1,69 @@
+"""Local search around the source noise by a scorer (Ma et al., arXiv 2501.09732, section 3.2, zero-order search)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.selection import Selector
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """num_neighbours: tried per round around the best noise so far. cosine: between that noise and a neighbour."""
+
+    kind: str = "zero_order"
+    num_neighbours: int = 4
+    num_rounds: int = 2
+    cosine: float = 0.95
+    scorer: str = "shapes_clip"
+
+    def __post_init__(self) -> None:
+        require(self.num_neighbours >= 1, "num_neighbours", self.num_neighbours, "at least 1")
+        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
+        require(-1 < self.cosine < 1, "cosine", self.cosine, "above -1 and below 1")
+        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
+
+
+class ZeroOrder(Method):
+    """Moves to the best neighbour only if it scores higher, so the result never scores worse than the source."""
+
+    def __init__(self, config: Config, selector: "Selector") -> None:
+        self.config = config
+        self.selector = selector
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Raises `ScorerError` for a non-finite score."""
+        from goldennoise.methods.selection import better_of
+
+        def scores_of(noise: "Tensor") -> "Tensor":
+            return self.selector.of_noise(model, noise, batch.embedding, batch.prompts)
+
+        best, best_scores = batch.source, scores_of(batch.source)
+        for number in range(self.config.num_rounds):
+            pivot = best
+            for neighbour in range(self.config.num_neighbours):
+                near = on_sphere(pivot, batch.fresh_noise(f"zero_order/{number}/{neighbour}"), self.config.cosine)
+                best, best_scores = better_of(best, best_scores, near, scores_of(near))
+        return best
+
+
+def on_sphere(pivot: "Tensor", direction: "Tensor", cosine: float) -> "Tensor":
+    """Noise (B, C, h, w) of the norm of `pivot` at the angle of `cosine` from it, towards `direction`."""
+    wide, along = pivot.float(), direction.float()
+    norm = wide.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    unit = wide / norm
+    across = along - (along * unit).flatten(1).sum(1).view(-1, 1, 1, 1) * unit
+    across = across / across.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return (norm * (cosine * unit + (1 - cosine**2) ** 0.5 * across)).to(pivot.dtype)
+
+
+def build(config: Config, tools: "MethodTools") -> ZeroOrder:
+    """Raises `ConfigError` when the run does not have the scorer, or it only reports."""
+    return ZeroOrder(config, tools.selector("scorer", config.scorer))

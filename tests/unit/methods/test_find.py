@@ -1,0 +1,124 @@
+"""FIND's parts against torch.distributions, and the whole against plain REINFORCE."""
+
+import pytest
+import torch
+from tiny import TinyModel
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from goldennoise.errors import ConfigError
+from goldennoise.methods.find import Config, Find
+from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, surrogate
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.selection import Selector
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = [f"prompt {number}" for number in range(8)]
+
+
+class Greenness:
+    """With an offset, as real scores have."""
+
+    name, version, unit = "greenness", "1", ""
+    higher_is_better, differentiable, may_select = True, False, True
+
+    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+        return 20 + 10 * images[:, 1].mean((1, 2))
+
+
+def make_policy() -> NoisePolicy:
+    policy = NoisePolicy((2, 4, 8, 8), torch.device("cpu"))
+    with torch.no_grad():
+        policy.mu.copy_(gaussian_noise((4, 8, 8), [1, 2]))
+        policy.log_sigma.copy_(0.3 * gaussian_noise((4, 8, 8), [3, 4]))
+    return policy
+
+
+def make_batch() -> SampleBatch:
+    model = TinyModel()
+    source = gaussian_noise(model.latent_shape, range(len(PROMPTS)))
+    return SampleBatch(PROMPTS, list(range(len(PROMPTS))), model.encode(PROMPTS), source)
+
+
+def test_the_policy_is_the_distribution_it_says() -> None:
+    policy = make_policy()
+    normal = Normal(policy.mu, policy.log_sigma.exp())
+    noise = torch.stack([gaussian_noise((4, 8, 8), [5, 6]), gaussian_noise((4, 8, 8), [7, 8])])
+    torch.testing.assert_close(policy.log_prob(noise), normal.log_prob(noise).flatten(2).sum(2))
+    standard = Normal(torch.zeros_like(policy.mu), torch.ones_like(policy.mu))
+    torch.testing.assert_close(policy.divergence(), kl_divergence(normal, standard).flatten(1).mean(1))
+    torch.testing.assert_close(policy.draw(noise), policy.mu + policy.log_sigma.exp() * noise)
+
+
+def test_sigma_stays_above_its_floor() -> None:
+    policy = make_policy()
+    with torch.no_grad():
+        policy.log_sigma.fill_(-50.0)
+    assert float(policy.sigma.detach().min()) == pytest.approx(1e-4)
+    assert torch.isfinite(policy.log_prob(policy.draw(torch.ones(1, 2, 4, 8, 8)))).all()
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "advantage", "slope"),
+    [(0.1, 1.0, 1.0), (0.3, 1.0, 0.0), (-0.3, 1.0, 1.0), (0.3, -1.0, 1.0), (-0.3, -1.0, 0.0), (-0.1, -1.0, 1.0)],
+)
+def test_the_clip_stops_steps_that_have_gone_far_enough(log_ratio: float, advantage: float, slope: float) -> None:
+    """Schulman et al. 2017, figure 1: no gradient where the ratio has passed 1 +- 0.2 in the advantage's direction."""
+    log_prob = torch.tensor([[log_ratio]], requires_grad=True)
+    gain = surrogate(log_prob, torch.zeros(1, 1), torch.tensor([[advantage]]), 0.2)
+    (gradient,) = torch.autograd.grad(gain.sum(), log_prob)
+    assert float(gradient) == pytest.approx(slope * advantage * float(torch.tensor(log_ratio).exp()))
+
+
+def test_without_a_clip_it_is_reinforce() -> None:
+    policy = make_policy()
+    noise = torch.stack([gaussian_noise((4, 8, 8), [5, 6]), gaussian_noise((4, 8, 8), [7, 8])])
+    advantages = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    gain = surrogate(policy.log_prob(noise), torch.zeros(2, 2), advantages, None).sum()
+    (gradient,) = torch.autograd.grad(gain, policy.mu)
+    score_function = (noise - policy.mu) / policy.sigma.square()
+    expected = (score_function * advantages.view(2, 2, 1, 1, 1)).mean(0)
+    torch.testing.assert_close(gradient, expected.detach())
+
+
+def test_an_update_prefers_what_was_rewarded() -> None:
+    policy = NoisePolicy((2, 4, 8, 8), torch.device("cpu"))
+    update = PolicyUpdate(policy, learning_rate=1e-2, num_epochs=3, ratio_clip=0.2, policy_weight=10.0, kl_weight=0.01)
+    noise = torch.stack([gaussian_noise((4, 8, 8), [5, 6]), gaussian_noise((4, 8, 8), [7, 8])])
+    before = policy.log_prob(noise).detach()
+    figures = update(noise, torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+    change = policy.log_prob(noise).detach() - before
+    assert (change[0] - change[1])[0] > 0 > (change[0] - change[1])[1]
+    assert figures["kl"] > 0
+    assert figures["abs_mu"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calibration", ["value", "leave_one_out"])
+def test_find_beats_plain_reinforce_on_the_same_budget(calibration: str) -> None:
+    """The ablation: no calibration, no clipping, all else equal; gains in the reward over eight samples."""
+    batch = make_batch()
+
+    def gain(**settings: object) -> float:
+        config = Config(num_updates=12, num_rollouts=6, learning_rate=2e-2, **settings)  # type: ignore[arg-type]
+        golden = Find(config, Selector(Greenness())).golden(TinyModel(), batch)
+        return float((Selector(Greenness()).of_noise(TinyModel(), golden, batch.embedding, PROMPTS) - standard).mean())
+
+    standard = Selector(Greenness()).of_noise(TinyModel(), batch.source, batch.embedding, PROMPTS)
+    plain = gain(calibration="none", ratio_clip=None)
+    ours = gain(calibration=calibration)
+    assert ours > 0
+    assert ours > plain + 0.05
+
+
+def test_every_update_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        Find(Config(num_updates=2), Selector(Greenness())).golden(TinyModel(), make_batch())
+    assert len(caplog.records) == 2
+    for figure in ("reward", "ratio", "kl", "abs_mu", "sigma"):
+        assert figure in caplog.text
+
+
+def test_leaving_one_out_needs_two() -> None:
+    with pytest.raises(ConfigError, match=r"num_rollouts=1.*at least 2"):
+        Config(calibration="leave_one_out", num_rollouts=1)

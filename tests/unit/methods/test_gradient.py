@@ -1,0 +1,135 @@
+import itertools
+
+import pytest
+import torch
+from tiny import TinyModel, tiny_pipeline
+from torch import Tensor
+
+from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
+from goldennoise.methods.protocol import MethodTools, SampleBatch
+from goldennoise.methods.selection import Selector
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a star"]
+
+
+class Greenness:
+    name, version, unit = "greenness", "1", ""
+    higher_is_better, differentiable, may_select = True, True, True
+
+    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+        return 100 * images[:, 1].mean((1, 2))
+
+
+class Cliff(Greenness):
+    """Finite, with an infinite slope at its value."""
+
+    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+        middle = images.mean((1, 2, 3))
+        return (middle - middle.detach()).abs().sqrt()
+
+
+def make_batch() -> SampleBatch:
+    model = TinyModel()
+    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+
+
+def scores(noise: Tensor, batch: SampleBatch) -> Tensor:
+    model = TinyModel()
+    return Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
+
+
+def test_the_gradient_equals_finite_differences() -> None:
+    batch, method = make_batch(), Gradient(Config(gradient_clip=None, norm_weight=0.5), Selector(Greenness()))
+    found_scores, gradient = method.ascent(TinyModel(), batch.source, batch)
+    torch.testing.assert_close(found_scores, scores(batch.source, batch))
+
+    def objective(noise: Tensor) -> Tensor:
+        return scores(noise, batch).double() + 0.5 * log_density_of_norm(noise).double()
+
+    for seed in range(3):
+        direction = gaussian_noise((4, 8, 8), [seed + 10] * len(PROMPTS))
+        step = 1e-2
+        slope = (objective(batch.source + step * direction) - objective(batch.source - step * direction)) / (2 * step)
+        torch.testing.assert_close((gradient * direction).flatten(1).sum(1).double(), slope, rtol=2e-2, atol=5e-2)
+
+
+def test_the_gradient_goes_through_a_diffusers_unet_and_leaves_its_weights_alone() -> None:
+    pipe = tiny_pipeline()
+    model = StableDiffusion(pipe, name="tiny", num_steps=3, guidance=2.0)
+    batch = SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+    method = Gradient(Config(gradient_clip=None, norm_weight=0.0), Selector(Greenness()))
+    _, gradient = method.ascent(model, batch.source, batch)
+    direction, step = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1), 1e-2
+    with torch.no_grad():
+        up, down = (
+            Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
+            for noise in (batch.source + step * direction, batch.source - step * direction)
+        )
+    torch.testing.assert_close((up - down) / (2 * step), gradient.flatten(1).norm(dim=1), rtol=2e-2, atol=1e-4)
+    assert all(parameter.grad is None for parameter in pipe.unet.parameters())
+
+
+def test_the_density_of_the_norm_is_that_of_the_chi_distribution() -> None:
+    noise = gaussian_noise((4, 8, 8), range(5)) * torch.linspace(0.5, 1.5, 5).view(-1, 1, 1, 1)
+    norms = noise.flatten(1).norm(dim=1).double()
+    expected = torch.distributions.Chi2(noise[0].numel()).log_prob(norms.square()) + (2 * norms).log()
+    found = log_density_of_norm(noise).double()
+    torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-4, atol=1e-2)
+
+
+def test_a_longer_ascent_never_scores_worse_and_in_the_end_better() -> None:
+    batch = make_batch()
+    found = [scores(batch.source, batch)]
+    for num_iterations in (1, 3, 8):
+        golden = Gradient(Config(num_iterations=num_iterations), Selector(Greenness())).golden(TinyModel(), batch)
+        found.append(scores(golden, batch))
+    for worse, better in itertools.pairwise(found):
+        assert (better >= worse - 1e-4).all()
+    assert (found[-1] > found[0] + 0.1).all()
+
+
+def test_the_best_iterate_is_kept_where_the_last_is_worse() -> None:
+    batch = make_batch()
+    wild = Config(num_iterations=1, learning_rate=1e6, norm_weight=0.0)
+
+    class Negative(Greenness):
+        """Falls with every large step: a scorer of the distance from the start."""
+
+        def score(self, images: Tensor, prompts: list[str]) -> Tensor:
+            del prompts
+            return -(images - start).square().mean((1, 2, 3)) - 1e-3 * images.mean((1, 2, 3))
+
+    with torch.no_grad():
+        start = TinyModel().decode(TinyModel().sample(batch.source, batch.embedding))
+    assert torch.equal(Gradient(wild, Selector(Negative())).golden(TinyModel(), batch), batch.source)
+
+
+def test_the_norm_weight_keeps_the_noise_on_its_sphere() -> None:
+    batch = make_batch()
+    big = SampleBatch(PROMPTS, batch.seeds, batch.embedding, 1.5 * batch.source)
+    _, gradient = Gradient(Config(norm_weight=1.0, gradient_clip=None), Selector(Greenness())).ascent(
+        TinyModel(), big.source, big
+    )
+    assert ((gradient * big.source).flatten(1).sum(1) < 0).all()
+
+
+def test_clipping_shortens_long_rows_only() -> None:
+    gradient = torch.tensor([3.0, 4.0, 0.03, 0.04]).view(2, 2, 1, 1)
+    expected = torch.tensor([0.06, 0.08, 0.03, 0.04]).view(2, 2, 1, 1)
+    torch.testing.assert_close(clipped(gradient, 0.1), expected)
+    assert torch.equal(clipped(gradient, None), gradient)
+
+
+def test_a_gradient_that_is_not_finite_names_the_prompt() -> None:
+    with pytest.raises(ModelError, match='gradient of greenness for "a red circle" is not finite'):
+        Gradient(Config(), Selector(Cliff())).golden(TinyModel(), make_batch())
+
+
+def test_a_scorer_without_a_gradient_is_refused() -> None:
+    blind = Greenness()
+    blind.differentiable = False
+    with pytest.raises(ConfigError, match=r"scorer=greenness: greenness is not differentiable.*zero_order"):
+        build(Config(scorer="greenness"), MethodTools({"greenness": blind}, lambda *_: pytest.fail("not needed")))

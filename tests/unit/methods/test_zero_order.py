@@ -1,0 +1,62 @@
+import itertools
+
+import torch
+from tiny import TinyModel
+from torch import Tensor
+
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.selection import Selector
+from goldennoise.methods.zero_order import Config, ZeroOrder, on_sphere
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a star"]
+
+
+class Greenness:
+    name, version, unit = "greenness", "1", ""
+    higher_is_better, differentiable, may_select = True, False, True
+
+    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+        return images[:, 1].mean((1, 2))
+
+
+class Indifferent(Greenness):
+    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+        return torch.zeros(len(images))
+
+
+def make_batch() -> SampleBatch:
+    model = TinyModel()
+    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+
+
+def scores(noise: Tensor, batch: SampleBatch) -> Tensor:
+    model = TinyModel()
+    return Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
+
+
+def test_a_neighbour_has_the_norm_and_the_angle_asked_for() -> None:
+    pivot, direction = gaussian_noise((4, 8, 8), [1, 2]), gaussian_noise((4, 8, 8), [3, 4])
+    for cosine in (-0.3, 0.0, 0.95):
+        near = on_sphere(pivot, direction, cosine)
+        torch.testing.assert_close(near.flatten(1).norm(dim=1), pivot.flatten(1).norm(dim=1))
+        found = torch.cosine_similarity(near.flatten(1), pivot.flatten(1))
+        torch.testing.assert_close(found, torch.full((2,), cosine), rtol=0, atol=1e-5)
+        # On the same side as the direction, or the neighbour would not be a draw around the pivot.
+        assert (((near - cosine * pivot) * direction).flatten(1).sum(1) > 0).all()
+
+
+def test_more_rounds_never_score_worse_and_in_the_end_better() -> None:
+    batch = make_batch()
+    found = [scores(batch.source, batch)]
+    for num_rounds in (1, 2, 6):
+        method = ZeroOrder(Config(num_rounds=num_rounds, cosine=0.8), Selector(Greenness()))
+        found.append(scores(method.golden(TinyModel(), batch), batch))
+    for worse, better in itertools.pairwise(found):
+        assert (better >= worse - 1e-6).all()
+    assert (found[-1] > found[0]).all()
+
+
+def test_the_source_is_kept_where_no_neighbour_is_better() -> None:
+    batch = make_batch()
+    assert torch.equal(ZeroOrder(Config(), Selector(Indifferent())).golden(TinyModel(), batch), batch.source)
