@@ -13,9 +13,18 @@ from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ScorerError
 from goldennoise.evaluation.cost import Cost
 from goldennoise.evaluation.generate import Sample, generate
-from goldennoise.evaluation.parts import COST_COLUMNS, Part, write_images, write_table
+from goldennoise.evaluation.noise import noise_statistics
+from goldennoise.evaluation.parts import (
+    COST_COLUMNS,
+    EMBEDDING,
+    NOISE_PREFIX,
+    PREFIX,
+    Part,
+    write_images,
+    write_table,
+)
 from goldennoise.methods.base import Method
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import Embedder, Scorer
 
 
 def evaluate_part(
@@ -32,16 +41,27 @@ def evaluate_part(
 
     Scorers see the images as they are kept, in 8 bits, so anybody can score an artifact's images again.
     """
-    costs, scores = [], []
+    measured = []
+    named = embedder_of(scorers)
+    embedder = named[1] if named else None
     for start in range(0, len(part.samples), batch_size):
         samples = part.samples[start : start + batch_size]
-        pixels, cost = generate(model, method, samples, root_seed)
-        write_images(folder, part, start, pixels.permute(0, 2, 3, 1).numpy())
-        scores.append(score_samples(scorers, pixels.float() / 255, samples))
-        costs.append(_shares(cost, len(samples)))
+        made = generate(model, method, samples, root_seed)
+        write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy())
+        images = made.pixels.float() / 255
+        columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
+        columns |= {PREFIX + name: values for name, values in score_samples(scorers, images, samples).items()}
+        found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
+        if embedder is not None:
+            found[EMBEDDING] = list(embedder.embed(images).numpy())
+        measured.append(found)
         progress(len(samples))
-    joined = {scorer: np.concatenate([batch[scorer] for batch in scores]) for scorer in scorers}
-    write_table(folder, part, pd.concat(costs), joined)
+    write_table(folder, part, pd.concat(measured))
+
+
+def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:
+    """The first scorer that embeds images, by which diversity is measured; None if there is none."""
+    return next(((name, scorer) for name, scorer in scorers.items() if isinstance(scorer, Embedder)), None)
 
 
 def score_samples(

@@ -34,9 +34,18 @@ def source_noise(model: DiffusionModel, samples: Sequence[Sample], root_seed: in
     return gaussian_noise(model.latent_shape, seeds).to(model.device, model.dtype)
 
 
+@dataclass(frozen=True)
+class Generated:
+    """A batch: pixels (B, 3, height, width), uint8 on the CPU; noise (B, C, h, w) they were sampled from; the cost."""
+
+    pixels: Tensor
+    noise: Tensor
+    cost: Cost
+
+
 @torch.no_grad()
-def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], root_seed: int) -> tuple[Tensor, Cost]:
-    """Images (len(samples), 3, height, width) as uint8 on the CPU, sampled as one batch, and the cost of all of them.
+def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], root_seed: int) -> Generated:
+    """The images of all samples, made as one batch, and the cost of all of them.
 
     The cost covers golden noise, sampling and decoding; prompts are encoded before, which every method needs alike.
     Raises ModelError if the model yields something that is no image.
@@ -46,14 +55,15 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
     source = source_noise(model, samples, root_seed)
     batch = SampleBatch(texts, [sample.seed for sample in samples], embedding, source, root_seed)
     with measure(model) as cost:
-        images = model.decode(model.sample(method.golden(model, batch), embedding, guidance=method.guidance))
+        noise = method.golden(model, batch)
+        images = model.decode(model.sample(noise, embedding, guidance=method.guidance))
     for sample, image in zip(samples, images, strict=True):
         if not bool(image.isfinite().all()):
             raise ModelError(
                 f'{model.name} gives pixels that are not finite for "{sample.prompt.text}" with seed {sample.seed}; '
                 "run it in a wider number format, or leave out the method that changed its noise"
             )
-    return (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), cost
+    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), noise, cost)
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """A part: one method on some prompts with all seeds. Written whole or not at all, so a killed run goes on after it.
 
 `images/<method>/<prompt id>-<seed>.png` come first, `parts/<method>-00000.parquet` last: where it is, the part is
-finished. A part has one row per sample, with the sample's share of the cost and a column `score_<scorer>` per scorer.
+finished. A part has one row per sample: its share of the cost, a column `noise_<statistic>` per statistic of its noise,
+a column `score_<scorer>` per scorer, and, where a scorer embeds images, the `embedding` of its image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goldennoise.evaluation.generate import Sample
+from goldennoise.evaluation.noise import STATISTICS
 
 SCORE_COLUMNS = ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
 COST_COLUMNS = ["num_evaluations", "seconds", "peak_memory_bytes", "memory"]
 PREFIX = "score_"
+NOISE_PREFIX = "noise_"
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ def cut(samples: Sequence[Sample], methods: Sequence[str], samples_per_part: int
     ]
 
 
-def is_finished(folder: Path, part: Part, scorers: Sequence[str]) -> bool:
-    """Whether the part is there, whole, about these samples and scorers, and has all its images."""
+def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) -> bool:
+    """Whether the part is there, whole, about these samples and scorers, and has all its images.
+
+    embeds: whether it should hold embeddings.
+    """
     try:
         table = pd.read_parquet(part.table_file(folder))
     except (OSError, pa.ArrowException):
         return False
-    expected = ["prompt_id", "prompt", "category", "seed", *COST_COLUMNS, *(PREFIX + scorer for scorer in scorers)]
+    expected = [*SCORE_COLUMNS[:4], *COST_COLUMNS, *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
+    expected += [*(PREFIX + scorer for scorer in scorers), *([EMBEDDING] if embeds else [])]
     if list(table.columns) != expected:
         return False
     found = list(zip(table["prompt_id"], table["seed"], strict=True))
@@ -83,14 +91,13 @@ def write_images(folder: Path, part: Part, start: int, images: NDArray[np.uint8]
             Image.fromarray(image).save(beside, format="PNG")
 
 
-def write_table(folder: Path, part: Part, costs: pd.DataFrame, scores: dict[str, NDArray[np.float64]]) -> None:
-    """Finish a part. costs: COST_COLUMNS, row i the share of sample i; scores: scorer -> (samples,)."""
+def write_table(folder: Path, part: Part, measured: pd.DataFrame) -> None:
+    """Finish a part. measured: all columns but those that name the sample, row i of sample i."""
     samples = pd.DataFrame(
         [(sample.prompt.id, sample.prompt.text, sample.prompt.category, sample.seed) for sample in part.samples],
         columns=SCORE_COLUMNS[:4],
     )
-    named = pd.DataFrame({PREFIX + scorer: values for scorer, values in scores.items()})
-    table = pd.concat([samples, costs.reset_index(drop=True), named], axis=1)
+    table = pd.concat([samples, measured.reset_index(drop=True)], axis=1)
     with whole(part.table_file(folder)) as beside:
         table.to_parquet(beside, index=False)
 

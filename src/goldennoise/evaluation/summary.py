@@ -1,4 +1,4 @@
-"""`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with the cost beside it."""
+"""`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from goldennoise.evaluation.parts import PREFIX
+from goldennoise.evaluation.diversity import Diversity, compare_diversity
+from goldennoise.evaluation.noise import STATISTICS
+from goldennoise.evaluation.parts import EMBEDDING, NOISE_PREFIX, PREFIX
 from goldennoise.evaluation.statistics import Comparison, compare
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.seeding import derive_seed
@@ -21,6 +24,7 @@ ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")
 class ScorerInfo:
     """What a number of this scorer means.
 
+    deviation: standard deviation of the reference's scores, by which gains of two scorers are set side by side.
     role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
     unknown: the pairs of an evaluated network are gone, so nobody can tell.
     """
@@ -29,6 +33,7 @@ class ScorerInfo:
     unit: str
     version: str
     role: Role
+    deviation: float
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,36 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Of one statistic over all samples: its mean, and the 2.5 % and 97.5 % quantiles."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class MethodResult:
-    """One method; costs per image as `evaluation.cost` defines them."""
+    """One method; costs per image as `evaluation.cost` defines them.
+
+    noise: spread of each of `evaluation.noise.STATISTICS`. diversity: None where it was not measured.
+    """
 
     kind: str
     evaluations_per_image: float
     seconds_per_image: float
     peak_memory_bytes: int | None
     scorers: dict[str, Result]
+    noise: dict[str, Spread]
+    diversity: Diversity | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole of `summary.json`. reference: the method every other one is compared with."""
+    """The whole of `summary.json`. reference: the method every other one is compared with.
+
+    embedder: the scorer whose image embedding measures diversity, None if no scorer of the run has one.
+    """
 
     reference: str
     model: dict[str, Any]
@@ -60,6 +82,7 @@ class Summary:
     num_seeds: int
     num_resamples: int
     memory: str
+    embedder: str | None
     scorers: dict[str, ScorerInfo]
     methods: dict[str, MethodResult]
 
@@ -77,6 +100,10 @@ def read_summary(file: Path) -> Summary:
     content["scorers"] = {name: ScorerInfo(**info) for name, info in content["scorers"].items()}
     for name, method in content["methods"].items():
         method["scorers"] = {scorer: _result(found) for scorer, found in method["scorers"].items()}
+        method["noise"] = {statistic: Spread(**found) for statistic, found in method["noise"].items()}
+        if method["diversity"] is not None:
+            measures = {name: Comparison(**found) for name, found in method["diversity"].items()}
+            method["diversity"] = Diversity(**measures)
         content["methods"][name] = MethodResult(**method)
     return Summary(**content)
 
@@ -86,10 +113,11 @@ def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterabl
     return {str(method["scorer"]) for method in methods if method.get("scorer")} | set(preferences)
 
 
-def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None) -> ScorerInfo:
-    """selecting: names of the scorers that chose something, None if that cannot be told."""
+def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame) -> ScorerInfo:
+    """selecting: names of the scorers that chose something, None if unknown. reference: the reference method's rows."""
     role: Role = "unknown" if selecting is None else "selecting" if name in selecting else "reporting"
-    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role)
+    deviation = float(reference[PREFIX + name].std(ddof=0))
+    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation)
 
 
 def method_results(
@@ -101,10 +129,13 @@ def method_results(
     root_seed: int,
 ) -> dict[str, MethodResult]:
     """Statistics of a table of parts (`parts.read_parts`). kinds: method -> its kind; one entry per method."""
+    # Sums depend on the order of their terms in the last digit.
+    table = table.sort_values(["method", "prompt_id", "seed"])
     compared = {
         scorer: _compare_all(table, scorer, list(kinds), reference, higher, num_resamples, root_seed)
         for scorer, higher in higher_is_better.items()
     }
+    diversity = _diversity(table, list(kinds), reference, num_resamples, root_seed) or {}
     results = {}
     for method, kind in kinds.items():
         rows = table[table["method"] == method]
@@ -115,8 +146,26 @@ def method_results(
             seconds_per_image=float(rows["seconds"].mean()),
             peak_memory_bytes=None if pd.isna(peak) else int(peak),
             scorers={scorer: _of_method(found, method) for scorer, found in compared.items()},
+            noise={statistic: _spread(rows[NOISE_PREFIX + statistic]) for statistic in STATISTICS},
+            diversity=diversity.get(method),
         )
     return results
+
+
+def _spread(values: "pd.Series[float]") -> Spread:
+    low, high = values.quantile([0.025, 0.975])
+    return Spread(float(values.mean()), float(low), float(high))
+
+
+def _diversity(
+    table: pd.DataFrame, methods: Sequence[str], reference: str, num_resamples: int, root_seed: int
+) -> dict[str, Diversity] | None:
+    if EMBEDDING not in table.columns:
+        return None
+    cells = table.pivot(index=["prompt_id", "seed"], columns="method", values=EMBEDDING)
+    features = {method: np.stack(cells[method].to_list()).astype(np.float64) for method in methods}
+    seed = derive_seed(root_seed, "bootstrap/diversity", "")
+    return compare_diversity(features, cells.index.get_level_values("prompt_id"), reference, num_resamples, seed)
 
 
 def _compare_all(

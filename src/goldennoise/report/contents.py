@@ -9,10 +9,19 @@ import pandas as pd
 from goldennoise.artifacts import Artifact
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.report import plots
+from goldennoise.report.checks import check_tables
 from goldennoise.report.grids import RULE, example_rows, judge
 from goldennoise.report.page import Figure, PageContent
 from goldennoise.report.published import published_for, published_table
-from goldennoise.report.results import category_table, headline, main_scorer, result_table, sentence, subject
+from goldennoise.report.results import (
+    category_table,
+    headline,
+    main_scorer,
+    pareto_front,
+    result_table,
+    sentence,
+    subject,
+)
 from goldennoise.report.tables import Table
 
 _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_torch", "numpy")
@@ -21,7 +30,7 @@ _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_to
 
 def tables_of(summary: Summary) -> list[Table]:
     """The tables of the page, of tables.md and of tables.tex."""
-    return [result_table(summary), category_table(summary)]
+    return [result_table(summary), category_table(summary), *check_tables(summary)]
 
 
 def page_content(
@@ -55,7 +64,8 @@ def _comparisons(summary: Summary) -> list[Figure]:
             f"Mean {scorer} with 95 % interval over model evaluations per image, one point per method; the numbers are "
             "in the table of results.",
             f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
-            f"{summary.reference}. Methods of about equal cost are set a little apart.",
+            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}. "
+            "Methods of about equal cost are set a little apart.",
         ),
         Figure(
             "By kind of prompt",

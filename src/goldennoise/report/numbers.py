@@ -66,6 +66,19 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
 
 
+def signed(value: float, decimals: int) -> str:
+    """With its sign, zero without."""
+    return Scale(1.0, decimals, "", "").difference(value)
+
+
+def spread_text(mean: float, low: float, high: float) -> tuple[str, str]:
+    """A mean and a range, with as many decimals as show two digits of the range, at least two decimals."""
+    width = high - low
+    decimals = min(max(2 - math.floor(math.log10(width)) - 1, 2), 4) if width > 0 else 2
+    scale = Scale(1.0, decimals, "", "")
+    return scale.mean(mean), f"[{scale.mean(low)}, {scale.mean(high)}]"
+
+
 def _half_widths(found: Iterable[Comparison]) -> list[float]:
     return [
         (result.mean_high - result.mean_low) / 2

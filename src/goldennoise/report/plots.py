@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import Summary
 from goldennoise.report.numbers import Scale, scale_of
-from goldennoise.report.results import main_scorer, readable
+from goldennoise.report.results import main_scorer, pareto_front, readable
 
 PALETTE = 8
 """Number of method colours the page defines: --method-0 ... --method-7."""
@@ -90,6 +90,9 @@ def quality_against_cost(summary: Summary) -> str:
             scale.factor * found[summary.reference].mean, color=_METHODS[0], linewidth=1, linestyle=(0, (4, 4))
         )
         places = _set_apart(costs)
+        front = pareto_front(summary)
+        means_of_front = [scale.factor * found[method].mean for method in front]
+        axes.plot([places[method] for method in front], means_of_front, color=_SOFT, linewidth=1, zorder=1)
         for method in summary.methods:
             x, means = [places[method]], [scale.factor * found[method].mean]
             errors, colour = _errors([found[method]], scale), _METHODS[numbers[method]]

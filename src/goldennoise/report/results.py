@@ -1,5 +1,7 @@
 """What a summary says: the result tables and, first of all, one honest sentence."""
 
+import math
+
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import ROLES, Role, ScorerInfo, Summary
 from goldennoise.report.numbers import Scale, memory, scale_of, seconds
@@ -74,6 +76,30 @@ def ratio(summary: Summary, method: str) -> str:
     """Model evaluations per image, as a multiple of the reference's."""
     reference = summary.methods[summary.reference].evaluations_per_image
     return f"{summary.methods[method].evaluations_per_image / reference:.2f}×"
+
+
+def pareto_front(summary: Summary) -> list[str]:
+    """Methods that no other one beats in both the mean of the main scorer and the model evaluations, cheapest first.
+
+    By point estimates: the intervals say how sure the order is.
+    """
+    scorer = main_scorer(summary)
+    sign = 1 if summary.scorers[scorer].higher_is_better else -1
+    ordered = sorted(
+        summary.methods,
+        key=lambda method: (
+            summary.methods[method].evaluations_per_image,
+            -sign * summary.methods[method].scorers[scorer].overall.mean,
+        ),
+    )
+    front: list[str] = []
+    best = -math.inf
+    for method in ordered:
+        quality = sign * summary.methods[method].scorers[scorer].overall.mean
+        if quality > best:
+            front.append(method)
+            best = quality
+    return front
 
 
 def result_table(summary: Summary) -> Table:

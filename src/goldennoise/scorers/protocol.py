@@ -1,7 +1,7 @@
 """What a scorer is: a number for how good an image is for a prompt."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -24,6 +24,15 @@ class Scorer(Protocol):
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """One finite float per pair, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A scorer that also says where an image lies among images, by which diversity is measured."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (B, dim) on the CPU of images (B, 3, height, width) in [0, 1]; their cosine is a likeness."""
         ...
 
 

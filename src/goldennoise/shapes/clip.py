@@ -37,11 +37,17 @@ class ShapesClip:
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """Cosines x 100, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1], resized to 64 px."""
+        return SCALE * (self._features(images) * self._texts(prompts)).sum(dim=1).cpu()
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Image features (B, 128) of unit length on the CPU, of the images that `score` takes."""
+        return self._features(images).cpu()
+
+    def _features(self, images: Tensor) -> Tensor:
         images = images.to(self._device, torch.float32)
         if images.shape[-2:] != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):
             images = F.interpolate(images, size=(IMAGE_SIZE_PX, IMAGE_SIZE_PX), mode="bilinear", antialias=True)
-        features = self._model.encode_image(images * 2 - 1, normalize=True)
-        return SCALE * (features * self._texts(prompts)).sum(dim=1).cpu()
+        return self._model.encode_image(images * 2 - 1, normalize=True)
 
     def _texts(self, prompts: Sequence[str]) -> Tensor:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text_features]

@@ -147,12 +147,13 @@ def _make_parts(
     """Make the parts that are not finished; the model is loaded only if there is one."""
     from tqdm import tqdm
 
-    from goldennoise.evaluation.evaluate import evaluate_part
+    from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
     from goldennoise.evaluation.generate import warm_up
     from goldennoise.evaluation.parts import is_finished
     from goldennoise.methods.protocol import MethodTools
 
-    missing = [part for part in parts if not is_finished(draft.path, part, list(judges))]
+    embeds = embedder_of(judges) is not None
+    missing = [part for part in parts if not is_finished(draft.path, part, list(judges), embeds)]
     if not missing:
         return
     # Methods first: what they cannot be built from shows before the large model is loaded.
@@ -173,9 +174,12 @@ def _make_parts(
 def _summary(
     config: "RunConfig", table: Any, num_prompts: int, judges: Mapping[str, "Scorer"], selecting: set[str] | None
 ) -> "Summary":
+    from goldennoise.evaluation.evaluate import embedder_of
     from goldennoise.evaluation.summary import Summary, method_results, scorer_info
 
     stage: Config = config.stage
+    embedder = embedder_of(judges)
+    reference = table[table["method"] == stage.reference]
     return Summary(
         reference=stage.reference,
         model={"name": config.model.path, "num_steps": config.model.num_steps, "guidance": config.model.guidance},
@@ -183,7 +187,8 @@ def _summary(
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,
         memory=", ".join(sorted(table["memory"].unique())),
-        scorers={name: scorer_info(judge, name, selecting) for name, judge in judges.items()},
+        embedder=embedder[0] if embedder else None,
+        scorers={name: scorer_info(judge, name, selecting, reference) for name, judge in judges.items()},
         methods=method_results(
             table,
             {name: method.kind for name, method in config.method.items()},

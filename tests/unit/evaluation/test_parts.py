@@ -29,14 +29,27 @@ def evaluated(folder: Path, part: Part, batch_size: int = 4, amount: float = 0.5
 
 def test_images_come_from_the_source_noise_of_the_grid() -> None:
     model, samples = TinyModel(), grid(prompts(2), 2)
-    images, cost = generate(model, Shift(0.0), samples, root_seed=5)
+    made = generate(model, Shift(0.0), samples, root_seed=5)
     noise = gaussian_noise((4, 8, 8), [derive_seed(5, "evaluation", s.prompt.id, s.seed) for s in samples])
     assert torch.equal(source_noise(model, samples, 5), noise)
     expected = model.decode(model.sample(noise, model.encode([s.prompt.text for s in samples])))
-    assert images.dtype == torch.uint8
-    assert torch.equal(images, (expected * 255).round().to(torch.uint8))
-    assert cost.num_evaluations == 4 * 4 * 2
-    assert cost.seconds > 0
+    assert made.pixels.dtype == torch.uint8
+    assert torch.equal(made.pixels, (expected * 255).round().to(torch.uint8))
+    assert torch.equal(made.noise, noise)
+    assert made.cost.num_evaluations == 4 * 4 * 2
+    assert made.cost.seconds > 0
+
+
+def test_a_method_may_choose_the_guidance() -> None:
+    class Guided(Shift):
+        guidance = 1.0
+
+    model, samples = TinyModel(), grid(prompts(1), 2)
+    made = generate(model, Guided(0.0), samples, root_seed=5)
+    embedding = model.encode([sample.prompt.text for sample in samples])
+    expected = model.decode(model.sample(source_noise(model, samples, 5), embedding, guidance=1.0))
+    assert torch.equal(made.pixels, (expected * 255).round().to(torch.uint8))
+    assert made.cost.num_evaluations == 2 * 4
 
 
 def test_cost_counts_what_the_method_itself_evaluates() -> None:
@@ -46,7 +59,7 @@ def test_cost_counts_what_the_method_itself_evaluates() -> None:
             return batch.source
 
     samples = grid(prompts(1), 3)
-    plain, double = (generate(TinyModel(), method, samples, 0)[1] for method in (Shift(0.0), Doubled(0.0)))
+    plain, double = (generate(TinyModel(), method, samples, 0).cost for method in (Shift(0.0), Doubled(0.0)))
     assert double.num_evaluations == 2 * plain.num_evaluations
 
 
@@ -99,22 +112,23 @@ def test_batch_size_changes_no_score(tmp_path: Path) -> None:
 def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> None:
     samples = grid(prompts(2), 2)
     part, names = Part("shift", 0, samples), list(SCORERS)
-    assert not is_finished(tmp_path, part, names)
+    assert not is_finished(tmp_path, part, names, embeds=False)
     evaluated(tmp_path, part)
-    assert is_finished(tmp_path, part, names)
-    assert not is_finished(tmp_path, part, [*names, "another"])
-    assert not is_finished(tmp_path, Part("shift", 0, samples[:3]), names)
+    assert is_finished(tmp_path, part, names, embeds=False)
+    assert not is_finished(tmp_path, part, [*names, "another"], embeds=False)
+    assert not is_finished(tmp_path, Part("shift", 0, samples[:3]), names, embeds=False)
     image = part.image_files(tmp_path)[1]
     content = image.read_bytes()
     image.unlink()
-    assert not is_finished(tmp_path, part, names)
+    assert not is_finished(tmp_path, part, names, embeds=False)
     image.write_bytes(content[:-20])
-    assert not is_finished(tmp_path, part, names)
+    assert not is_finished(tmp_path, part, names, embeds=False)
     image.write_bytes(content)
-    assert is_finished(tmp_path, part, names)
+    assert is_finished(tmp_path, part, names, embeds=False)
+    assert not is_finished(tmp_path, part, names, embeds=True)
     table = part.table_file(tmp_path)
     table.write_bytes(table.read_bytes()[:50])
-    assert not is_finished(tmp_path, part, names)
+    assert not is_finished(tmp_path, part, names, embeds=False)
 
 
 def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
@@ -159,3 +173,21 @@ def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
 def test_an_image_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(ModelError, match='not finite for "prompt number 0" with seed 0'):
         generate(TinyModel(), Shift(float("nan")), grid(prompts(1), 1), 0)
+
+
+def test_noise_and_embeddings_are_those_of_the_sample(tmp_path: Path) -> None:
+    class Embedding(Brightness):
+        def embed(self, images: Tensor) -> Tensor:
+            return images.mean((2, 3))
+
+    part, scorers = Part("shift", 0, grid(prompts(2), 2)), {"brightness": Embedding()}
+    evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), scorers, 0, 3, lambda _: None)
+    assert is_finished(tmp_path, part, list(scorers), embeds=True)
+    table = read_parts(tmp_path, [part])
+    noise = source_noise(TinyModel(), part.samples, 0) + 0.5
+    np.testing.assert_allclose(table["noise_mean"], noise.flatten(1).mean(1), atol=1e-6)
+    np.testing.assert_allclose(table["noise_norm"], noise.flatten(1).norm(dim=1) / 16, rtol=1e-6)
+    for row, file in zip(table.itertuples(), part.image_files(tmp_path), strict=True):
+        with Image.open(file) as image:
+            expected = np.asarray(image).mean((0, 1)) / 255
+        np.testing.assert_allclose(np.asarray(row.embedding), expected, atol=1e-5)

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from goldennoise.evaluation.diversity import distance, vendi
+from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.statistics import clustered_intervals
 from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary, selecting_scorers
 from goldennoise.seeding import derive_seed
@@ -19,14 +21,17 @@ def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
                     (f"id{prompt}", "text", "ab"[prompt % 2], seed, method, 40.0 + 10 * shift, 0.5, 2**20, score)
                 )
     columns = ["prompt_id", "prompt", "category", "seed", "method", "num_evaluations", "seconds"]
-    return pd.DataFrame(rows, columns=[*columns, "peak_memory_bytes", "score_taste"])
+    table = pd.DataFrame(rows, columns=[*columns, "peak_memory_bytes", "score_taste"])
+    for statistic in STATISTICS:
+        table[f"noise_{statistic}"] = random.normal(size=len(table))
+    return table.assign(embedding=list(random.normal(size=(len(table), 5))))
 
 
 def summary_of(table: pd.DataFrame) -> Summary:
     kinds = {"standard": "standard", "other": "npnet"}
     methods = method_results(table, kinds, "standard", {"taste": True}, num_resamples=500, root_seed=3)
-    info = ScorerInfo(True, "points", "1", "reporting")
-    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", {"taste": info}, methods)
+    info = ScorerInfo(True, "points", "1", "reporting", 1.0)
+    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", "taste", {"taste": info}, methods)
 
 
 def test_numbers_equal_those_computed_by_hand() -> None:
@@ -47,6 +52,26 @@ def test_numbers_equal_those_computed_by_hand() -> None:
     assert category.difference == pytest.approx(difference[of_kind].mean())
     assert (category.num_prompts, category.num_samples) == (3, 6)
     assert (found.evaluations_per_image, found.seconds_per_image, found.peak_memory_bytes) == (45.0, 0.5, 2**20)
+
+
+def test_noise_and_diversity_equal_those_computed_by_hand() -> None:
+    table = parts_table()
+    found = summary_of(table).methods["other"]
+    rows = table[table["method"] == "other"]
+    norms = rows["noise_norm"].to_numpy()
+    spread = found.noise["norm"]
+    assert spread.mean == pytest.approx(norms.mean())
+    assert (spread.low, spread.high) == pytest.approx(np.quantile(norms, [0.025, 0.975]))
+    of_prompts = {
+        measure: [measure(np.stack(group["embedding"].to_list())) for _, group in rows.groupby("prompt_id")]
+        for measure in (distance, vendi)
+    }
+    assert found.diversity is not None
+    assert found.diversity.distance.mean == pytest.approx(np.mean(of_prompts[distance]))
+    assert found.diversity.vendi.mean == pytest.approx(np.mean(of_prompts[vendi]))
+    assert found.diversity.vendi.num_prompts == 6
+    assert summary_of(table.drop(columns="embedding")).methods["other"].diversity is None
+    assert summary_of(table[table["seed"] == 0]).methods["other"].diversity is None
 
 
 def test_order_of_rows_changes_nothing() -> None:

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from goldennoise.evaluation.diversity import Diversity
+from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.statistics import Comparison
-from goldennoise.evaluation.summary import MethodResult, Result, ScorerInfo, Summary
+from goldennoise.evaluation.summary import MethodResult, Result, ScorerInfo, Spread, Summary
 
 NOTHING = Comparison(0.6, 0.55, 0.65, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 100, 200)
 GAIN = Comparison(0.631, 0.58, 0.68, 0.031, 0.002, 0.06, 0.2, 0.631, 0.169, 100, 200)
@@ -17,7 +19,8 @@ def summary(gain: Comparison = GAIN, clip_gain: Comparison = CLIP_GAIN) -> Summa
     def result(kind: str, evaluations: float, clip: Comparison, right: Comparison) -> MethodResult:
         kinds = {"two_object": right, "a|b_c & 100 %": right}
         scorers = {"clip": Result(clip, dict.fromkeys(kinds, clip)), "verifier": Result(right, kinds)}
-        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers)
+        noise = dict.fromkeys(STATISTICS, Spread(1.0, 0.95, 1.05))
+        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers, noise, Diversity(CLIP, clip))
 
     return Summary(
         reference="standard",
@@ -26,9 +29,10 @@ def summary(gain: Comparison = GAIN, clip_gain: Comparison = CLIP_GAIN) -> Summa
         num_seeds=2,
         num_resamples=10_000,
         memory="resident memory of the process",
+        embedder="clip",
         scorers={
-            "clip": ScorerInfo(True, "cosine", "1", "selecting"),
-            "verifier": ScorerInfo(True, "share right", "1", "reporting"),
+            "clip": ScorerInfo(True, "cosine", "1", "selecting", 2.0),
+            "verifier": ScorerInfo(True, "share right", "1", "reporting", 0.49),
         },
         methods={
             "standard": result("standard", 40.0, CLIP, NOTHING),

@@ -61,7 +61,16 @@ def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyMod
         "unit": "share right",
         "version": "2",
         "role": "reporting",
+        "deviation": pytest.approx(
+            rows[(rows["scorer"] == "reddish") & (rows["method"] == "standard")]["score"].std(ddof=0)
+        ),
     }
+    assert summary["embedder"] is None
+    assert summary["methods"]["shifted"]["diversity"] is None
+    gap = (
+        summary["methods"]["shifted"]["noise"]["mean"]["mean"] - summary["methods"]["standard"]["noise"]["mean"]["mean"]
+    )
+    assert gap == pytest.approx(0.2, abs=1e-6)
 
 
 def test_a_second_run_is_a_no_op(tmp_path: Path, models: list[TinyModel], capsys: pytest.CaptureFixture[str]) -> None:

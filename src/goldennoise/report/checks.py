@@ -1,0 +1,117 @@
+"""Tables that ask whether a gain is one: noise out of range, seeds that collapse, a scorer that was hacked."""
+
+from goldennoise.evaluation.noise import STATISTICS
+from goldennoise.evaluation.summary import MethodResult, ScorerInfo, Spread, Summary
+from goldennoise.report.numbers import Scale, signed, spread_text
+from goldennoise.report.results import INTERVAL, reporting_first, shows_difference
+from goldennoise.report.tables import Cell, Column, Section, Table
+
+_TITLES = {
+    "norm": "norm / √d",
+    "mean": "mean",
+    "variance": "variance",
+    "autocorrelation": "autocorrelation",
+    "low_frequency": "low frequencies",
+    "gaussianity": "log10 of the bound",
+}
+_RANGE = "[95 % of samples]"
+_COSINE = Scale(1.0, 3, "", "")
+_IMAGES = Scale(1.0, 2, "", "")
+
+
+def check_tables(summary: Summary) -> list[Table]:
+    """What there is to check: noise always, diversity and hacking where they were measured."""
+    measured = [diversity_table(summary), gap_table(summary)]
+    return [noise_table(summary), *(table for table in measured if table is not None)]
+
+
+def noise_table(summary: Summary) -> Table:
+    """Every statistic of the noise that sampling started from, per method."""
+    columns = [Column("method", numeric=False), *(Column(_TITLES[name], _RANGE) for name in STATISTICS)]
+    rows = [
+        [Cell(method), *(_spread(result.noise[name]) for name in STATISTICS)]
+        for method, result in summary.methods.items()
+    ]
+    notes = [
+        "The model was trained on noise from N(0, I), which has norm / √d 1, mean 0, variance 1, no autocorrelation of "
+        f"spatial neighbours and equal power at all frequencies. Compare with the range of {summary.reference}.",
+        "Log10 of the bound: on the probability that N(0, I) deviates as much (arXiv 2405.18881). Zero is no evidence "
+        "against; strongly negative is no draw from N(0, I).",
+    ]
+    return Table("The noise that sampling started from", columns, [Section("all samples", "", rows)], notes)
+
+
+def diversity_table(summary: Summary) -> Table | None:
+    """How different the seeds of a prompt are, per method; None where it was not measured."""
+    reference = summary.methods[summary.reference].diversity
+    if reference is None:
+        return None
+    columns = [
+        Column("method", numeric=False),
+        Column("mean distance", INTERVAL),
+        Column(f"share of {summary.reference}"),
+        Column("difference", INTERVAL),
+        Column("Vendi score", INTERVAL),
+    ]
+    rows = []
+    for method, result in summary.methods.items():
+        found = result.diversity
+        assert found is not None, "diversity is measured for all methods or none"
+        away = found.distance
+        base = method == summary.reference
+        rows.append(
+            [
+                Cell(method),
+                Cell(_COSINE.mean(away.mean), _COSINE.mean_interval(away)),
+                Cell(f"{100 * away.mean / reference.distance.mean:.1f} %" if reference.distance.mean else "–"),
+                Cell("–")
+                if base
+                else Cell(
+                    _COSINE.difference(away.difference), _COSINE.difference_interval(away), shows_difference(away)
+                ),
+                Cell(_IMAGES.mean(found.vendi.mean), _IMAGES.mean_interval(found.vendi)),
+            ]
+        )
+    notes = [
+        f"Between the {summary.num_seeds} seeds of a prompt, by the image embedding of {summary.embedder}: mean of 1 − "
+        "cosine over pairs, and the Vendi score, the effective number of different images (arXiv 2210.02410)."
+    ]
+    return Table("Diversity from seed to seed", columns, [Section("all prompts", "", rows)], notes)
+
+
+def gap_table(summary: Summary) -> Table | None:
+    """Gains by selecting and by reporting scorers side by side; None unless there are both."""
+    scorers = reporting_first(summary)
+    if not {"selecting", "reporting"} <= {summary.scorers[scorer].role for scorer in scorers}:
+        return None
+    columns = [
+        Column("method", numeric=False),
+        *(Column(f"{scorer} ({summary.scorers[scorer].role})") for scorer in scorers),
+        Column("gap"),
+    ]
+    rows = []
+    for method, result in summary.methods.items():
+        if method == summary.reference:
+            continue
+        gains = {scorer: _gain(result, scorer, summary.scorers[scorer]) for scorer in scorers}
+        gap = _mean(gains, summary, "selecting") - _mean(gains, summary, "reporting")
+        rows.append([Cell(method), *(Cell(signed(gain, 2)) for gain in gains.values()), Cell(signed(gap, 2))])
+    notes = [
+        f"Gains over {summary.reference} in standard deviations of its scores, positive for better. Gap: mean gain by "
+        "scorers that selected minus mean gain by those that only report. A large gap is a scorer that was hacked."
+    ]
+    return Table("Gains by the scorers that select and by those that judge", columns, [Section("", "", rows)], notes)
+
+
+def _gain(result: MethodResult, scorer: str, info: ScorerInfo) -> float:
+    difference = result.scorers[scorer].overall.difference * (1 if info.higher_is_better else -1)
+    return difference / info.deviation if info.deviation else 0.0
+
+
+def _mean(gains: dict[str, float], summary: Summary, role: str) -> float:
+    of_role = [gain for scorer, gain in gains.items() if summary.scorers[scorer].role == role]
+    return sum(of_role) / len(of_role)
+
+
+def _spread(found: Spread) -> Cell:
+    return Cell(*spread_text(found.mean, found.low, found.high))
