@@ -20,10 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 demo: setup  ## the whole pipeline on the shapes world: pairs, network, comparison, page
-	$(RUN) stage=collect experiment=demo
-	$(RUN) stage=train experiment=demo
-	$(RUN) stage=eval experiment=demo
-	$(RUN) stage=report experiment=demo
+	$(RUN) experiment=demo
 
 test: setup  ## all tests but the slow ones
 	$(BIN)/pytest -m "not slow and not gpu"

@@ -21,6 +21,7 @@ from goldennoise.artifacts import check_name
 from goldennoise.conf_files import conf_folder, options
 from goldennoise.config_mistakes import COMPOSITION_ERRORS, as_sentence, must_be, unknown_choice, unknown_option
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
+from goldennoise.stages.all import STAGES
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
@@ -182,7 +183,8 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
                 complain(_sweep_refusal(config.compute.devices))
                 # The one kind of exit that Hydra does not keep until the other jobs have run.
                 sys.exit(2)
-            task(config)
+            for part in _stages(config):
+                task(part)
         except GoldenNoiseError as error:
             log.info("error: %s", error)
             complain(error)
@@ -205,6 +207,14 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
             f"{error.filename} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
         ) from None
     return not failed
+
+
+def _stages(config: RunConfig) -> list[RunConfig]:
+    """The config itself; for stage=all those of its stages, all of them checked before the first runs."""
+    if config.stage.kind != "all":
+        return [config]
+    overrides = [part for part in HydraConfig.get().overrides.task if part != "stage=all"]
+    return [typed(hydra.compose("config", overrides=[*overrides, f"stage={stage}"])) for stage in STAGES]
 
 
 def _sweep_refusal(devices: int) -> ConfigError:

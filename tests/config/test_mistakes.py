@@ -23,16 +23,16 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from collect, eval, report, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, collect, eval, report, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
     ("model=3", "model=3: there is no such model; choose from shapes"),
-    ("stage=null", "stage=null: there is no such stage; choose from collect, "),
+    ("stage=null", "stage=null: there is no such stage; choose from all, collect, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of shapes"),
-    ("~stage", "~stage: stage cannot be left out; choose from collect, "),
-    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from collect, eval, report, train"),
+    ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
+    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, train"),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
     # wrong types
