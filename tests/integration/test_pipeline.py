@@ -37,9 +37,17 @@ def test_artifacts_chain_by_fingerprint(pipeline: Path) -> None:
 
 def test_second_run_does_nothing(pipeline: Path) -> None:
     before = written(pipeline)
+    printed = run_ok(pipeline, "experiment=smoke")
     for stage in STAGES:
-        assert f"{ARTIFACTS[stage]}/smoke@v1 is complete" in run_ok(pipeline, f"stage={stage}", "experiment=smoke")
+        assert f"{ARTIFACTS[stage]}/smoke@v1 is complete" in printed
     assert written(pipeline) == before
+
+
+def test_the_whole_pipeline_is_checked_before_it_begins(tmp_path: Path) -> None:
+    done = goldennoise(tmp_path, "experiment=smoke", "method=[standard,re_denoise]")
+    assert done.returncode == 2
+    assert "collect takes exactly one method" in done.stderr
+    assert not list(tmp_path.glob("pairs/**/*.safetensors"))
 
 
 def test_every_method_has_the_same_grid(pipeline: Path) -> None:
@@ -89,7 +97,9 @@ def test_a_damaged_shard_is_refused_by_train_and_made_anew_by_collect(tmp_path: 
     assert refused.returncode == 2
     assert shard.name in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert shard.name in run_ok(tmp_path, "stage=collect", "experiment=smoke")
+    repaired = goldennoise(tmp_path, "stage=collect", "experiment=smoke")
+    assert repaired.returncode == 0
+    assert f"is damaged and is repaired: {shard.name}" in repaired.stderr
     assert shard.read_bytes() == whole
 
 

@@ -6,6 +6,7 @@ import open_clip
 import pytest
 from diffusers import StableDiffusionPipeline
 
+from goldennoise.config import load
 from goldennoise.shapes.locations import CLIP, PIPELINE, RECORD, WEIGHTS
 
 RECORDED = json.loads(RECORD.read_text())["measured"]
@@ -17,10 +18,21 @@ RECORDED = json.loads(RECORD.read_text())["measured"]
         (RECORDED["verifier"]["true_captions_right"], 0.995),
         (RECORDED["verifier"]["other_captions_right"], 0.995),
         (RECORDED["autoencoder"]["still_verified"], 0.98),
+        (RECORDED["sampling"]["all"], 0.5),
+        (RECORDED["best_of"]["chosen_by_preference"]["all"], RECORDED["best_of"]["standard"]["all"] + 0.1),
     ],
 )
 def test_recorded_figures_reach_their_bars(figure: float, bar: float) -> None:
     assert figure >= bar
+
+
+def test_sampling_is_imperfect_enough_for_the_noise_to_matter() -> None:
+    assert RECORDED["sampling"]["num_captions"] >= 1000
+    assert RECORDED["sampling"]["all"] <= 0.85
+
+
+def test_the_world_is_sampled_with_the_guidance_it_was_measured_with() -> None:
+    assert load().model.guidance == RECORDED["guidance"]["chosen"]
 
 
 def test_weights_are_small_and_safe() -> None:
