@@ -69,16 +69,17 @@ def test_memory_is_a_peak_of_the_block() -> None:
         pass
     if small.memory == NO_MEMORY:
         pytest.skip("this system does not say how much memory a process has used")
+    # Larger than what glibc serves from memory that was freed before and is still resident.
     with measure(model) as large:
-        torch.ones(30 * 2**20 // 4).sum()
+        torch.ones(200 * 2**20 // 4).sum()
     with measure(model) as after:
         pass
     assert large.memory == PROCESS_MEMORY
     assert small.peak_memory_bytes is not None
     assert large.peak_memory_bytes is not None
     assert after.peak_memory_bytes is not None
-    assert large.peak_memory_bytes - small.peak_memory_bytes > 20 * 2**20
-    assert large.peak_memory_bytes - after.peak_memory_bytes > 20 * 2**20
+    assert large.peak_memory_bytes - small.peak_memory_bytes > 150 * 2**20
+    assert large.peak_memory_bytes - after.peak_memory_bytes > 150 * 2**20
 
 
 def test_parts_take_all_methods_on_the_same_samples_in_turn() -> None:
