@@ -35,9 +35,11 @@ def main() -> None:
     words = tokenizer.train(FOLDER / "tokenizer")
     vae = autoencoder.train(pixels, FOLDER)
     model = denoiser.train(_latents(vae, pixels), captions, words, FOLDER)
-    assemble.write_pipeline(vae, model, words)
+    # One that was used would be saved with the padding it was used with.
+    fresh = tokenizer.train(FOLDER / "tokenizer")
+    assemble.write_pipeline(vae, model, fresh)
     clip = preference.train(training_groups(NUM_GROUPS, FOLDER), words, FOLDER)
-    assemble.write_preference(clip, words)
+    assemble.write_preference(clip, fresh)
     record = {"made": _how(), "measured": measure.all_figures(FOLDER / "measured")}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record["measured"], indent=2))

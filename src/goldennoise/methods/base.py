@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.errors import require
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,6 +18,16 @@ class MethodConfig:
     """keep_norm: scale every golden noise to the norm of its source noise, so that only its direction changes."""
 
     keep_norm: bool = False
+
+
+@dataclass(frozen=True)
+class SearchConfig(MethodConfig):
+    """scorer: the one of the run's scorers that chooses."""
+
+    scorer: str = "shapes_clip"
+
+    def __post_init__(self) -> None:
+        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
 class Method(ABC):

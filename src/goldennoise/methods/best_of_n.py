@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, SearchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(MethodConfig):
-    """num_candidates: noises tried per sample, the source noise first. scorer: one of the scorers of the run."""
+class Config(SearchConfig):
+    """num_candidates: noises tried per sample, the source noise first."""
 
     kind: str = "best_of_n"
     num_candidates: int = 4
-    scorer: str = "shapes_clip"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.num_candidates >= 1, "num_candidates", self.num_candidates, "at least 1")
-        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
 class BestOfN(Method):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, SearchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Config(MethodConfig):
+class Config(SearchConfig):
     """num_updates batches of num_rollouts noises; each batch serves num_epochs gradient steps.
 
     calibration: what is subtracted from the reward: a learned value of (mu, sigma, prompt), the mean of the batch's
@@ -45,9 +45,9 @@ class Config(MethodConfig):
     kl_weight: float = 0.01
     learning_rate: float = 1e-3
     value_learning_rate: float = 1e-4
-    scorer: str = "shapes_clip"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for option in ("num_updates", "num_rollouts", "num_epochs"):
             require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
         require(self.calibration in CALIBRATIONS, "calibration", self.calibration, f"one of {', '.join(CALIBRATIONS)}")
@@ -60,7 +60,6 @@ class Config(MethodConfig):
         for option in ("policy_weight", "learning_rate", "value_learning_rate"):
             require(0 < getattr(self, option) < math.inf, option, getattr(self, option), "a finite number above 0")
         require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "a finite number >= 0")
-        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
 class Find(Method):

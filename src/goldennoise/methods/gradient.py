@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ConfigError, ModelError, require
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, SearchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class Config(MethodConfig):
+class Config(SearchConfig):
     """num_iterations: gradient steps. num_steps: sampling steps that the gradient goes through, None for the model's.
 
     learning_rate, gradient_clip (largest L2 norm per sample, None for none) and norm_weight are ReNO's. norm_weight
@@ -32,16 +32,15 @@ class Config(MethodConfig):
     learning_rate: float = 5.0
     gradient_clip: float | None = 0.1
     norm_weight: float = 0.01
-    scorer: str = "shapes_clip"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         steps, clip = self.num_steps, self.gradient_clip
         require(self.num_iterations >= 1, "num_iterations", self.num_iterations, "at least 1")
         require(steps is None or steps >= 1, "num_steps", steps, "null or at least 1")
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a finite number above 0")
         require(clip is None or 0 < clip < math.inf, "gradient_clip", clip, "null or a finite number above 0")
         require(0 <= self.norm_weight < math.inf, "norm_weight", self.norm_weight, "a finite number >= 0")
-        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
 class Gradient(Method):

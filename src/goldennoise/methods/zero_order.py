@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, SearchConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(MethodConfig):
+class Config(SearchConfig):
     """num_neighbours: tried per round around the best noise so far. cosine: between that noise and a neighbour."""
 
     kind: str = "zero_order"
     num_neighbours: int = 4
     num_rounds: int = 2
     cosine: float = 0.95
-    scorer: str = "shapes_clip"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.num_neighbours >= 1, "num_neighbours", self.num_neighbours, "at least 1")
         require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
         require(-1 < self.cosine < 1, "cosine", self.cosine, "above -1 and below 1")
-        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
 
 class ZeroOrder(Method):

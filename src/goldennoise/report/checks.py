@@ -1,5 +1,7 @@
 """Tables that ask whether a gain is one: noise out of range, seeds that collapse, a scorer that was hacked."""
 
+import math
+
 from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.summary import MethodResult, ScorerInfo, Spread, Summary
 from goldennoise.report.numbers import Scale, signed, spread_text
@@ -95,17 +97,24 @@ def gap_table(summary: Summary) -> Table | None:
             continue
         gains = {scorer: _gain(result, scorer, summary.scorers[scorer]) for scorer in scorers}
         gap = _mean(gains, summary, "selecting") - _mean(gains, summary, "reporting")
-        rows.append([Cell(method), *(Cell(signed(gain, 2)) for gain in gains.values()), Cell(signed(gap, 2))])
+        rows.append([Cell(method), *(_deviations(gain) for gain in gains.values()), _deviations(gap)])
     notes = [
         f"Gains over {summary.reference} in standard deviations of its scores, positive for better. Gap: mean gain by "
-        "scorers that selected minus mean gain by those that only report. A large gap is a scorer that was hacked."
+        "scorers that selected minus mean gain by those that only report. A large gap may be a scorer that was hacked. "
+        "No number: the scorer gives all images of the reference the same score."
     ]
-    return Table("Gains by the scorers that select and by those that judge", columns, [Section("", "", rows)], notes)
+    return Table(
+        "Gains by the scorers that select and by those that judge", columns, [Section("all prompts", "", rows)], notes
+    )
 
 
 def _gain(result: MethodResult, scorer: str, info: ScorerInfo) -> float:
     difference = result.scorers[scorer].overall.difference * (1 if info.higher_is_better else -1)
-    return difference / info.deviation if info.deviation else 0.0
+    return difference / info.deviation if info.deviation else math.nan
+
+
+def _deviations(value: float) -> Cell:
+    return Cell("–" if math.isnan(value) else signed(value, 2))
 
 
 def _mean(gains: dict[str, float], summary: Summary, role: str) -> float:

@@ -1,6 +1,7 @@
 """Stages: each reads artifacts and writes one.
 
-A stage is one module here that defines a `Config` and `run(config) -> Artifact`.
+A stage is one module here that defines a `Config` and `run(config) -> Artifact`; `all` is put together from the others
+by the command line.
 """
 
 import pkgutil

@@ -6,14 +6,12 @@ import pytest
 import torch
 from tiny import TinyModel
 from torch import Tensor
+from unit.methods.searching import PROMPTS, make_batch
 
 from goldennoise.errors import ScorerError
 from goldennoise.methods.best_of_n import BestOfN
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.selection import Selector
-from goldennoise.seeding import gaussian_noise
-
-PROMPTS = ["a red circle", "two blue squares", "a star"]
 
 
 @dataclass
@@ -42,11 +40,6 @@ class Constant(Likeness):
         scores = torch.zeros(len(images))
         scores[-1] = self.value
         return scores
-
-
-def make_batch() -> SampleBatch:
-    model = TinyModel()
-    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
 
 
 def candidate(batch: SampleBatch, number: int) -> Tensor:

@@ -1,10 +1,13 @@
 """FIND's parts against torch.distributions, and the whole against plain REINFORCE."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from tiny import TinyModel
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
+from unit.methods.searching import Greenness
 
 from goldennoise.errors import ConfigError
 from goldennoise.methods.find import Config, Find
@@ -16,14 +19,11 @@ from goldennoise.seeding import gaussian_noise
 PROMPTS = [f"prompt {number}" for number in range(8)]
 
 
-class Greenness:
+class Offset(Greenness):
     """With an offset, as real scores have."""
 
-    name, version, unit = "greenness", "1", ""
-    higher_is_better, differentiable, may_select = True, False, True
-
-    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
-        return 20 + 10 * images[:, 1].mean((1, 2))
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        return 20 + 0.1 * super().score(images, prompts)
 
 
 def make_policy() -> NoisePolicy:
@@ -101,10 +101,10 @@ def test_find_beats_plain_reinforce_on_the_same_budget(calibration: str) -> None
 
     def gain(**settings: object) -> float:
         config = Config(num_updates=12, num_rollouts=6, learning_rate=2e-2, **settings)  # type: ignore[arg-type]
-        golden = Find(config, Selector(Greenness())).golden(TinyModel(), batch)
-        return float((Selector(Greenness()).of_noise(TinyModel(), golden, batch.embedding, PROMPTS) - standard).mean())
+        golden = Find(config, Selector(Offset())).golden(TinyModel(), batch)
+        return float((Selector(Offset()).of_noise(TinyModel(), golden, batch.embedding, PROMPTS) - standard).mean())
 
-    standard = Selector(Greenness()).of_noise(TinyModel(), batch.source, batch.embedding, PROMPTS)
+    standard = Selector(Offset()).of_noise(TinyModel(), batch.source, batch.embedding, PROMPTS)
     plain = gain(calibration="none", ratio_clip=None)
     ours = gain(calibration=calibration)
     assert ours > 0
@@ -113,7 +113,7 @@ def test_find_beats_plain_reinforce_on_the_same_budget(calibration: str) -> None
 
 def test_every_update_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        Find(Config(num_updates=2), Selector(Greenness())).golden(TinyModel(), make_batch())
+        Find(Config(num_updates=2), Selector(Offset())).golden(TinyModel(), make_batch())
     assert len(caplog.records) == 2
     for figure in ("reward", "ratio", "kl", "abs_mu", "sigma"):
         assert figure in caplog.text

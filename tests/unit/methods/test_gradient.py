@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import TinyModel, tiny_pipeline
 from torch import Tensor
+from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 
 from goldennoise.diffusion.latent_unet import StableDiffusion
 from goldennoise.errors import ConfigError, ModelError
@@ -12,16 +13,6 @@ from goldennoise.methods.protocol import MethodTools, SampleBatch
 from goldennoise.methods.selection import Selector
 from goldennoise.seeding import gaussian_noise
 
-PROMPTS = ["a red circle", "two blue squares", "a star"]
-
-
-class Greenness:
-    name, version, unit = "greenness", "1", ""
-    higher_is_better, differentiable, may_select = True, True, True
-
-    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
-        return 100 * images[:, 1].mean((1, 2))
-
 
 class Cliff(Greenness):
     """Finite, with an infinite slope at its value."""
@@ -29,16 +20,6 @@ class Cliff(Greenness):
     def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
         middle = images.mean((1, 2, 3))
         return (middle - middle.detach()).abs().sqrt()
-
-
-def make_batch() -> SampleBatch:
-    model = TinyModel()
-    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
-
-
-def scores(noise: Tensor, batch: SampleBatch) -> Tensor:
-    model = TinyModel()
-    return Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
 
 
 def test_the_gradient_equals_finite_differences() -> None:
@@ -129,7 +110,6 @@ def test_a_gradient_that_is_not_finite_names_the_prompt() -> None:
 
 
 def test_a_scorer_without_a_gradient_is_refused() -> None:
-    blind = Greenness()
-    blind.differentiable = False
+    blind = Greenness(differentiable=False)
     with pytest.raises(ConfigError, match=r"scorer=greenness: greenness is not differentiable.*zero_order"):
         build(Config(scorer="greenness"), MethodTools({"greenness": blind}, lambda *_: pytest.fail("not needed")))

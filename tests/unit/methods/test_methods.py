@@ -1,11 +1,10 @@
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tiny import TinyModel
-from torch import Tensor
+from unit.methods.searching import Greenness
 
 from goldennoise import methods
 from goldennoise.diffusion.re_denoise import re_denoise
@@ -29,16 +28,6 @@ SMALL = ArchitectureConfig(
     value_hidden=8,
     attention_heads=2,
 )
-
-
-class Greenness:
-    """Mean of the green channel: a stand-in that depends on the image alone."""
-
-    name, version, unit = "greenness", "1", ""
-    higher_is_better, differentiable, may_select = True, True, True
-
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
-        return images[:, 1].mean((1, 2))
 
 
 def make_batch(prompts: list[str] = PROMPTS, seeds: tuple[int, ...] = (0, 0, 1, 2), root_seed: int = 7) -> SampleBatch:
@@ -245,8 +234,7 @@ def test_only_standard_can_sample_with_another_guidance(tools: MethodTools) -> N
 def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str, tools: MethodTools) -> None:
     with pytest.raises(ConfigError, match=r"scorer=pickscore.*the run has greenness"):
         make_method(kind, tools, scorer="pickscore")
-    judge = Greenness()
-    judge.may_select = False
+    judge = Greenness(may_select=False)
     with pytest.raises(ConfigError, match="scorer=greenness: greenness only reports"):
         make_method(kind, MethodTools({"greenness": judge}, tools.artifact_folder))
 

@@ -3,36 +3,16 @@ import itertools
 import torch
 from tiny import TinyModel
 from torch import Tensor
+from unit.methods.searching import Greenness, make_batch, scores
 
-from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.selection import Selector
 from goldennoise.methods.zero_order import Config, ZeroOrder, on_sphere
 from goldennoise.seeding import gaussian_noise
-
-PROMPTS = ["a red circle", "two blue squares", "a star"]
-
-
-class Greenness:
-    name, version, unit = "greenness", "1", ""
-    higher_is_better, differentiable, may_select = True, False, True
-
-    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
-        return images[:, 1].mean((1, 2))
 
 
 class Indifferent(Greenness):
     def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
         return torch.zeros(len(images))
-
-
-def make_batch() -> SampleBatch:
-    model = TinyModel()
-    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
-
-
-def scores(noise: Tensor, batch: SampleBatch) -> Tensor:
-    model = TinyModel()
-    return Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
 
 
 def test_a_neighbour_has_the_norm_and_the_angle_asked_for() -> None:

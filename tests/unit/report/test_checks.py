@@ -81,3 +81,10 @@ def test_a_gap_needs_both_roles() -> None:
     for role in ("reporting", "selecting", "unknown"):
         scorers = {name: replace(info, role=role) for name, info in found.scorers.items()}
         assert gap_table(replace(found, scorers=scorers)) is None
+
+
+def test_a_gain_over_equal_scores_has_no_number() -> None:
+    found = summary()
+    verifier = replace(found.scorers["verifier"], deviation=0.0)
+    rows = rows_of(gap_table(replace(found, scorers=found.scorers | {"verifier": verifier})))
+    assert rows == {"npnet": ["–", "+0.25", "–"]}
