@@ -14,8 +14,11 @@ from goldennoise.shapes.scenes import Scene, SceneObject, is_true, sample_scene
 from goldennoise.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
 
 NUM_EDITS = 4
-NUM_SPOILED = 2
+NUM_TORN = 2
 """Scenes in a group with one object that is part one thing and part another: they fit no caption."""
+NUM_MISCOUNTED = 1
+"""Scenes in a group with an object too many or one missing, as generated images often have: they fit no caption."""
+NUM_SPOILED = NUM_TORN + NUM_MISCOUNTED
 NUM_CAPTIONS = 2 + NUM_EDITS
 GROUP_SIZE = NUM_CAPTIONS + NUM_SPOILED
 CHUNK = 100
@@ -53,7 +56,8 @@ def scene_group(caption: Caption, unrelated: Caption, rng: Rng) -> tuple[np.ndar
     captions = [caption, *(edited(caption, rng) for _ in range(NUM_EDITS)), unrelated]
     scenes = [sample_scene(each, rng) for each in captions]
     pixels = [render(scene) for scene in scenes]
-    pixels += [spoiled(sample_scene(caption, rng), rng) for _ in range(NUM_SPOILED)]
+    pixels += [torn(sample_scene(caption, rng), rng) for _ in range(NUM_TORN)]
+    pixels += [render(sample_scene(miscounted(caption, rng), rng)) for _ in range(NUM_MISCOUNTED)]
     truth = [[is_true(each, scene) for scene in scenes] + [False] * NUM_SPOILED for each in captions]
     return np.stack(pixels), [each.text for each in captions], np.array(truth)
 
@@ -81,7 +85,18 @@ def edited(caption: Caption, rng: Rng) -> Caption:
             return changed
 
 
-def spoiled(scene: Scene, rng: Rng) -> np.ndarray:
+def miscounted(caption: Caption, rng: Rng) -> Caption:
+    """The caption with another object, or without one of several; its kind and relation say nothing any more."""
+    objects = list(caption.objects)
+    if len(objects) > 1 and rng.random() < 0.5:
+        del objects[rng.integers(len(objects))]
+    else:
+        random = AskedObject(str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS))), None)
+        objects.append(random if rng.random() < 0.5 else objects[rng.integers(len(objects))])
+    return replace(caption, objects=tuple(objects), relation=None)
+
+
+def torn(scene: Scene, rng: Rng) -> np.ndarray:
     """The scene with one object torn between two shapes or two colours along a line through its centre."""
     index = int(rng.integers(len(scene.objects)))
     item = scene.objects[index]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 from transformers import CLIPTokenizer
 
-RECIPE = Recipe(num_steps=800, batch_size=16, learning_rate=1e-3)
-"""Batches of 16 groups of 8 scenes."""
+RECIPE = Recipe(num_steps=2400, batch_size=16, learning_rate=1e-3)
+"""Batches of 16 groups of 9 scenes."""
 MAX_BLUR_PX = 1.0
 MAX_NOISE = 0.05
 MAX_LOGIT_SCALE = 100.0
