@@ -26,7 +26,7 @@ from goldennoise.shapes.locations import RECORD
 
 FOLDER = Path("outputs/shapes_world")
 NUM_SCENES = 60_000
-NUM_GROUPS = 5_000
+NUM_GROUPS = 8_000
 
 
 def main() -> None:

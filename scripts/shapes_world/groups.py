@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from scene_data import caption_pools, draw_caption
+from scipy import ndimage
 
 from goldennoise.shapes.captions import AskedObject, Caption
 from goldennoise.shapes.renderer import render
@@ -14,11 +15,8 @@ from goldennoise.shapes.scenes import Scene, SceneObject, is_true, sample_scene
 from goldennoise.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
 
 NUM_EDITS = 4
-NUM_TORN = 2
-"""Scenes in a group with one object that is part one thing and part another: they fit no caption."""
-NUM_MISCOUNTED = 1
-"""Scenes in a group with an object too many or one missing, as generated images often have: they fit no caption."""
-NUM_SPOILED = NUM_TORN + NUM_MISCOUNTED
+NUM_SPOILED = 3
+"""Scenes in a group that fit no caption, with the faults of generated images: see `spoiled`."""
 NUM_CAPTIONS = 2 + NUM_EDITS
 GROUP_SIZE = NUM_CAPTIONS + NUM_SPOILED
 CHUNK = 100
@@ -56,8 +54,7 @@ def scene_group(caption: Caption, unrelated: Caption, rng: Rng) -> tuple[np.ndar
     captions = [caption, *(edited(caption, rng) for _ in range(NUM_EDITS)), unrelated]
     scenes = [sample_scene(each, rng) for each in captions]
     pixels = [render(scene) for scene in scenes]
-    pixels += [torn(sample_scene(caption, rng), rng) for _ in range(NUM_TORN)]
-    pixels += [render(sample_scene(miscounted(caption, rng), rng)) for _ in range(NUM_MISCOUNTED)]
+    pixels += [spoiled(caption, rng) for _ in range(NUM_SPOILED)]
     truth = [[is_true(each, scene) for scene in scenes] + [False] * NUM_SPOILED for each in captions]
     return np.stack(pixels), [each.text for each in captions], np.array(truth)
 
@@ -85,15 +82,35 @@ def edited(caption: Caption, rng: Rng) -> Caption:
             return changed
 
 
-def miscounted(caption: Caption, rng: Rng) -> Caption:
-    """The caption with another object, or without one of several; its kind and relation say nothing any more."""
-    objects = list(caption.objects)
-    if len(objects) > 1 and rng.random() < 0.5:
-        del objects[rng.integers(len(objects))]
-    else:
-        random = AskedObject(str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS))), None)
-        objects.append(random if rng.random() < 0.5 else objects[rng.integers(len(objects))])
-    return replace(caption, objects=tuple(objects), relation=None)
+def spoiled(caption: Caption, rng: Rng) -> np.ndarray:
+    """An image of the caption with one fault: an object missing, too many or torn, or a speckled background."""
+    fault = rng.choice(["missing", "too many", "torn", "torn", "speckled"])
+    if fault == "too many" and len(caption.objects) < max(COUNTS):
+        return render(sample_scene(_crowded(caption, rng), rng))
+    scene = sample_scene(caption, rng)
+    if fault == "torn":
+        return torn(scene, rng)
+    if fault == "speckled":
+        return speckled(scene, rng)
+    kept = list(scene.objects)
+    del kept[rng.integers(len(kept))]
+    return render(replace(scene, objects=tuple(kept)))
+
+
+def _crowded(caption: Caption, rng: Rng) -> Caption:
+    """The caption with one object more: one of its own, or any."""
+    extra = AskedObject(str(rng.choice(SHAPES)))
+    if rng.random() < 0.5:
+        extra = caption.objects[rng.integers(len(caption.objects))]
+    return replace(caption, objects=(*caption.objects, extra), relation=None)
+
+
+def speckled(scene: Scene, rng: Rng) -> np.ndarray:
+    """The scene under blobs of a colour, a few pixels wide, that cover a tenth to a half of it."""
+    blobs = ndimage.gaussian_filter(rng.standard_normal((64, 64)), sigma=rng.uniform(1, 3))
+    share = (blobs > np.quantile(blobs, rng.uniform(0.5, 0.9)))[..., None] * rng.uniform(0.3, 1)
+    colour = np.array(COLOURS[str(rng.choice(list(COLOURS)))])
+    return np.round(render(scene) * (1 - share) + colour * share).astype(np.uint8)
 
 
 def torn(scene: Scene, rng: Rng) -> np.ndarray:
