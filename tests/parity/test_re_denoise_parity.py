@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMInverseScheduler
-from tiny import tiny_pipeline
+from tiny import tiny_pipeline, tiny_xl_pipeline
 from torch import Tensor
 
 from goldennoise import diffusion
@@ -22,8 +22,12 @@ DOWN, UP = 5.5, 1.0
 
 
 def guided(pipe: Any, latents: Tensor, timestep: Tensor, guidance: float) -> Tensor:
-    cond, uncond = pipe.encode_prompt(PROMPTS, pipe.device, 1, True)
-    eps_cond, eps_uncond = (pipe.unet(latents, timestep, encoder_hidden_states=text).sample for text in (cond, uncond))
+    encoded = pipe.encode_prompt(PROMPTS, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=True)
+    sides: list[dict[str, Any]] = [{"encoder_hidden_states": text} for text in encoded[:2]]
+    for side, pooled in zip(sides, encoded[2:], strict=False):  # SDXL alone has pooled embeddings
+        time_ids = torch.tensor([[32.0, 32.0, 0.0, 0.0, 32.0, 32.0]] * len(PROMPTS), dtype=torch.float64)
+        side["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": time_ids}
+    eps_cond, eps_uncond = (pipe.unet(latents, timestep, **side).sample for side in sides)
     return eps_uncond + guidance * (eps_cond - eps_uncond)
 
 
@@ -55,16 +59,22 @@ def reference(pipe: Any, noise: Tensor, num_steps: int, depth: int, num_rounds: 
 def test_exact(num_steps: int, depth: int, num_rounds: int, settings: dict[str, Any]) -> None:
     if settings.get("timestep_spacing") == "trailing" and 1000 % num_steps:
         pytest.skip("diffusers steps by 1000 // num_steps, which is not the distance of rounded trailing timesteps")
-    check(num_steps, depth, num_rounds, "exact", settings)
+    check(tiny_pipeline(**settings), num_steps, depth, num_rounds, "exact")
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(("num_steps", "depth", "num_rounds"), [(10, 1, 1), (10, 3, 2)])
+def test_exact_on_sdxl(num_steps: int, depth: int, num_rounds: int, prediction_type: str) -> None:
+    check(tiny_xl_pipeline(prediction_type=prediction_type), num_steps, depth, num_rounds, "exact")
 
 
 @pytest.mark.parametrize(("num_steps", "depth", "num_rounds"), [(10, 1, 1), (50, 1, 1), (4, 1, 1), (10, 2, 2)])
 def test_published(num_steps: int, depth: int, num_rounds: int) -> None:
-    check(num_steps, depth, num_rounds, "published", {})
+    check(tiny_pipeline(), num_steps, depth, num_rounds, "published")
 
 
-def check(num_steps: int, depth: int, num_rounds: int, variant: str, settings: dict[str, Any]) -> None:
-    pipe = tiny_pipeline(**settings).to(torch.float64)
+def check(pipe: Any, num_steps: int, depth: int, num_rounds: int, variant: str) -> None:
+    pipe = pipe.to(torch.float64)
     noise = gaussian_noise((4, 8, 8), range(len(PROMPTS))).double()
     expected = reference(pipe, noise, num_steps, depth, num_rounds, shift=int(variant == "published"))
     model = diffusion.from_pipeline(pipe)

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler
-from tiny import TinyModel, tiny_pipeline
+from tiny import TinyModel, tiny_pipeline, tiny_xl_pipeline
 
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.diffusion.stable_diffusion import Config
@@ -21,9 +21,11 @@ def make_model(pipe: Any = None, **settings: Any) -> StableDiffusion:
     return StableDiffusion(pipe or tiny_pipeline(), **(defaults | settings))
 
 
-@pytest.fixture(params=["closed form", "stable diffusion"])
+@pytest.fixture(params=["closed form", "stable diffusion", "sdxl"])
 def model(request: pytest.FixtureRequest) -> DiffusionModel:
-    """What the protocol promises holds for the real family and for the stand-in that other tests use."""
+    """What the protocol promises holds for the real families and for the stand-in that other tests use."""
+    if request.param == "sdxl":
+        return StableDiffusionXL(tiny_xl_pipeline(), name="tiny", num_steps=4, guidance=3.0, negative_prompt="")
     return TinyModel() if request.param == "closed form" else make_model()
 
 
@@ -255,7 +257,7 @@ def test_too_many_sampling_steps_are_refused(noise: torch.Tensor) -> None:
         ("guidance", -0.1),
         ("guidance", float("nan")),
         ("guidance", float("inf")),
-        ("scheduler", "euler"),
+        ("scheduler", "eular"),
         ("dtype", "float8"),
         ("height", 30),
         ("width", 0),

@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
+
+from goldennoise import diffusion
+from goldennoise.diffusion.re_denoise import re_denoise
+from goldennoise.diffusion.schedulers import DETERMINISTIC, SCHEDULERS, STOCHASTIC, check_deterministic, make_scheduler
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.seeding import gaussian_noise
+
+FAMILIES = ["stable_diffusion", "stable_diffusion_xl"]
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("option", STOCHASTIC)
+def test_a_stochastic_sampler_is_refused_with_the_reason(kind: str, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"^scheduler={option}: .*one of ddim, .*because {option} draws fresh noise"):
+        diffusion.component(kind).Config(scheduler=option)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_an_unknown_sampler_is_refused_with_those_there_are(kind: str) -> None:
+    with pytest.raises(ConfigError, match=r"^scheduler=eular: .* ddim, euler, dpmpp_2m, unipc, pndm, heun$"):
+        diffusion.component(kind).Config(scheduler="eular")
+
+
+def test_every_option_is_a_deterministic_scheduler() -> None:
+    for option, (name, _) in SCHEDULERS.items():
+        assert name in DETERMINISTIC
+        check_deterministic(make_scheduler(option, tiny_scheduler().config))
+
+
+def test_an_option_is_deterministic_whatever_the_pipeline_was_set_to() -> None:
+    config = dict(tiny_scheduler().config) | {"algorithm_type": "sde-dpmsolver++", "thresholding": True}
+    scheduler = make_scheduler("dpmpp_2m", config)
+    check_deterministic(scheduler)
+    assert not scheduler.config.thresholding
+
+
+@pytest.mark.parametrize("option", ["pndm", "heun"])
+def test_a_sampler_that_would_drop_zero_terminal_snr_is_refused(option: str) -> None:
+    with pytest.raises(ModelError, match=f"scheduler={option} has no schedule with zero terminal SNR"):
+        make_scheduler(option, tiny_scheduler(rescale_betas_zero_snr=True).config)
+
+
+@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc"])
+def test_zero_terminal_snr_is_kept(option: str) -> None:
+    scheduler = make_scheduler(option, tiny_scheduler(rescale_betas_zero_snr=True).config)
+    assert scheduler.alphas_cumprod[-1] < 1e-6
+
+
+@pytest.mark.parametrize("pipeline", [tiny_pipeline, tiny_xl_pipeline])
+@torch.no_grad()
+def test_re_denoise_does_not_depend_on_the_sampler(pipeline: Any) -> None:
+    noise = gaussian_noise((4, 8, 8), [0])
+    arguments: dict[str, Any] = {"denoise_guidance": 5.5, "invert_guidance": 1.0, "num_steps": 10, "depth": 2}
+    golden = []
+    for option in SCHEDULERS:
+        pipe = pipeline(set_alpha_to_one=True, timestep_spacing="trailing")
+        pipe.scheduler = make_scheduler(option, pipe.scheduler.config)
+        model = diffusion.from_pipeline(pipe)
+        golden.append(re_denoise(model, noise, model.encode(["a"]), **arguments))
+    assert (golden[0] - noise).abs().max() > 1e-2
+    assert all(torch.equal(each, golden[0]) for each in golden)
