@@ -110,7 +110,8 @@ def test_a_negative_prompt_of_sdxl(negative: str) -> None:
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
 
-def test_a_vae_with_statistics_of_its_latents() -> None:
-    pipe = tiny_xl_pipeline()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_vae_with_statistics_of_its_latents(family: str) -> None:
+    pipe = FAMILIES[family]()
     pipe.vae.register_to_config(latents_mean=[0.5, -1.0, 0.2, 0.0], latents_std=[2.0, 0.5, 1.0, 3.0])
     assert_same_images(pipe, 3, 3.0)

@@ -121,19 +121,17 @@ class LatentUNet(ABC):
 
     def decode(self, latents: Tensor) -> Tensor:
         vae = self._decoder
-        scaled = latents.to(at_least_float32(latents.dtype)) / vae.config.scaling_factor
-        mean, std = (vae.config.get(key) for key in ("latents_mean", "latents_std"))
-        if mean is not None and std is not None:
-            mean, std = (torch.tensor(numbers).view(1, -1, 1, 1).to(scaled) for numbers in (mean, std))
-            scaled = scaled * std + mean
-        pixels = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+        pixels = vae.decode(self._unscaled(latents).to(vae.dtype), return_dict=False)[0]
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
 
-    @cached_property
+    @property
     def _decoder(self) -> Any:
-        """The VAE; one that overflows in float16 as a float32 copy, since the pipeline needs its own unchanged."""
-        vae = self._pipe.vae
-        return copy.deepcopy(vae).float() if vae.dtype == torch.float16 and vae.config.force_upcast else vae
+        """The VAE in the dtype it decodes in."""
+        return self._pipe.vae
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """Latents as the VAE's encoder made them, at least float32."""
+        return latents.to(at_least_float32(latents.dtype)) / self._pipe.vae.config.scaling_factor
 
     def _guided(self, latents: Tensor, timestep: int | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
@@ -163,18 +161,21 @@ class LatentUNet(ABC):
 
     def _tokens(self, prompts: Sequence[str]) -> list[Tensor]:
         """Token ids (B, tokens) of each tokenizer. A prompt cut by any of them counts once, with a warning."""
-        ids, cut, longest = [], [False] * len(prompts), 0
-        for tokenizer in (getattr(self._pipe, name) for name in self.tokenizers):
+        ids: list[Tensor] = []
+        cut: set[int] = set()
+        tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
+        for tokenizer in tokenizers:
             texts = self._pipe.maybe_convert_prompt(list(prompts), tokenizer)
-            longest = tokenizer.model_max_length
-            cut = [was or len(tokenizer(text).input_ids) > longest for was, text in zip(cut, texts, strict=True)]
-            tokens = tokenizer(texts, padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
+            length = tokenizer.model_max_length
+            cut |= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
+            tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             ids.append(tokens.input_ids.to(self.device))
-        if any(cut):
-            self.num_truncated += sum(cut)
+        if cut:
+            self.num_truncated += len(cut)
             logger.warning(
                 "%d of %d prompts are longer than the %d tokens %s reads; the rest is cut off, first in: %s",
-                sum(cut), len(prompts), longest, self.name, prompts[cut.index(True)],
+                len(cut), len(prompts), min(each.model_max_length for each in tokenizers), self.name,
+                prompts[min(cut)],
             )  # fmt: skip
         return ids
 
@@ -240,3 +241,20 @@ class StableDiffusionXL(LatentUNet):
         without |= {"text_embeds": embedding.extra["uncond_pooled"], "time_ids": time_ids}
         given |= {"text_embeds": embedding.extra["pooled"], "time_ids": time_ids}
         return without, given
+
+    @cached_property
+    def _decoder(self) -> Any:
+        """One that overflows in float16 as a float32 copy, since the pipeline needs its own unchanged."""
+        vae = self._pipe.vae
+        return copy.deepcopy(vae).float() if vae.dtype == torch.float16 and vae.config.force_upcast else vae
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """With the statistics that some VAEs of the family normalise their latents by."""
+        unscaled, config = super()._unscaled(latents), self._pipe.vae.config
+        if config.get("latents_mean") is None or config.get("latents_std") is None:
+            return unscaled
+        mean, std = (
+            torch.tensor(numbers).view(1, -1, 1, 1).to(unscaled)
+            for numbers in (config.latents_mean, config.latents_std)
+        )
+        return unscaled * std + mean

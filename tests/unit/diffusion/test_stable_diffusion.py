@@ -126,6 +126,14 @@ def test_a_half_precision_model_stays_close_to_the_full_one(noise: torch.Tensor)
     assert (latents - full.sample(noise, full.encode(PROMPTS))).abs().mean() < 0.1
 
 
+@torch.no_grad()
+def test_the_vae_decodes_in_its_own_dtype() -> None:
+    pipe = tiny_pipeline().to(torch.float16)
+    latents = gaussian_noise((4, 8, 8), [0])
+    pixels = pipe.vae.decode((latents / pipe.vae.config.scaling_factor).half()).sample.float()
+    assert torch.equal(make_model(pipe).decode(latents), (pixels / 2 + 0.5).clamp(0, 1))
+
+
 def test_gradients_reach_the_noise_and_no_weight() -> None:
     model = make_model()
     noise = gaussian_noise((4, 8, 8), [0, 1]).requires_grad_()
