@@ -41,14 +41,14 @@ def tiny_scheduler(**overrides: object) -> Any:
     return DDIMScheduler(**(settings | overrides))
 
 
-def tiny_tokenizer() -> CLIPTokenizer:
+def tiny_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
     """Every letter is a token: 75 letters fit, what follows is cut."""
     letters = [*ALPHABET, *(letter + "</w>" for letter in ALPHABET)]
     vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "vocab.json").write_text(json.dumps(vocabulary))
         Path(folder, "merges.txt").write_text("#version: 0.2\n")
-        return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS)
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS, pad_token=pad)
 
 
 def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
@@ -87,7 +87,7 @@ def tiny_xl_pipeline(seed: int = 0, *, force_zeros: bool = True, **scheduler: ob
             text_encoder=CLIPTextModel(tiny_text_config(tokenizer, TEXT_DIM, num_layers=2)).eval(),
             text_encoder_2=CLIPTextModelWithProjection(second).eval(),
             tokenizer=tokenizer,
-            tokenizer_2=tiny_tokenizer(),
+            tokenizer_2=tiny_tokenizer(pad="!"),  # as SDXL's: the two differ in nothing else
             unet=tiny_unet(
                 cross_attention_dim=TEXT_DIM + second_dim,
                 addition_embed_type="text_time",
