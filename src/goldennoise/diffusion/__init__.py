@@ -38,5 +38,7 @@ def from_pipeline(pipe: Any) -> "DiffusionModel":
     """
     families, name = pipelines(), type(pipe).__name__
     if name not in families:
-        raise ModelError(f"{name} is not supported: pass a diffusers pipeline of class {', '.join(sorted(families))}.")
+        raise ModelError(
+            f"{name} is not supported: pass a diffusers pipeline of class {' or '.join(sorted(families))}."
+        )
     return families[name].from_pipeline(pipe)

@@ -3,6 +3,7 @@
 Imports neither torch nor diffusers: the command line checks the option before anything loads.
 """
 
+import difflib
 import inspect
 from typing import Any
 
@@ -23,6 +24,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, object]]] = {
 """Option -> diffusers class, and what it must be told. Clipping x_0 to an image's range is meant for pixels."""
 
 STOCHASTIC = ("ddpm", "dpmpp_2m_sde", "dpmpp_2s_a", "dpmpp_sde", "euler_a", "kdpm2_a", "lcm", "tcd")
+"""Names that users of diffusers may ask for, refused with the reason."""
 
 DETERMINISTIC = (
     "DDIMScheduler",
@@ -40,12 +42,12 @@ DETERMINISTIC = (
 
 def check_option(option: str) -> None:
     """Raises `ConfigError` for a sampler that does not exist or draws noise of its own."""
-    because = (
-        f", because {option} draws fresh noise at its steps and equal initial noise would not give equal images"
-        if option in STOCHASTIC
-        else ""
-    )
-    require(option in SCHEDULERS, "scheduler", option, f"one of {', '.join(SCHEDULERS)}{because}")
+    if option in STOCHASTIC:
+        hint = f"; {option} draws fresh noise at its steps, so equal initial noise would not give equal images"
+    else:
+        near = difflib.get_close_matches(option, SCHEDULERS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+    require(option in SCHEDULERS, "scheduler", option, f"one of {', '.join(SCHEDULERS)}{hint}")
 
 
 def make_scheduler(option: str, config: Any) -> Any:
