@@ -71,9 +71,12 @@ def make_scheduler(option: str, config: Any) -> Any:
 def check_deterministic(scheduler: Any) -> None:
     """Raises `ModelError` for a diffusers scheduler that may draw noise of its own."""
     name = type(scheduler).__name__
-    stochastic = str(scheduler.config.get("algorithm_type", "")).startswith("sde")
-    if name not in DETERMINISTIC or stochastic:
+    # A config made from that of another class keeps settings that mean nothing to this one.
+    has_algorithms = "algorithm_type" in inspect.signature(type(scheduler)).parameters
+    algorithm = scheduler.config.algorithm_type if has_algorithms else ""
+    if name not in DETERMINISTIC or algorithm.startswith("sde"):
+        setting = algorithm and f" with algorithm_type={algorithm}"
         raise ModelError(
-            f"{name} may draw noise of its own, so equal noise need not give equal images: set the pipeline's "
+            f"{name}{setting} may draw noise of its own, so equal noise need not give equal images: set the pipeline's "
             f"scheduler to a deterministic one of {', '.join(DETERMINISTIC)}."
         )

@@ -1,3 +1,4 @@
+import inspect
 from typing import Any
 
 import pytest
@@ -35,11 +36,15 @@ def test_every_option_is_a_deterministic_scheduler() -> None:
         check_deterministic(make_scheduler(option, tiny_scheduler().config))
 
 
-def test_an_option_is_deterministic_whatever_the_pipeline_was_set_to() -> None:
-    config = dict(tiny_scheduler().config) | {"algorithm_type": "sde-dpmsolver++", "thresholding": True}
-    scheduler = make_scheduler("dpmpp_2m", config)
+@pytest.mark.parametrize("option", SCHEDULERS)
+def test_an_option_is_the_same_sampler_whatever_the_pipeline_was_set_to(option: str) -> None:
+    others = {"algorithm_type": "sde-dpmsolver++", "solver_order": 3, "clip_sample": True, "thresholding": True}
+    chosen = {"_use_default_values": []}  # diffusers would take the class's own default for what nobody chose
+    scheduler = make_scheduler(option, dict(tiny_scheduler().config) | others | chosen)
     check_deterministic(scheduler)
-    assert not scheduler.config.thresholding
+    for clipping in {"clip_sample", "thresholding"} & set(inspect.signature(type(scheduler)).parameters):
+        assert not scheduler.config[clipping]
+    assert option != "dpmpp_2m" or scheduler.config.solver_order == 2
 
 
 @pytest.mark.parametrize("option", ["pndm", "heun"])
