@@ -110,7 +110,7 @@ class LatentUNet(ABC):
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
         self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
-        # Multistep schedulers remember earlier steps: a copy keeps one call from leaking into the next.
+        # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
         scheduler.set_timesteps(num_steps, device=self.device)
         latents = noise.to(at_least_float32(noise.dtype)) * scheduler.init_noise_sigma

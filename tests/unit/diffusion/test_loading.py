@@ -108,6 +108,13 @@ def test_an_sdxl_folder(tmp_path: Path, variant: str | None) -> None:
     assert not [text for text in warnings.texts if "not expected" in text]
 
 
+def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
+    index = folder / "model_index.json"
+    checker = {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"], "requires_safety_checker": True}
+    index.write_text(json.dumps(json.loads(index.read_text()) | checker))
+    assert build(Config(path=str(folder)), CPU).name == "mine"
+
+
 def test_missing_files_of_a_variant_are_one_sentence(tmp_path: Path) -> None:
     tiny_xl_pipeline().save_pretrained(tmp_path / "mine")
     with pytest.raises(ModelError, match=r"not a complete diffusers pipeline.*fp16"):

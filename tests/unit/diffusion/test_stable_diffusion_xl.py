@@ -81,12 +81,26 @@ def test_a_prompt_that_both_tokenizers_cut_counts_once(caplog: pytest.LogCapture
     assert "1 of 2 prompts" in caplog.text
 
 
-def test_a_prompt_that_only_the_second_tokenizer_cuts_counts() -> None:
+@pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer_2"])
+def test_a_prompt_that_one_tokenizer_cuts_counts(tokenizer: str, caplog: pytest.LogCaptureFixture) -> None:
     pipe = tiny_xl_pipeline()
-    pipe.tokenizer_2.model_max_length = 20
+    getattr(pipe, tokenizer).model_max_length = 20
     model = make_model(pipe)
-    model._tokens(["b" * 30, "short"])
+    with caplog.at_level(logging.WARNING):
+        model._tokens(["b" * 30, "short"])
     assert model.num_truncated == 1
+    assert "longer than the 20 tokens" in caplog.text
+
+
+def test_every_network_is_frozen_in_evaluation_mode() -> None:
+    pipe = tiny_xl_pipeline()
+    networks = [pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2]
+    for network in networks:
+        network.train()
+    make_model(pipe)
+    for network in networks:
+        assert not any(module.training for module in network.modules())
+        assert not any(weight.requires_grad for weight in network.parameters())
 
 
 @pytest.mark.parametrize("component", ["text_encoder", "tokenizer", "text_encoder_2", "vae"])
