@@ -1,4 +1,4 @@
-"""Tiny stand-ins for a text-to-image model: a random diffusers pipeline, and one in closed form without any network."""
+"""Tiny stand-ins for a text-to-image model: random diffusers pipelines, and one in closed form without any network."""
 
 import hashlib
 import json
@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from goldennoise.diffusion.protocol import PromptEmbedding
 
@@ -35,14 +41,14 @@ def tiny_scheduler(**overrides: object) -> Any:
     return DDIMScheduler(**(settings | overrides))
 
 
-def tiny_tokenizer() -> CLIPTokenizer:
+def tiny_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
     """Every letter is a token: 75 letters fit, what follows is cut."""
     letters = [*ALPHABET, *(letter + "</w>" for letter in ALPHABET)]
     vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "vocab.json").write_text(json.dumps(vocabulary))
         Path(folder, "merges.txt").write_text("#version: 0.2\n")
-        return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS)
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS, pad_token=pad)
 
 
 def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
@@ -51,23 +57,11 @@ def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
     Keyword arguments override the settings of the DDIM scheduler.
     """
     tokenizer = tiny_tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=TEXT_DIM,
-        intermediate_size=32,
-        projection_dim=TEXT_DIM,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=NUM_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipe: Any = StableDiffusionPipeline(
             vae=tiny_vae(),
-            text_encoder=CLIPTextModel(text).eval(),
+            text_encoder=CLIPTextModel(tiny_text_config(tokenizer, TEXT_DIM, num_layers=1)).eval(),
             tokenizer=tokenizer,
             unet=tiny_unet(),
             scheduler=tiny_scheduler(**scheduler),
@@ -79,21 +73,64 @@ def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
     return pipe
 
 
-def tiny_unet() -> Any:
+def tiny_xl_pipeline(seed: int = 0, *, force_zeros: bool = True, **scheduler: object) -> Any:
+    """A `StableDiffusionXLPipeline` with random weights: 4 x 8 x 8 latents, 32 x 32 px, 77 tokens of 16 + 8 numbers.
+
+    force_zeros: its rule for no negative prompt. Other keyword arguments override the settings of the DDIM scheduler.
+    """
+    tokenizer, second_dim, pooled_dim, time_dim = tiny_tokenizer(), 8, 12, 4
+    second = tiny_text_config(tokenizer, second_dim, num_layers=2, projection_dim=pooled_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        pipe: Any = StableDiffusionXLPipeline(
+            vae=tiny_vae(),
+            text_encoder=CLIPTextModel(tiny_text_config(tokenizer, TEXT_DIM, num_layers=2)).eval(),
+            text_encoder_2=CLIPTextModelWithProjection(second).eval(),
+            tokenizer=tokenizer,
+            tokenizer_2=tiny_tokenizer(pad="!"),  # as SDXL's: the two differ in nothing else
+            unet=tiny_unet(
+                cross_attention_dim=TEXT_DIM + second_dim,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=time_dim,
+                projection_class_embeddings_input_dim=pooled_dim + 6 * time_dim,
+            ),
+            scheduler=tiny_scheduler(**scheduler),
+            force_zeros_for_empty_prompt=force_zeros,
+            add_watermarker=False,
+        )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_text_config(tokenizer: Any, width: int, num_layers: int, projection_dim: int = TEXT_DIM) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=32,
+        projection_dim=projection_dim,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        max_position_embeddings=NUM_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def tiny_unet(**overrides: Any) -> Any:
+    settings: dict[str, Any] = {"cross_attention_dim": TEXT_DIM, "attention_head_dim": 2, "norm_num_groups": 2}
     unet: Any = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(4, 8),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_DIM,
-        attention_head_dim=2,
-        norm_num_groups=2,
+        **(settings | overrides),
     )
     with torch.no_grad():
         # Freshly initialised, the text hardly reaches the output; guidance would then be tested on rounding errors.
         for name, weight in unet.named_parameters():
-            if "attn2" in name or name == "conv_out.weight":
+            if "attn2" in name or name == "conv_out.weight" or name.startswith("add_embedding"):
                 weight.mul_(4.0)
     return unet.eval()
 

@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import asdict, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,16 @@ def test_published_network_is_the_default_one() -> None:
 def test_ddp_takes_the_number_of_processes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert load(["compute=ddp"]).compute.devices == 4
+
+
+def test_the_table_of_models_is_that_of_their_files() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "reference.md").read_text().splitlines()
+    start = lines.index("| `model=` | family (`model.kind`) | path | image | steps, sampler | guidance |")
+    rows = [line.replace("`", "").strip("| ").split(" | ") for line in takewhile(str.strip, lines[start + 2 :])]
+    assert sorted(name for name, *_ in rows) == sorted(option for group, option in OPTIONS if group == "model")
+    for name, family, path, _, sampler, guidance in rows:
+        model = load([f"model={name}"]).model
+        assert family.split(",")[0] == model.kind
+        assert path == {"shapes": "packaged"}.get(model.path, model.path)
+        assert sampler == f"{model.num_steps}, {model.scheduler}"
+        assert float(guidance) == model.guidance

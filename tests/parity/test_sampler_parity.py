@@ -1,39 +1,54 @@
-"""Our sampler against `StableDiffusionPipeline` itself, with the same latents: images within 1e-4."""
+"""Our samplers against the diffusers pipelines themselves, with the same latents: images within 1e-4."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import (
+    DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
-from tiny import tiny_pipeline
+from tiny import tiny_pipeline, tiny_xl_pipeline
 
 from goldennoise import diffusion
+from goldennoise.diffusion.latent_unet import StableDiffusionXL
+from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a green ring above a star"]
+FAMILIES: dict[str, Callable[..., Any]] = {"stable_diffusion": tiny_pipeline, "stable_diffusion_xl": tiny_xl_pipeline}
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+    "heun": (HeunDiscreteScheduler, {}),
+}
 
 
-def assert_same_images(pipe: Any, num_steps: int, guidance: float) -> None:
+def assert_same_images(pipe: Any, num_steps: int, guidance: float, model: DiffusionModel | None = None) -> None:
     noise = gaussian_noise((4, 8, 8), range(len(PROMPTS)))
     arguments = {"num_inference_steps": num_steps, "guidance_scale": guidance, "output_type": "pt"}
     expected = pipe(PROMPTS, latents=noise, **arguments).images
-    model = diffusion.from_pipeline(pipe)
+    model = model or diffusion.from_pipeline(pipe)
     with torch.no_grad():
         images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance))
     assert expected.std() > 0.05
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("guidance", [1.0, 1.5, 5.5, 7.5])
 @pytest.mark.parametrize("num_steps", [1, 7, 10])
-def test_guidance_and_steps(guidance: float, num_steps: int) -> None:
-    assert_same_images(tiny_pipeline(), num_steps, guidance)
+def test_guidance_and_steps(family: str, num_steps: int, guidance: float) -> None:
+    assert_same_images(FAMILIES[family](), num_steps, guidance)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +64,54 @@ def test_settings_of_the_schedule(settings: dict[str, Any]) -> None:
     assert_same_images(tiny_pipeline(**settings), 5, 3.0)
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        DPMSolverMultistepScheduler,
-        EulerDiscreteScheduler,
-        HeunDiscreteScheduler,
-        PNDMScheduler,
-        UniPCMultistepScheduler,
-    ],
-)
-def test_other_schedulers_of_a_pipeline(scheduler: Any) -> None:
-    pipe = tiny_pipeline()
-    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
-    assert_same_images(pipe, 6, 3.0)
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The name of a family and a folder with a pipeline of it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    FAMILIES[request.param]().save_pretrained(folder)
+    return request.param, folder
+
+
+@pytest.mark.parametrize("settings", [{}, {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}])
+@pytest.mark.parametrize("option", SCHEDULERS)
+def test_every_scheduler_of_every_family(family: tuple[str, Path], option: str, settings: dict[str, Any]) -> None:
+    kind, folder = family
+    pipe = FAMILIES[kind](**settings)
+    pipe.scheduler.save_pretrained(folder / "scheduler")
+    component = diffusion.component(kind)
+    model = component.build(component.Config(path=str(folder), scheduler=option), torch.device("cpu"))
+    scheduler, needed = SCHEDULERS[option]
+    pipe.scheduler = scheduler.from_pretrained(folder / "scheduler", **needed)
+    assert_same_images(pipe, 6, 3.0, model)
+
+
+@pytest.mark.parametrize("size_px", [(48, 64), (16, 32)])
+def test_another_size_of_sdxl(size_px: tuple[int, int]) -> None:
+    pipe = tiny_xl_pipeline()
+    height, width = size_px
+    noise = gaussian_noise((4, height // 4, width // 4), range(len(PROMPTS)))
+    arguments: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 3.0, "output_type": "pt"}
+    expected = pipe(PROMPTS, latents=noise, height=height, width=width, **arguments).images
+    model = diffusion.from_pipeline(pipe)
+    with torch.no_grad():
+        images = model.decode(model.sample(noise, model.encode(PROMPTS), 4, 3.0))
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("negative", ["", "ugly, blurred"])
+def test_a_negative_prompt_of_sdxl(negative: str) -> None:
+    pipe = tiny_xl_pipeline()
+    model = StableDiffusionXL(pipe, name="tiny", num_steps=4, guidance=3.0, negative_prompt=negative)
+    noise = gaussian_noise((4, 8, 8), [0])
+    arguments: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 3.0, "output_type": "pt"}
+    expected = pipe(PROMPTS[:1], negative_prompt=[negative], latents=noise, **arguments).images
+    with torch.no_grad():
+        images = model.decode(model.sample(noise, model.encode(PROMPTS[:1])))
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_vae_with_statistics_of_its_latents(family: str) -> None:
+    pipe = FAMILIES[family]()
+    pipe.vae.register_to_config(latents_mean=[0.5, -1.0, 0.2, 0.0], latents_std=[2.0, 0.5, 1.0, 3.0])
+    assert_same_images(pipe, 3, 3.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline
+from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline, tiny_xl_pipeline
 
 import goldennoise
 from goldennoise import GoldenNoise, load_npnet, re_denoise
@@ -154,6 +154,22 @@ def test_re_denoise_passes_every_option_on(pipe: Any, drawn: list[torch.Tensor])
     assert torch.equal(golden, expected)
     assert not torch.allclose(golden, drawn[0], atol=1e-3)
     assert torch.equal(re_denoise(pipe, PROMPTS, latents=drawn[0], **options), golden)  # type: ignore[arg-type]
+
+
+def test_sdxl_pipelines_take_and_give_golden_noise() -> None:
+    pipe = tiny_xl_pipeline()
+    network = _network(NPNetConfig((4, 8, 8), NUM_TOKENS, TEXT_DIM + 8, ARCHITECTURE))
+    source = torch.randn(2, 4, 8, 8, generator=_generator())
+    latents = GoldenNoise(network)(pipe, PROMPTS, latents=source)
+    embeds = pipe.encode_prompt(PROMPTS)[0]
+    assert torch.equal(latents, network.eval()(source, embeds))
+    assert pipe(PROMPTS, latents=latents, num_inference_steps=1, output_type="np").images.shape == (2, 32, 32, 3)
+    with pytest.raises(ModelError, match="77 tokens x 16, but the pipeline gives 77 x 24"):
+        GoldenNoise(_network())(pipe, PROMPTS, latents=source)
+    wide = torch.randn(2, 4, 8, 16, generator=_generator())
+    golden = re_denoise(pipe, PROMPTS, latents=wide)
+    assert golden.shape == wide.shape
+    assert not torch.allclose(golden, wide, atol=1e-3)
 
 
 def test_re_denoise_refuses_noise_of_other_channels(pipe: Any) -> None:

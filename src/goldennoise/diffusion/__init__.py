@@ -13,7 +13,7 @@ from goldennoise.errors import ModelError
 if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
 
-PARTS = ("ddim", "identity", "latent_unet", "loading", "protocol", "re_denoise")
+PARTS = ("base", "ddim", "identity", "latent_unet", "loading", "protocol", "re_denoise", "schedulers")
 
 
 def kinds() -> list[str]:
@@ -26,13 +26,19 @@ def component(kind: str) -> ModuleType:
     return registry.component(__name__, "kind of model", kind, kinds())
 
 
+def pipelines() -> dict[str, ModuleType]:
+    """Class name of every supported diffusers pipeline -> the family that takes it."""
+    return {name: family for family in map(component, kinds()) for name in family.PIPELINES}
+
+
 def from_pipeline(pipe: Any) -> "DiffusionModel":
     """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
 
     Raises `ModelError` when no family takes pipelines of this class.
     """
-    families = {name: family for family in map(component, kinds()) for name in family.PIPELINES}
-    name = type(pipe).__name__
+    families, name = pipelines(), type(pipe).__name__
     if name not in families:
-        raise ModelError(f"{name} is not supported: pass a diffusers pipeline of class {', '.join(sorted(families))}.")
+        raise ModelError(
+            f"{name} is not supported: pass a diffusers pipeline of class {' or '.join(sorted(families))}."
+        )
     return families[name].from_pipeline(pipe)

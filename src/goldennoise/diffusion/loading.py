@@ -11,24 +11,29 @@ import transformers
 from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 
+from goldennoise import diffusion
 from goldennoise.errors import ModelError
 from goldennoise.shapes import locations
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def load_pipeline(path: str, revision: str | None, dtype: torch.dtype, classes: Sequence[str]) -> Any:
+def load_pipeline(
+    path: str, revision: str | None, dtype: torch.dtype, classes: Sequence[str], variant: str | None = None
+) -> Any:
     """A diffusers pipeline of one of `classes`, on the CPU, without a safety checker; weights from safetensors only.
 
-    path: "shapes", a local folder or a hub id. Raises `ModelError` naming what is missing and how to get it.
+    path: "shapes", a local folder or a hub id; variant: of its weight files, such as "fp16".
+    Raises `ModelError` naming what is missing and how to get it.
     """
     source = _source(path)
     try:
-        found = DiffusionPipeline.load_config(source, revision=revision)["_class_name"]
+        index = DiffusionPipeline.load_config(source, revision=revision)
+        found = index["_class_name"]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(_missing(path, revision)) from error
     if found not in classes:
-        raise ModelError(f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}.")
+        raise ModelError(_other_family(path, found, classes))
     # The stages draw a bar of their own; these would be torn into it.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -36,10 +41,10 @@ def load_pipeline(path: str, revision: str | None, dtype: torch.dtype, classes: 
         pipe = DiffusionPipeline.from_pretrained(
             source,
             revision=revision,
+            variant=variant,
             dtype=dtype,
-            safety_checker=None,
-            requires_safety_checker=False,
             use_safetensors=True,
+            **({"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}),
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -68,6 +73,16 @@ def _source(path: str) -> str:
             '"shapes".'
         )
     return path
+
+
+def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
+    families = diffusion.pipelines()
+    mended = (
+        f"set model.kind={families[found].Config().kind}"
+        if found in families
+        else f"supported are {', '.join(sorted(families))}"
+    )
+    return f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}: {mended}."
 
 
 def _missing(path: str, revision: str | None) -> str:

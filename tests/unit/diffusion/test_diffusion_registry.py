@@ -1,15 +1,15 @@
 from types import SimpleNamespace
 
 import pytest
-from tiny import TinyModel, tiny_pipeline
+from tiny import TinyModel, tiny_pipeline, tiny_xl_pipeline
 
 from goldennoise import diffusion
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.errors import ConfigError, ModelError
 
 
 def test_every_family_has_what_a_family_needs() -> None:
-    assert "stable_diffusion" in diffusion.kinds()
+    assert {"stable_diffusion", "stable_diffusion_xl"} <= set(diffusion.kinds())
     for kind in diffusion.kinds():
         family = diffusion.component(kind)
         assert family.Config().kind == kind
@@ -38,8 +38,19 @@ def test_from_pipeline_takes_the_pipelines_own_settings() -> None:
     assert (model.device, model.dtype) == (pipe.unet.device, pipe.unet.dtype)
 
 
+def test_an_sdxl_pipeline_is_recognised() -> None:
+    model = diffusion.from_pipeline(tiny_xl_pipeline())
+    assert isinstance(model, StableDiffusionXL)
+    assert (model.latent_shape, model.num_steps, model.guidance) == ((4, 8, 8), 50, 5.0)
+
+
 def test_an_unsupported_pipeline_is_named_with_the_supported_ones() -> None:
-    with pytest.raises(ModelError, match=r"SimpleNamespace is not supported.*StableDiffusionPipeline"):
+    with pytest.raises(ModelError) as caught:
         diffusion.from_pipeline(SimpleNamespace())
+    assert str(caught.value) == (
+        "SimpleNamespace is not supported: pass a diffusers pipeline of class "
+        f"{' or '.join(sorted(diffusion.pipelines()))}."
+    )
+    assert {"StableDiffusionPipeline", "StableDiffusionXLPipeline"} <= set(diffusion.pipelines())
     with pytest.raises(ModelError, match="TinyModel"):
         diffusion.from_pipeline(TinyModel())

@@ -1,14 +1,17 @@
 """Pipelines that are there, and every way in which they can be missing. Nothing here may reach a network."""
 
 import json
+import logging
 from pathlib import Path
 
+import diffusers
 import huggingface_hub.constants
 import pytest
 import torch
-from tiny import tiny_pipeline
+from tiny import tiny_pipeline, tiny_xl_pipeline
 
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion import stable_diffusion_xl
+from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.diffusion.stable_diffusion import Config, build
 from goldennoise.errors import ModelError
 from goldennoise.seeding import gaussian_noise
@@ -80,8 +83,53 @@ def test_a_hub_model_that_cannot_be_had_comes_with_the_command_that_fetches_it()
 def test_a_pipeline_of_another_family_is_refused(folder: Path) -> None:
     index = folder / "model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "FluxPipeline"}))
-    with pytest.raises(ModelError, match=r"holds a FluxPipeline.*needs a StableDiffusionPipeline"):
+    with pytest.raises(
+        ModelError, match=r"holds a FluxPipeline.*needs a StableDiffusionPipeline: supported are .*, StableDiffusionXL"
+    ):
         build(Config(path=str(folder)), CPU)
+
+
+def test_a_pipeline_of_another_family_of_ours_comes_with_its_kind(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"holds a StableDiffusionPipeline.*: set model\.kind=stable_diffusion\.$"):
+        stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(folder)), CPU)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_an_sdxl_folder(tmp_path: Path, variant: str | None) -> None:
+    tiny_xl_pipeline().save_pretrained(tmp_path / "mine", variant=variant)
+    warnings = _Warnings()
+    diffusers.utils.logging.get_logger("diffusers").addHandler(warnings)
+    config = stable_diffusion_xl.Config(path=str(tmp_path / "mine"), dtype="float16", variant=variant, width=64)
+    model = stable_diffusion_xl.build(config, CPU)
+    diffusers.utils.logging.get_logger("diffusers").removeHandler(warnings)
+    assert isinstance(model, StableDiffusionXL)
+    assert (model.name, model.guidance, model.latent_shape) == ("mine", 5.0, (4, 8, 16))
+    assert model.dtype == model.encode(["a"]).extra["pooled"].dtype == torch.float16
+    assert not [text for text in warnings.texts if "not expected" in text]
+
+
+def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
+    index = folder / "model_index.json"
+    checker = {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"], "requires_safety_checker": True}
+    index.write_text(json.dumps(json.loads(index.read_text()) | checker))
+    assert build(Config(path=str(folder)), CPU).name == "mine"
+
+
+def test_missing_files_of_a_variant_are_one_sentence(tmp_path: Path) -> None:
+    tiny_xl_pipeline().save_pretrained(tmp_path / "mine")
+    with pytest.raises(ModelError, match=r"not a complete diffusers pipeline.*fp16"):
+        stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(tmp_path / "mine"), variant="fp16"), CPU)
+
+
+class _Warnings(logging.Handler):
+    """What diffusers logs, which does not propagate to the root logger."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
 
 
 @pytest.mark.parametrize("damage", ["missing weights", "broken weights", "broken index", "pickled weights"])

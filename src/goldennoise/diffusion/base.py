@@ -1,0 +1,41 @@
+"""What every family on a diffusers pipeline can be told. Imports no torch: the command line reads Configs first."""
+
+import math
+from dataclasses import dataclass
+
+from goldennoise.diffusion.schedulers import check_option
+from goldennoise.errors import require
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """path: "shapes" for the packaged world, a local diffusers folder, or a hub id (with `revision`).
+
+    num_steps, guidance, scheduler: the recommended sampler, which every method is compared at; re-denoise steps by
+    DDIM whatever the scheduler. height, width: of the image in px, None for the model's own.
+    negative_prompt: what guidance leads away from; None where the pipeline itself decides.
+    """
+
+    kind: str = ""
+    path: str = ""
+    revision: str | None = None
+    num_steps: int = 50
+    guidance: float = 7.5
+    scheduler: str = "ddim"
+    dtype: str = "float32"
+    height: int | None = None
+    width: int | None = None
+    negative_prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        require(bool(self.path), "path", repr(self.path), 'a folder, a hub id or "shapes"')
+        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
+        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
+        check_option(self.scheduler)
+        require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        for option, side_px in (("height", self.height), ("width", self.width)):
+            require(
+                side_px is None or (side_px > 0 and side_px % 8 == 0), option, side_px, "null or a multiple of 8 px"
+            )

@@ -1,0 +1,40 @@
+"""SDXL and models of its architecture, such as DreamShaper XL: text from two CLIP encoders. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from goldennoise.diffusion.base import PipelineConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+
+PIPELINES = ("StableDiffusionXLPipeline",)
+
+
+@dataclass(frozen=True)
+class Config(PipelineConfig):
+    """As `PipelineConfig`; without a negative prompt the pipeline's own rule holds, zeros for most models.
+
+    variant: of the weight files, such as "fp16" for a repository that names them so; None for the plain names.
+    """
+
+    kind: str = "stable_diffusion_xl"
+    path: str = "stabilityai/stable-diffusion-xl-base-1.0"
+    guidance: float = 5.0
+    variant: str | None = None
+
+
+def build(config: Config, device: "torch.device") -> "DiffusionModel":
+    """Load the pipeline and move it to `device`. Raises `ModelError` for one that is missing or of another family."""
+    from goldennoise.diffusion.latent_unet import StableDiffusionXL
+
+    return StableDiffusionXL.load(config, PIPELINES, device, config.variant)
+
+
+def from_pipeline(pipe: Any) -> "DiffusionModel":
+    """A `StableDiffusionXLPipeline` with its own scheduler, device and dtype, and diffusers' default 50 steps at 5."""
+    from goldennoise.diffusion.latent_unet import StableDiffusionXL
+
+    return StableDiffusionXL(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=50, guidance=5.0)
