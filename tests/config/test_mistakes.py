@@ -23,7 +23,7 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from collect, eval, report, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from collect, eval, report, score, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -32,7 +32,7 @@ MISTAKES = [
     ("stage=null", "stage=null: there is no such stage; choose from collect, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of shapes"),
     ("~stage", "~stage: stage cannot be left out; choose from collect, "),
-    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from collect, eval, report, train"),
+    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from collect, eval, report, score, train"),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
     # wrong types

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from goldennoise.conf_files import conf_folder
 from goldennoise.config import FIXED, REGISTRIES, RunConfig, load
+from goldennoise.errors import ConfigError
 from goldennoise.npnet.config import ArchitectureConfig
 
 CONF = conf_folder()
@@ -19,6 +20,8 @@ OPTIONS = [
     for path in sorted(CONF.glob("*/*.yaml"))
     if path.parent.name not in ("stage", "experiment")
 ]
+PIPELINE = ["collect", "eval", "report", "train"]
+"""The stages whose sizes an experiment sets."""
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
     ("prompts", "file"): ["prompts.path=mine.txt"],
@@ -81,7 +84,7 @@ def test_stage_chooses_what_it_needs(stage: str, methods: list[str], scorers: li
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", PIPELINE)
 def test_experiment_sets_its_values_in_every_stage(experiment: str, stage: str) -> None:
     config = load([f"stage={stage}", f"experiment={experiment}"])
     assert config.stage.kind == stage
@@ -99,7 +102,7 @@ def overlap(whole: Any, pattern: Any) -> Any:
 
 def test_every_experiment_has_all_stages() -> None:
     for experiment in EXPERIMENTS:
-        assert sorted(path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")) == STAGES
+        assert sorted(path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")) == PIPELINE
     assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == set(EXPERIMENTS)
 
 
@@ -126,6 +129,13 @@ def test_parts_of_a_weighted_sum_are_those_given_and_no_others() -> None:
     config = load(["scorer=[weighted_sum]", parts, "+scorer.other={kind: weighted_sum, parts: {shapes_clip: 2}}"])
     assert config.scorer["weighted_sum"].parts == {"shapes_verifier": 0.5, "shapes_clip": 1.0}
     assert config.scorer["other"].parts == {"shapes_clip": 2.0}
+
+
+def test_score_takes_a_folder_and_a_file_and_chooses_no_scorer() -> None:
+    config = load(["stage=score", "stage.images=pictures", "prompts.path=mine.txt"])
+    assert (config.stage.images, config.prompts.path, config.scorer, config.method) == ("pictures", "mine.txt", {}, {})
+    with pytest.raises(ConfigError, match=r"stage\.images is not set"):
+        load(["stage=score", "prompts.path=mine.txt"])
 
 
 def test_published_network_is_the_default_one() -> None:
