@@ -23,7 +23,7 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, collect, eval, report, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, collect, eval, report, score, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -32,7 +32,10 @@ MISTAKES = [
     ("stage=null", "stage=null: there is no such stage; choose from all, collect, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of shapes"),
     ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
-    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, train"),
+    (
+        "stage.kind=colect",
+        "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, score, train",
+    ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
     # wrong types
@@ -55,6 +58,16 @@ MISTAKES = [
     ("compute.num_threads=0", "compute.num_threads=0: num_threads must be null or at least 1"),
     ("method.re_denoise.depth=30", "method.re_denoise.depth=30: depth must be from 1 to 10"),
     ("prompts=file", "prompts.path=None: path must be the path of a prompt file"),
+    # a weighted sum's parts
+    ("scorer=[weighted_sum]", "scorer.weighted_sum.parts is not set: give it with scorer.weighted_sum.parts=VALUE"),
+    (
+        "+scorer.mine={kind: weighted_sum, parts: {shapes_clip: -1}}",
+        "scorer.mine.parts.shapes_clip=-1.0: shapes_clip must be a finite weight above 0",
+    ),
+    (
+        "+scorer.mine={kind: weighted_sum, parts: {shapes_clip: much}}",
+        "parts must be a mapping of names to values that are each a number",
+    ),
     # values that refer to nothing, and what cannot be read
     ("name=${nam}", "nam"),
     ("stage margin=[1", "stage margin=[1: this cannot be read as an option; write KEY=VALUE"),

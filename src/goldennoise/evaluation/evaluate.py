@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ScorerError
 from goldennoise.evaluation.cost import Cost
 from goldennoise.evaluation.generate import Sample, generate
 from goldennoise.evaluation.noise import noise_statistics
@@ -24,7 +23,7 @@ from goldennoise.evaluation.parts import (
     write_table,
 )
 from goldennoise.methods.base import Method
-from goldennoise.scorers.protocol import Embedder, Scorer
+from goldennoise.scorers.protocol import Embedder, Scorer, require_scores
 
 
 def evaluate_part(
@@ -69,21 +68,13 @@ def score_samples(
 ) -> dict[str, NDArray[np.float64]]:
     """Every scorer's scores, (B,). Raises ScorerError for a missing or non-finite score."""
     prompts = [sample.prompt.text for sample in samples]
+    names = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
     found = {}
     for name, scorer in scorers.items():
         with torch.no_grad():
-            values = scorer.score(images, prompts).detach().cpu().double().numpy()
-        if values.shape != (len(samples),):
-            raise ScorerError(
-                f"scorer {name} gives scores of shape {values.shape} for {len(samples)} images; give one each"
-            )
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            raise ScorerError(
-                f'scorer {name} gives {values[wrong[0]]} for "{prompts[wrong[0]]}" with seed {samples[wrong[0]].seed}; '
-                "a score must be finite: leave the scorer out, or mend it"
-            )
-        found[name] = values
+            scores = scorer.score(images, prompts)
+        require_scores(name, scores, names)
+        found[name] = scores.cpu().double().numpy()
     return found
 
 
