@@ -12,6 +12,10 @@ MISTAKES = [
     ("sed=1", "sed=1: there is no option sed; choose from compute, "),
     ("sed=1", "did you mean seed?"),
     ("method.npnet.artifact=x", "there is no option npnet in method; choose from re_denoise"),
+    (
+        "margin=1",
+        "method, model, name, npnet, outputs, prompts, scorer, seed, stage, version; did you mean stage.margin?",
+    ),
     ("seed.x=1", "seed.x=1: seed has no options of its own"),
     # + does not open the config
     ("+new.key=1", "new={'key': 1}: there is no option new; choose from compute, "),
@@ -28,6 +32,8 @@ MISTAKES = [
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
+    ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
+    ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
     ("model=3", "model=3: there is no such model; choose from shapes"),
     ("stage=null", "stage=null: there is no such stage; choose from all, collect, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of shapes"),
