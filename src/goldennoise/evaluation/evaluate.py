@@ -1,17 +1,13 @@
 """One part of the grid: sample, keep the images, score what is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.cost import Cost
-from goldennoise.evaluation.generate import Sample, generate
+from goldennoise.evaluation.generate import generate
 from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.evaluation.parts import (
     COST_COLUMNS,
@@ -22,8 +18,9 @@ from goldennoise.evaluation.parts import (
     write_images,
     write_table,
 )
+from goldennoise.evaluation.score import score_batch
 from goldennoise.methods.base import Method
-from goldennoise.scorers.protocol import Embedder, Scorer, require_scores
+from goldennoise.scorers.protocol import Embedder, Scorer
 
 
 def evaluate_part(
@@ -49,7 +46,9 @@ def evaluate_part(
         write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy())
         images = made.pixels.float() / 255
         columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
-        columns |= {PREFIX + name: values for name, values in score_samples(scorers, images, samples).items()}
+        prompts = [sample.prompt.text for sample in samples]
+        called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
+        columns |= {PREFIX + name: values for name, values in score_batch(scorers, images, prompts, called).items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
         if embedder is not None:
             found[EMBEDDING] = list(embedder.embed(images).numpy())
@@ -61,21 +60,6 @@ def evaluate_part(
 def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:
     """The first scorer that embeds images, by which diversity is measured; None if there is none."""
     return next(((name, scorer) for name, scorer in scorers.items() if isinstance(scorer, Embedder)), None)
-
-
-def score_samples(
-    scorers: Mapping[str, Scorer], images: Tensor, samples: Sequence[Sample]
-) -> dict[str, NDArray[np.float64]]:
-    """Every scorer's scores, (B,). Raises ScorerError for a missing or non-finite score."""
-    prompts = [sample.prompt.text for sample in samples]
-    names = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
-    found = {}
-    for name, scorer in scorers.items():
-        with torch.no_grad():
-            scores = scorer.score(images, prompts)
-        require_scores(name, scores, names)
-        found[name] = scores.cpu().double().numpy()
-    return found
 
 
 def _shares(cost: Cost, num_samples: int) -> pd.DataFrame:

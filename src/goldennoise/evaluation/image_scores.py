@@ -9,21 +9,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from goldennoise.evaluation.image_folder import read_image
 from goldennoise.evaluation.parts import whole
-from goldennoise.scorers.protocol import Scorer, require_scores
+from goldennoise.evaluation.score import score_batch
+from goldennoise.scorers.protocol import Scorer
 
-COLUMNS = ["image", "prompt"]
+COLUMNS = ("image", "prompt")
+"""Columns beside those of the scorers."""
 
 
 @dataclass(frozen=True)
 class ImagePart:
-    """The unit of work. rows: columns `COLUMNS`, each image's path relative to its folder beside its prompt."""
+    """The unit of work. images: paths relative to their folder; prompts: one for each."""
 
     number: int
-    rows: pd.DataFrame
+    images: Sequence[str]
+    prompts: Sequence[str]
 
     def table_file(self, draft: Path) -> Path:
         return draft / "parts" / f"{self.number:05d}.parquet"
@@ -34,15 +36,16 @@ class ImagePart:
             table = pd.read_parquet(self.table_file(draft))
         except (OSError, pa.ArrowException):
             return False
-        return list(table.columns) == [*COLUMNS, *scorers] and table[COLUMNS].equals(self.rows)
+        if list(table.columns) != [*COLUMNS, *scorers]:
+            return False
+        return list(table["image"]) == list(self.images) and list(table["prompt"]) == list(self.prompts)
 
 
-def cut(names: Sequence[str], prompts: Sequence[str], images_per_part: int) -> list[ImagePart]:
+def cut(images: Sequence[str], prompts: Sequence[str], images_per_part: int) -> list[ImagePart]:
     """Parts of the images in their order. prompts: one for each image."""
-    rows = pd.DataFrame({"image": list(names), "prompt": list(prompts)})
-    starts = range(0, len(rows), images_per_part)
+    starts = range(0, len(images), images_per_part)
     return [
-        ImagePart(number, rows[start : start + images_per_part].reset_index(drop=True))
+        ImagePart(number, images[start : start + images_per_part], prompts[start : start + images_per_part])
         for number, start in enumerate(starts)
     ]
 
@@ -60,34 +63,29 @@ def score_part(
     Raises `DataError` for an image that cannot be read, `ScorerError` for a missing or non-finite score.
     """
     tables = []
-    for start in range(0, len(part.rows), batch_size):
-        rows = part.rows[start : start + batch_size]
-        tables.append(_score(rows, [read_image(folder / name) for name in rows["image"]], scorers))
-        progress(len(rows))
+    for start in range(0, len(part.images), batch_size):
+        names = part.images[start : start + batch_size]
+        prompts = part.prompts[start : start + batch_size]
+        tables.append(_score(folder, names, prompts, scorers))
+        progress(len(names))
     with whole(part.table_file(draft)) as beside:
         pd.concat(tables).to_parquet(beside, index=False)
 
 
-def _score(rows: pd.DataFrame, images: Sequence[np.ndarray], scorers: Mapping[str, Scorer]) -> pd.DataFrame:
-    """The rows with a column per scorer. Neighbours of one size are scored together."""
-    scored = rows.assign(**dict.fromkeys(scorers, 0.0))
+def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: Mapping[str, Scorer]) -> pd.DataFrame:
+    """A row per image. Neighbours of one size are scored together."""
+    images = [read_image(folder / name) for name in names]
+    tables = []
     first = 0
     for _, group in itertools.groupby(images, key=lambda image: image.shape):
         batch = torch.from_numpy(np.stack(list(group))).permute(0, 3, 1, 2).contiguous()
-        same_size = rows[first : first + len(batch)]
-        for name, scorer in scorers.items():
-            scored.loc[same_size.index, name] = _scores(name, scorer, batch, same_size)
+        same = slice(first, first + len(batch))
+        scores = score_batch(scorers, batch, prompts[same], names[same])
+        tables.append(pd.DataFrame({"image": names[same], "prompt": prompts[same], **scores}))
         first += len(batch)
-    return scored
-
-
-def _scores(name: str, scorer: Scorer, images: Tensor, rows: pd.DataFrame) -> np.ndarray:
-    with torch.no_grad():
-        scores = scorer.score(images, list(rows["prompt"]))
-    require_scores(name, scores, list(rows["image"]))
-    return scores.cpu().double().numpy()
+    return pd.concat(tables)
 
 
 def read_parts(draft: Path, parts: Sequence[ImagePart]) -> pd.DataFrame:
     """All parts as one table, in the order of the images."""
-    return pd.concat([pd.read_parquet(part.table_file(draft)) for part in parts], ignore_index=True)
+    return pd.concat([pd.read_parquet(part.table_file(draft)) for part in parts])
