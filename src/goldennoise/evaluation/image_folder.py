@@ -1,5 +1,6 @@
 """The images of a folder: which there are, in which order, and how each is read. Loads no torch."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,18 +40,29 @@ def _order(name: str) -> tuple[list[list[str | int]], str]:
     return [[int(piece) if place % 2 else piece for place, piece in enumerate(part)] for part in pieces], name
 
 
-def image_digests(folder: Path, names: Sequence[str], on_image: Callable[[], object]) -> list[str]:
-    """SHA-256 of every image file; `on_image` is called after each.
+def missing_number(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two neighbours in `names` whose last numbers leave one out, as 2.png and 4.png do; None without a gap.
 
-    Raises `DataError` for files that cannot be images as they are, as far as this shows without decoding them: the
-    first in full and the names of the others.
+    Only names that are alike but for that number can tell.
+    """
+    for before, after in itertools.pairwise(names):
+        one, other = (re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in (before, after))
+        if one and other and one.group(1, 3) == other.group(1, 3) and int(other[2]) > int(one[2]) + 1:
+            return before, after
+    return None
+
+
+def image_digests(folder: Path, names: Sequence[str], on_image: Callable[[], object]) -> list[str]:
+    """SHA-256 of every image file, in order; `on_image` is called after each.
+
+    Every image is decoded, because nothing else shows that a JPEG or WebP is cut short: found while scoring, it would
+    cost the work until then, since a mended image is another one to the artifact.
+    Raises `DataError` if any cannot be read: the first in full and the names of the others.
     """
     digests, refused = [], {}
     for name in names:
         try:
-            with _opened(folder / name) as image:
-                # Only for PNG does this look beyond the header; it compares the checksums in the file.
-                image.verify()
+            read_image(folder / name)
             digests.append(file_digest(folder / name))
         except DataError as error:
             refused[name] = str(error)
@@ -65,17 +77,18 @@ def image_digests(folder: Path, names: Sequence[str], on_image: Callable[[], obj
 def read_image(path: Path) -> NDArray[np.float32]:
     """An image as stored, (height, width, 3) in [0, 1]; EXIF orientation is left alone, as scorers' own readers do.
 
-    Grey gives three equal channels, 16-bit grey keeps its depth, and what is transparent lies on white.
+    Grey gives three equal channels, and what is transparent lies on white. 16-bit grey keeps its depth; of 16-bit
+    colour Pillow gives the upper 8 bits.
     Raises `DataError` naming a file that cannot be read.
     """
     with _opened(path) as image:
         if image.mode == "I;16":
-            grey = np.asarray(image, dtype=np.float32) / 65535
+            grey = np.asarray(image, dtype=np.float32) / np.float32(65535)
             return np.repeat(grey[:, :, None], 3, axis=2)
         flat: Image.Image = image
         if image.has_transparency_data:
             flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        return np.asarray(flat.convert("RGB"), dtype=np.float32) / 255
+        return np.asarray(flat.convert("RGB"), dtype=np.float32) / np.float32(255)
 
 
 @contextmanager
@@ -86,12 +99,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=FORMATS) as image:
             if image.mode not in MODES:
                 raise DataError(f"{path} has the colour mode {image.mode}, which is not read; convert it to RGB")
-            if getattr(image, "n_frames", 1) > 1:
-                raise DataError(f"{path} holds {image.n_frames} frames, and one is needed; save the one that is meant")
+            num_frames = getattr(image, "n_frames", 1)
+            if num_frames > 1:
+                raise DataError(f"{path} holds {num_frames} frames, and one is needed; save the one that is meant")
             yield image
     except UnidentifiedImageError:
         what = "is no PNG, JPEG or WebP image" if path.stat().st_size else "is empty"
         raise DataError(f"{path} {what}; {mend}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow reports a damaged PNG as a SyntaxError.
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read ({error}); {mend}") from None
