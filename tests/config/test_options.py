@@ -145,6 +145,8 @@ def test_parts_of_a_weighted_sum_are_those_given_and_no_others() -> None:
 def test_score_takes_a_folder_and_a_file_and_chooses_no_scorer() -> None:
     config = load(["stage=score", "stage.images=pictures", "prompts.path=mine.txt"])
     assert (config.stage.images, config.prompts.path, config.scorer, config.method) == ("pictures", "mine.txt", {}, {})
+    assert config.prompts.duplicates == "keep"
+    assert load(["stage=score", "stage.images=pictures", "prompts=pickapic"]).prompts.duplicates == "keep"
     with pytest.raises(ConfigError, match=r"stage\.images is not set"):
         load(["stage=score", "prompts.path=mine.txt"])
 
