@@ -20,6 +20,7 @@ RECORDED = json.loads(RECORD.read_text())["measured"]
         (RECORDED["autoencoder"]["still_verified"], 0.98),
         (RECORDED["sampling"]["all"], 0.5),
         (RECORDED["best_of"]["chosen_by_preference"]["all"], RECORDED["best_of"]["standard"]["all"] + 0.1),
+        (RECORDED["best_of"]["preference_roc_auc_within_prompt"], 0.85),
     ],
 )
 def test_recorded_figures_reach_their_bars(figure: float, bar: float) -> None:
