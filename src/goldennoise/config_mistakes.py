@@ -3,10 +3,11 @@
 import difflib
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from goldennoise.conf_files import options
@@ -25,13 +26,28 @@ def as_sentence(error: Exception, overrides: Sequence[str] = ()) -> str:
             "spaces, commas, brackets or '='"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and "/" in error.missing_cfg_file:
+        if error.missing_cfg_file.startswith("prompts/"):
+            # The name of a file has slashes and dots of its own.
+            path = error.missing_cfg_file.removeprefix("prompts/")
+            sentence = unknown_choice("prompts", path, options("prompts"))
+            return f"{sentence}; for a file of your own write prompts=file prompts.path={path}"
         group, _, option = error.missing_cfg_file.rpartition("/")
         return unknown_choice(group, option, error.options or options(group))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        known = cause.parent_node.keys() if isinstance(cause.parent_node, Mapping) else ()
-        return unknown_option(cause.full_key, _value_of(cause.full_key, overrides), [str(key) for key in known])
+        beside = cause.parent_node if isinstance(cause.parent_node, DictConfig) else OmegaConf.create()
+        known = [str(key) for key in beside]
+        sentence = unknown_option(cause.full_key, _value_of(cause.full_key, overrides), known)
+        return sentence + _one_level_down(cause.full_key, beside)
     return _known_message(str(error), overrides) or _one_line(error, cause)
+
+
+def _one_level_down(key: str, beside: DictConfig) -> str:
+    """A hint if the unknown `key` is known inside one of the groups beside it, as images is in stage."""
+    groups = OmegaConf.to_container(beside, resolve=False)
+    assert isinstance(groups, dict)
+    found = [f"{group!s}.{key}" for group, part in groups.items() if isinstance(part, dict) and key in part]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def _known_message(message: str, overrides: Sequence[str]) -> str | None:
@@ -105,4 +121,6 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(part) for part in parts)
     if get_origin(hint) in (list, tuple):
         return f"a list of values that are each {_words(parts[0])}"
+    if get_origin(hint) is dict:
+        return f"a mapping of names to values that are each {_words(parts[1])}"
     return _TYPE_WORDS.get(hint, "a mapping")

@@ -14,7 +14,7 @@ class ArtifactError(GoldenNoiseError):
 
 
 class DataError(GoldenNoiseError):
-    """Prompts or pairs that cannot be read as they are."""
+    """Prompts, pairs or images that cannot be read as they are."""
 
 
 class ModelError(GoldenNoiseError):

@@ -9,7 +9,7 @@ from goldennoise.errors import ArtifactError
 from goldennoise.provenance import file_digest
 
 RECORD = "record.json"
-STAGE_OF_KIND = {"pairs": "collect", "npnet": "train", "scores": "eval", "report": "report"}
+STAGE_OF_KIND = {"pairs": "collect", "npnet": "train", "scores": "eval", "report": "report", "image_scores": "score"}
 
 
 @dataclass(frozen=True)

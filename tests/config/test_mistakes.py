@@ -12,6 +12,10 @@ MISTAKES = [
     ("sed=1", "sed=1: there is no option sed; choose from compute, "),
     ("sed=1", "did you mean seed?"),
     ("method.npnet.artifact=x", "there is no option npnet in method; choose from re_denoise"),
+    (
+        "margin=1",
+        "method, model, name, npnet, outputs, prompts, scorer, seed, stage, version; did you mean stage.margin?",
+    ),
     ("seed.x=1", "seed.x=1: seed has no options of its own"),
     # + does not open the config
     ("+new.key=1", "new={'key': 1}: there is no option new; choose from compute, "),
@@ -23,17 +27,22 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, collect, eval, report, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, collect, eval, report, score, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
     ("model=3", "model=3: there is no such model; choose from dreamshaper_xl_turbo, "),
     ("model=sdxll", "did you mean sdxl?"),
+    ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
+    ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
     ("stage=null", "stage=null: there is no such stage; choose from all, collect, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),
     ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
-    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, train"),
+    (
+        "stage.kind=colect",
+        "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, score, train",
+    ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
     # wrong types
@@ -59,6 +68,16 @@ MISTAKES = [
     ("model.scheduler=euler_a", "; euler_a draws fresh noise at its steps, so equal initial noise would not give"),
     ("method.re_denoise.depth=30", "method.re_denoise.depth=30: depth must be from 1 to 10"),
     ("prompts=file", "prompts.path=None: path must be the path of a prompt file"),
+    # a weighted sum's parts
+    ("scorer=[weighted_sum]", "scorer.weighted_sum.parts is not set: give it with scorer.weighted_sum.parts=VALUE"),
+    (
+        "+scorer.mine={kind: weighted_sum, parts: {shapes_clip: -1}}",
+        "scorer.mine.parts.shapes_clip=-1.0: shapes_clip must be a finite weight above 0",
+    ),
+    (
+        "+scorer.mine={kind: weighted_sum, parts: {shapes_clip: much}}",
+        "parts must be a mapping of names to values that are each a number",
+    ),
     # values that refer to nothing, and what cannot be read
     ("name=${nam}", "nam"),
     ("stage margin=[1", "stage margin=[1: this cannot be read as an option; write KEY=VALUE"),

@@ -11,10 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from goldennoise.conf_files import conf_folder
 from goldennoise.config import FIXED, REGISTRIES, RunConfig, load
+from goldennoise.errors import ConfigError
 from goldennoise.npnet.config import ArchitectureConfig
 
 CONF = conf_folder()
 PIPELINE = ("collect", "train", "eval", "report")
+"""The stages whose sizes an experiment sets."""
 STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
 OPTIONS = [
     (path.parent.name, path.stem)
@@ -22,7 +24,10 @@ OPTIONS = [
     if path.parent.name not in ("stage", "experiment")
 ]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-NEEDED = {("prompts", "file"): ["prompts.path=mine.txt"]}
+NEEDED = {
+    ("prompts", "file"): ["prompts.path=mine.txt"],
+    ("scorer", "weighted_sum"): ["scorer.weighted_sum.parts={shapes_clip: 1}"],
+}
 
 
 def config_class(group: str, kind: str) -> type:
@@ -129,6 +134,22 @@ def test_artifacts_follow_the_name() -> None:
 def test_same_method_twice_with_other_values() -> None:
     config = load(["stage=eval", "+method.deep={kind: re_denoise, depth: 5}"])
     assert (config.method["deep"].depth, config.method["re_denoise"].depth) == (5, 1)
+
+
+def test_parts_of_a_weighted_sum_are_those_given_and_no_others() -> None:
+    parts = "scorer.weighted_sum.parts={shapes_verifier: 0.5, shapes_clip: 1}"
+    config = load(["scorer=[weighted_sum]", parts, "+scorer.other={kind: weighted_sum, parts: {shapes_clip: 2}}"])
+    assert config.scorer["weighted_sum"].parts == {"shapes_verifier": 0.5, "shapes_clip": 1.0}
+    assert config.scorer["other"].parts == {"shapes_clip": 2.0}
+
+
+def test_score_takes_a_folder_and_a_file_and_chooses_no_scorer() -> None:
+    config = load(["stage=score", "stage.images=pictures", "prompts.path=mine.txt"])
+    assert (config.stage.images, config.prompts.path, config.scorer, config.method) == ("pictures", "mine.txt", {}, {})
+    assert config.prompts.duplicates == "keep"
+    assert load(["stage=score", "stage.images=pictures", "prompts=pickapic"]).prompts.duplicates == "keep"
+    with pytest.raises(ConfigError, match=r"stage\.images is not set"):
+        load(["stage=score", "prompts.path=mine.txt"])
 
 
 def test_published_network_is_the_default_one() -> None:

@@ -1,18 +1,13 @@
 """One part of the grid: sample, keep the images, score what is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ScorerError
 from goldennoise.evaluation.cost import Cost
-from goldennoise.evaluation.generate import Sample, generate
+from goldennoise.evaluation.generate import generate
 from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.evaluation.parts import (
     COST_COLUMNS,
@@ -23,6 +18,7 @@ from goldennoise.evaluation.parts import (
     write_images,
     write_table,
 )
+from goldennoise.evaluation.score import score_batch
 from goldennoise.methods.base import Method
 from goldennoise.scorers.protocol import Embedder, Scorer
 
@@ -50,7 +46,9 @@ def evaluate_part(
         write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy())
         images = made.pixels.float() / 255
         columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
-        columns |= {PREFIX + name: values for name, values in score_samples(scorers, images, samples).items()}
+        prompts = [sample.prompt.text for sample in samples]
+        called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
+        columns |= {PREFIX + name: values for name, values in score_batch(scorers, images, prompts, called).items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
         if embedder is not None:
             found[EMBEDDING] = list(embedder.embed(images).numpy())
@@ -62,29 +60,6 @@ def evaluate_part(
 def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:
     """The first scorer that embeds images, by which diversity is measured; None if there is none."""
     return next(((name, scorer) for name, scorer in scorers.items() if isinstance(scorer, Embedder)), None)
-
-
-def score_samples(
-    scorers: Mapping[str, Scorer], images: Tensor, samples: Sequence[Sample]
-) -> dict[str, NDArray[np.float64]]:
-    """Every scorer's scores, (B,). Raises ScorerError for a missing or non-finite score."""
-    prompts = [sample.prompt.text for sample in samples]
-    found = {}
-    for name, scorer in scorers.items():
-        with torch.no_grad():
-            values = scorer.score(images, prompts).detach().cpu().double().numpy()
-        if values.shape != (len(samples),):
-            raise ScorerError(
-                f"scorer {name} gives scores of shape {values.shape} for {len(samples)} images; give one each"
-            )
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            raise ScorerError(
-                f'scorer {name} gives {values[wrong[0]]} for "{prompts[wrong[0]]}" with seed {samples[wrong[0]].seed}; '
-                "a score must be finite: leave the scorer out, or mend it"
-            )
-        found[name] = values
-    return found
 
 
 def _shares(cost: Cost, num_samples: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The trained networks of an evaluation: found, checked against the model, and asked what selected their pairs."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -34,14 +34,16 @@ def refuse_other_model(network: Artifact, model: Any) -> None:
 
 
 def selected_with(
-    store: ArtifactStore, networks: Mapping[str, Artifact], methods: Mapping[str, Any]
+    store: ArtifactStore, networks: Mapping[str, Artifact], methods: Mapping[str, Any], scorers: Mapping[str, Any]
 ) -> set[str] | None:
-    """Scorers that chose anything: a noise while a method ran, or the pairs a network learnt from.
+    """Those of the run's `scorers` that chose anything: a noise while a method ran, or the pairs a network learnt from.
 
+    One that measures the same as what chose, for example a part of a weighted sum, is among them.
     None if the pairs of a network are not in the store any more: then nobody can tell.
     """
-    configs = [asdict(method) for method in methods.values()]
-    preferences = []
+    configs = {name: asdict(scorer) for name, scorer in scorers.items()}
+    chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
+    measured = _measured(chosen, configs)
     for network in networks.values():
         for source in network.record["inputs"]:
             pairs = _same(store, source["reference"], source["fingerprint"])
@@ -53,9 +55,16 @@ def selected_with(
                     store.root,
                 )
                 return None
-            preferences.append(pairs.record["config"]["stage"]["preference"])
-            configs += pairs.record["config"]["method"].values()
-    return selecting_scorers(configs, preferences)
+            config = pairs.record["config"]
+            selecting = selecting_scorers(config["method"].values(), [config["stage"]["preference"]])
+            measured |= _measured(selecting, config["scorer"])
+    return {name for name in configs if _measured([name], configs) & measured}
+
+
+def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Kinds of the named scorers, of a weighted sum those of its parts."""
+    chosen = [configs[name] for name in names]
+    return {kind for config in chosen for kind in config.get("parts", [config["kind"]])}
 
 
 def _same(store: ArtifactStore, reference: str, fingerprint: str) -> Artifact | None:

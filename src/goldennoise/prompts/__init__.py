@@ -2,6 +2,6 @@
 
 from goldennoise.prompts.held_out import load_training_prompts, without
 from goldennoise.prompts.prompt import Prompt, PromptsConfig
-from goldennoise.prompts.source import load_prompts
+from goldennoise.prompts.source import all_prompts, load_prompts
 
-__all__ = ["Prompt", "PromptsConfig", "load_prompts", "load_training_prompts", "without"]
+__all__ = ["Prompt", "PromptsConfig", "all_prompts", "load_prompts", "load_training_prompts", "without"]

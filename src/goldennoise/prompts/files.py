@@ -19,7 +19,7 @@ def prompts_of_file(config: PromptsConfig) -> list[Prompt]:
     """All prompts of `config.path`, in the file's order.
 
     Raises `DataError` with file and line: unreadable rows (see `rows`), a missing column, an empty prompt, a prompt
-    over several lines, two prompts with the same normalised text.
+    over several lines, two prompts with the same normalised text unless `config.duplicates` allows them.
     """
     path = Path(config.path or "")
     rows = read_rows(path)
@@ -29,6 +29,8 @@ def prompts_of_file(config: PromptsConfig) -> list[Prompt]:
         _require_column(path, rows, "category_column", category_column)
     numbered, defects = _prompts(rows, text_column, category_column)
     kept, repeated = _first_of_each(numbered)
+    if config.duplicates == "keep":
+        kept, repeated = [prompt for _, prompt in numbered if prompt is not None], {}
     empty = sorted({*rows.empty_lines, *(line for line, prompt in numbered if prompt is None)})
     if config.empty == "refuse":
         defects += [Defect(line, "empty", "write a prompt there or delete the line") for line in empty]

@@ -6,7 +6,7 @@ from functools import cache
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.prompts.files import prompts_of_file
 from goldennoise.prompts.prompt import Prompt, PromptsConfig
-from goldennoise.prompts.source import all_prompts, first
+from goldennoise.prompts.source import distinct_prompts, first
 from goldennoise.seeding import normalised
 from goldennoise.shapes.captions import captions
 
@@ -27,7 +27,7 @@ def load_training_prompts(config: PromptsConfig, num_prompts: int | None = None)
         raise ConfigError(
             "prompts.split=benchmark: nothing may be trained on the benchmark prompts; use train or validation"
         )
-    prompts = all_prompts(config)
+    prompts = distinct_prompts(config)
     kept = without(prompts, _held_out_texts(config))
     if not kept:
         raise DataError(f"all {len(prompts)} prompts are held out; take the file out of prompts.held_out")

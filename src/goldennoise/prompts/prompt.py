@@ -29,8 +29,9 @@ class PromptsConfig:
     path: .txt (one prompt a line), .csv, .tsv or .jsonl, UTF-8.
     text_column: None takes the only column called prompt, prompts, caption or text.
     category: only prompts of this category.
-    duplicates, empty: "refuse" is right for a file of one's own; the other choice is for published sets that hold
-        repeated or empty prompts as they are, and is counted in the log.
+    duplicates, empty: "refuse" is right for a file of one's own; "keep_first" and "leave_out" are for published sets
+        that hold repeated or empty prompts as they are, and are counted in the log. "keep" repeats a repeated prompt,
+        for images that belong to the lines of the file.
     held_out: prompt files whose prompts are never collected from, because something is measured on them.
     """
 
@@ -49,5 +50,6 @@ class PromptsConfig:
         splits = ("train", "validation", "benchmark")
         require(self.split in splits, "split", self.split, "one of " + ", ".join(splits))
         require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
-        require(self.duplicates in ("refuse", "keep_first"), "duplicates", self.duplicates, "refuse or keep_first")
+        allowed = ("refuse", "keep_first", "keep")
+        require(self.duplicates in allowed, "duplicates", self.duplicates, "refuse, keep_first or keep")
         require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")

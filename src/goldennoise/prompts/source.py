@@ -14,13 +14,23 @@ def load_prompts(config: PromptsConfig, num_prompts: int | None = None) -> list[
 
     The benchmark split is `shapes.captions.benchmark()`; the other splits are whole, shuffled by a fixed seed, with
     the kinds taking turns. Raises `DataError` for a file that cannot be read as it is or a category that is not
-    there, `ConfigError` when the set has fewer than `num_prompts`.
+    there, `ConfigError` when the set has fewer than `num_prompts` or is asked to repeat prompts.
     """
-    return first(all_prompts(config), num_prompts)
+    return first(distinct_prompts(config), num_prompts)
+
+
+def distinct_prompts(config: PromptsConfig) -> list[Prompt]:
+    """Every prompt of the set once; `ConfigError` if the config asks for repetitions."""
+    if config.duplicates == "keep":
+        raise ConfigError(
+            "prompts.duplicates=keep: this stage tells prompts apart by their text, so none may be repeated; choose "
+            "refuse or keep_first"
+        )
+    return all_prompts(config)
 
 
 def all_prompts(config: PromptsConfig) -> list[Prompt]:
-    """Every prompt of the set, of `config.category` if that is given."""
+    """The prompts of the set, of `config.category` if that is given; repeated only with `duplicates` "keep"."""
     prompts = prompts_of_file(config) if config.kind == "file" else list(shapes_prompts(config.split))
     if config.category is None:
         return prompts

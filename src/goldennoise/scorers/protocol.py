@@ -1,11 +1,12 @@
 """What a scorer is: a number for how good an image is for a prompt."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from goldennoise.errors import ConfigError
+from goldennoise.errors import ConfigError, ScorerError
 
 
 class Scorer(Protocol):
@@ -43,3 +44,16 @@ def refuse_reporting_only(scorer: Scorer, option: str) -> None:
             f"{option}={scorer.name}: {scorer.name} only reports; what selects or filters must be another scorer, "
             "or nothing fair is left to judge with"
         )
+
+
+def require_scores(name: str, scores: Tensor, images: Sequence[str]) -> None:
+    """Raise `ScorerError` unless `scores` is (B,) and finite. images: what a message calls each of the B images."""
+    if scores.shape != (len(images),):
+        raise ScorerError(
+            f"scorer {name} gives scores of shape {tuple(scores.shape)} for {len(images)} images; give one each"
+        )
+    for image, score in zip(images, scores.tolist(), strict=True):
+        if not math.isfinite(score):
+            raise ScorerError(
+                f"scorer {name} gives {score} for {image}; a score must be finite: leave the scorer out, or mend it"
+            )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from goldennoise.errors import ScorerError
 from goldennoise.shapes.captions import Caption, caption_of
+from goldennoise.shapes.vocabulary import IMAGE_SIZE_PX
 
 if TYPE_CHECKING:
     import torch
@@ -37,13 +38,19 @@ class ShapesVerifier:
         """(B,) in [0, 1]. images: (B, 3, 64, 64), float in [0, 1]; prompts: captions of the world.
 
         Raises:
-            ScorerError: a prompt is not a caption of the world.
+            ScorerError: a prompt is not a caption of the world, or the images have another size.
         """
         # The command line reads every Config before torch is loaded.
         import torch
 
         from goldennoise.shapes.verifier import verify
 
+        height, width = images.shape[-2:]
+        if (height, width) != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):
+            raise ScorerError(
+                f"{self.name}: it reads images of {IMAGE_SIZE_PX} x {IMAGE_SIZE_PX} px, and these are {width} x "
+                f"{height} px; give images of the shapes world, or leave the scorer out"
+            )
         pixels = (images.detach().float().cpu().clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
         captions = [_caption(prompt) for prompt in prompts]
         verdicts = [verify(each, caption) for each, caption in zip(pixels, captions, strict=True)]
@@ -59,7 +66,5 @@ def build(config: Config, device: "torch.device") -> ShapesVerifier:  # noqa: AR
 def _caption(prompt: str) -> Caption:
     caption = caption_of(prompt)
     if caption is None:
-        raise ScorerError(
-            f"shapes_verifier: {prompt!r} is not a caption of the shapes world, so it cannot be verified."
-        )
+        raise ScorerError(f"shapes_verifier: {prompt!r} is not a caption of the shapes world, so it cannot be verified")
     return caption

@@ -129,7 +129,8 @@ def _evaluate(
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
         score_rows(table, list(judges)).to_parquet(beside, index=False)
-    summary = _summary(config, table, len(prompts), judges, selected_with(store, networks, config.method))
+    selecting = selected_with(store, networks, config.method, config.scorer)
+    summary = _summary(config, table, len(prompts), judges, selecting)
     summary.write(draft.path / "summary.json")
     counts = {"prompts": len(prompts), "seeds": stage.num_seeds, "methods": len(config.method)}
     artifact = draft.commit(counts | {"scorers": len(judges), "images": len(table)})

@@ -14,6 +14,7 @@ from torch import Tensor
 from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.prompts import Prompt
+from goldennoise.scorers.weighted_sum import WeightedSum
 
 KINDS = ("single object", "two objects", "counting")
 
@@ -57,6 +58,14 @@ class ChoosingConfig(MethodConfig):
 @dataclass(frozen=True)
 class ScorerConfig:
     kind: str
+
+
+@dataclass(frozen=True)
+class SumConfig:
+    """Of a weighted sum of the scorers here."""
+
+    parts: Mapping[str, float]
+    kind: str = "weighted_sum"
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
             assert tools.artifact_folder("npnet", config.artifact).is_dir()
         return Shift(config.amount)
 
-    def build_scorer(config: ScorerConfig, device: torch.device) -> Any:
+    def build_scorer(config: ScorerConfig | SumConfig, device: torch.device) -> Any:
         assert device.type == "cpu"
+        if isinstance(config, SumConfig):
+            return WeightedSum([(weight, SCORERS[kind]()) for kind, weight in config.parts.items()])
         return SCORERS[config.kind]()
 
     for package, build in (("diffusion", build_model), ("methods", build_method), ("scorers", build_scorer)):
@@ -147,6 +158,7 @@ def make_network(outputs: Path, preference: str = "brightness", model: ModelConf
     store = ArtifactStore(outputs)
     model_config = vars(model or ModelConfig())
     config = {"stage": {"preference": preference}, "method": {"shift": vars(ShiftConfig())}, "model": model_config}
+    config["scorer"] = {name: {"kind": name} for name in SCORERS}
     draft = store.begin("pairs", "net", "auto", {"preference": preference}, [], config)
     assert not isinstance(draft, Artifact)
     pairs = draft.commit({})

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from goldennoise.errors import DataError
-from goldennoise.prompts import PromptsConfig, load_prompts
+from goldennoise.errors import ConfigError, DataError
+from goldennoise.prompts import PromptsConfig, all_prompts, load_prompts, load_training_prompts
 
 # The header names four columns, rows give two; texts with unquoted commas; a quote that opens on line 5 closes on 7.
 DAMAGED_CSV = """number,caption,translation,remark
@@ -137,6 +137,14 @@ def test_published_sets_may_leave_out_repeated_and_empty_prompts_and_count_them(
     assert [prompt.text for prompt in prompts] == ["sunflower", "a cat"]
     assert "left out 1 without text (line 3)" in caplog.text
     assert "left out 1 repeated (line 5)" in caplog.text
+
+
+def test_repeated_prompts_are_kept_only_for_images_of_their_own(tmp_path: Path) -> None:
+    kept = config(written(tmp_path, "own.txt", "a cat\na dog\nA  cat\n"), duplicates="keep")
+    assert [prompt.text for prompt in all_prompts(kept)] == ["a cat", "a dog", "A  cat"]
+    for load in (load_prompts, load_training_prompts):
+        with pytest.raises(ConfigError, match=r"prompts\.duplicates=keep: .* choose refuse or keep_first"):
+            load(kept)
 
 
 def test_leniency_for_duplicates_does_not_hide_other_damage(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def test_verifier_refuses_other_prompts(scenes) -> None:  # type: ignore[no-unty
         shapes_verifier.build(shapes_verifier.Config(), CPU).score(images[:1], ["a dog"])
 
 
+def test_verifier_refuses_images_of_another_size(scenes) -> None:  # type: ignore[no-untyped-def]
+    images, prompts = scenes
+    verifier = shapes_verifier.build(shapes_verifier.Config(), CPU)
+    with pytest.raises(ScorerError, match=r"images of 64 x 64 px, and these are 64 x 60 px"):
+        verifier.score(images[:, :, :60], prompts)
+
+
 def test_unknown_scorer_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="shapes_clip"):
         scorers.component("shapes_clp")

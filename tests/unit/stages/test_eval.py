@@ -161,6 +161,21 @@ def test_the_roles_of_scorers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("models")
+def test_what_a_weighted_sum_selects_with_is_no_evidence_in_the_sum_or_alone(tmp_path: Path) -> None:
+    mixed = fakes.SumConfig({"brightness": 1.0})
+
+    def roles(chosen: str) -> dict[str, str]:
+        methods = {"standard": ShiftConfig(), "chosen": ChoosingConfig(scorer=chosen)}
+        artifact = run(a_run(tmp_path, method=methods, scorer=a_run(tmp_path).scorer | {"mixed": mixed}))
+        scorers = json.loads((artifact.path / "summary.json").read_text())["scorers"]
+        return {name: info["role"] for name, info in scorers.items()}
+
+    expected = {"brightness": "selecting", "reddish": "reporting", "mixed": "selecting"}
+    assert roles("mixed") == expected
+    assert roles("brightness") == expected
+
+
+@pytest.mark.usefixtures("models")
 def test_which_network_counts_and_not_what_it_is_called(tmp_path: Path) -> None:
     network = fakes.make_network(tmp_path)
     named = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})

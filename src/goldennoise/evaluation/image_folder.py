@@ -1,0 +1,110 @@
+"""The images of a folder: which there are, in which order, and how each is read. Loads no torch."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from goldennoise.errors import DataError
+from goldennoise.provenance import file_digest
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+FORMATS = ("PNG", "JPEG", "WEBP")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16")
+"""Pillow's modes that are read; the colours of CMYK, for example, depend on a printing profile."""
+
+
+def find_images(folder: Path) -> list[str]:
+    """Paths, relative to `folder`, of the images in it and its folders, ordered by name.
+
+    Numbers in names count as numbers: 2.png comes before 10.png. Names that begin with a dot are left out.
+    Raises `DataError` if there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images; give it with stage.images=FOLDER")
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    seen = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    names = [path.as_posix() for path in seen if not (folder / path).is_dir()]
+    if not names:
+        raise DataError(f"{folder} holds no images; those that are read end in {', '.join(SUFFIXES)}")
+    return sorted(names, key=_order)
+
+
+def _order(name: str) -> tuple[list[list[str | int]], str]:
+    pieces = [re.split(r"(\d+)", part) for part in Path(name).with_suffix("").parts]
+    return [[int(piece) if place % 2 else piece for place, piece in enumerate(part)] for part in pieces], name
+
+
+def missing_number(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two neighbours in `names` whose last numbers leave one out, as 2.png and 4.png do; None without a gap.
+
+    Only names that are alike but for that number can tell.
+    """
+    for before, after in itertools.pairwise(names):
+        one, other = (re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in (before, after))
+        if one and other and one.group(1, 3) == other.group(1, 3) and int(other[2]) > int(one[2]) + 1:
+            return before, after
+    return None
+
+
+def image_digests(folder: Path, names: Sequence[str], on_image: Callable[[], object]) -> list[str]:
+    """SHA-256 of every image file, in order; `on_image` is called after each.
+
+    Every image is decoded, because nothing else shows that a JPEG or WebP is cut short: found while scoring, it would
+    cost the work until then, since a mended image is another one to the artifact.
+    Raises `DataError` if any cannot be read: the first in full and the names of the others.
+    """
+    digests, refused = [], {}
+    for name in names:
+        try:
+            read_image(folder / name)
+            digests.append(file_digest(folder / name))
+        except DataError as error:
+            refused[name] = str(error)
+        on_image()
+    if refused:
+        first, *others = refused
+        more = f" (and {len(others)} more: {', '.join(others[:5])}{', ...' if others[5:] else ''})" if others else ""
+        raise DataError(refused[first] + more)
+    return digests
+
+
+def read_image(path: Path) -> NDArray[np.float32]:
+    """An image as stored, (height, width, 3) in [0, 1]; EXIF orientation is left alone, as scorers' own readers do.
+
+    Grey gives three equal channels, and what is transparent lies on white. 16-bit grey keeps its depth; of 16-bit
+    colour Pillow gives the upper 8 bits.
+    Raises `DataError` naming a file that cannot be read.
+    """
+    with _opened(path) as image:
+        if image.mode == "I;16":
+            grey = np.asarray(image, dtype=np.float32) / np.float32(65535)
+            return np.repeat(grey[:, :, None], 3, axis=2)
+        flat: Image.Image = image
+        if image.has_transparency_data:
+            flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return np.asarray(flat.convert("RGB"), dtype=np.float32) / np.float32(255)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image, its header read; whatever Pillow objects to, then or later in the block, becomes a `DataError`."""
+    mend = "replace the file, or take it out together with its prompt"
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.mode not in MODES:
+                raise DataError(f"{path} has the colour mode {image.mode}, which is not read; convert it to RGB")
+            num_frames = getattr(image, "n_frames", 1)
+            if num_frames > 1:
+                raise DataError(f"{path} holds {num_frames} frames, and one is needed; save the one that is meant")
+            yield image
+    except UnidentifiedImageError:
+        what = "is no PNG, JPEG or WebP image" if path.stat().st_size else "is empty"
+        raise DataError(f"{path} {what}; {mend}") from None
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read ({error}); {mend}") from None

@@ -1,0 +1,155 @@
+"""score: any folder of images and their prompts -> every score of every image."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldennoise import scorers
+from goldennoise.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.errors import ConfigError, DataError, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from goldennoise.config import RunConfig
+    from goldennoise.evaluation.image_scores import ImagePart
+    from goldennoise.scorers.protocol import Scorer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """images: a folder; its images, ordered by name, belong to the prompts in the order of their file.
+
+    images_per_prompt: neighbours in that order that belong to one prompt. images_per_part: what a killed run loses at
+    most.
+    """
+
+    kind: str = "score"
+    images: str
+    images_per_prompt: int = 1
+    images_per_part: int = 256
+
+    def __post_init__(self) -> None:
+        require(bool(self.images), "images", repr(self.images), "a folder of images")
+        require(self.images_per_prompt >= 1, "images_per_prompt", self.images_per_prompt, "at least 1")
+        require(self.images_per_part >= 1, "images_per_part", self.images_per_part, "at least 1")
+
+
+def run(config: "RunConfig") -> Artifact:
+    """The image_scores artifact of this config: complete already, resumed, repaired, or made."""
+    _refuse_unfit(config)
+    from goldennoise.evaluation.image_folder import find_images
+    from goldennoise.prompts import all_prompts
+
+    stage: Config = config.stage
+    prompts = [prompt.text for prompt in all_prompts(config.prompts) for _ in range(stage.images_per_prompt)]
+    images = find_images(Path(stage.images))
+    _refuse_mismatch(images, prompts, stage)
+    digests = _digests(Path(stage.images), images)
+    # Torch loads here, when every mistake that can be seen without it has been reported.
+    device = config.compute.torch_device()
+    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    identity = {
+        "images_per_part": stage.images_per_part,
+        "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
+        "prompts": _digest(prompts),
+        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+    }
+    store = ArtifactStore(config.outputs)
+    outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))
+    if isinstance(outcome, Artifact):
+        print(f"{outcome.reference} is complete.")
+        return outcome
+    with outcome as draft:
+        return _score(config, draft, images, prompts, judges)
+
+
+def _refuse_unfit(config: "RunConfig") -> None:
+    """Raise ConfigError for what cannot be run, before anything is read or loaded."""
+    if not config.scorer:
+        raise ConfigError("scorer=[]: score needs at least one scorer, as in scorer=[shapes_clip]")
+    for name in ("image", "prompt"):
+        if name in config.scorer:
+            raise ConfigError(f"scorer.{name}: a column of the table is called {name}; give the scorer another name")
+    if config.compute.devices != 1:
+        raise ConfigError(
+            f"compute.devices={config.compute.devices}: score runs in one process on one device; set compute.devices=1"
+        )
+
+
+def _refuse_mismatch(images: Sequence[str], prompts: Sequence[str], stage: Config) -> None:
+    """Raise DataError unless there is an image for each of the prompts, which are repeated for all their images."""
+    from goldennoise.evaluation.image_folder import missing_number
+
+    if len(images) == len(prompts):
+        return
+    if len(images) > len(prompts):
+        hint = f"the first image left over is {images[len(prompts)]}"
+    elif gap := missing_number(images):
+        hint = f"an image seems to be missing between {gap[0]} and {gap[1]}"
+    else:
+        hint = f'the first prompt without all its images is "{prompts[len(images)]}"'
+    raise DataError(
+        f"{stage.images} holds {len(images)} images, but {len(prompts) // stage.images_per_prompt} prompts with "
+        f"stage.images_per_prompt={stage.images_per_prompt} need {len(prompts)}: {hint}; images in the order of their "
+        "names belong to prompts in the order of their file"
+    )
+
+
+def _digests(folder: Path, images: Sequence[str]) -> list[str]:
+    from tqdm import tqdm
+
+    from goldennoise.evaluation.image_folder import image_digests
+
+    with tqdm(total=len(images), unit="image", desc="check") as bar:
+        return image_digests(folder, images, bar.update)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _score(
+    config: "RunConfig", draft: Draft, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
+) -> Artifact:
+    from goldennoise.evaluation.image_scores import cut, read_parts
+    from goldennoise.evaluation.parts import whole
+
+    parts = cut(images, prompts, config.stage.images_per_part)
+    _score_parts(config, draft, parts, judges)
+    table = read_parts(draft.path, parts)
+    with whole(draft.path / "scores.parquet") as beside:
+        table.to_parquet(beside, index=False)
+    with whole(draft.path / "scores.csv") as beside:
+        table.to_csv(beside, index=False)
+    artifact = draft.commit({"images": len(images), "prompts": len(set(prompts)), "scorers": len(judges)})
+    print("\n".join(_means(table, judges)))
+    return artifact
+
+
+def _score_parts(
+    config: "RunConfig", draft: Draft, parts: "Sequence[ImagePart]", judges: "Mapping[str, Scorer]"
+) -> None:
+    from tqdm import tqdm
+
+    from goldennoise.evaluation.image_scores import score_part
+
+    missing = [part for part in parts if not part.is_finished(draft.path, list(judges))]
+    total, left = (sum(len(part.images) for part in some) for some in (parts, missing))
+    with tqdm(total=total, initial=total - left, unit="image", desc="score") as bar:
+        for part in missing:
+            score_part(draft.path, part, Path(config.stage.images), judges, config.compute.batch_size, bar.update)
+            log.info("%s: part %d is finished", draft.reference, part.number)
+
+
+def _means(table: "pd.DataFrame", judges: "Mapping[str, Scorer]") -> list[str]:
+    better = {True: "higher", False: "lower"}
+    return [
+        f"  {name}: mean {table[name].mean():.4f} {judge.unit}, {better[judge.higher_is_better]} is better"
+        for name, judge in judges.items()
+    ]
