@@ -36,13 +36,16 @@ def refuse_other_model(network: Artifact, model: Any) -> None:
 def selected_with(
     store: ArtifactStore, networks: Mapping[str, Artifact], methods: Mapping[str, Any]
 ) -> set[str] | None:
-    """Scorers that chose anything: a noise while a method ran, or the pairs a network learnt from.
+    """Scorers that chose anything: a noise while a method ran, the pairs a network learnt from, or its reward.
 
     None if the pairs of a network are not in the store any more: then nobody can tell.
     """
     configs = [asdict(method) for method in methods.values()]
     preferences = []
     for network in networks.values():
+        trained = network.record["config"]["stage"]
+        if trained["objective"] == "reward":
+            preferences.append(trained["reward_scorer"])
         for source in network.record["inputs"]:
             pairs = _same(store, source["reference"], source["fingerprint"])
             if pairs is None:
