@@ -116,3 +116,15 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, overrides: tuple[str, ...], s
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_network_can_be_trained_for_a_reward(pipeline: Path) -> None:
+    overrides = ("stage=train", "experiment=smoke", "stage.objective=reward", "stage.reward_steps=1")
+    run_ok(pipeline, *overrides, "scorer=[shapes_clip]", "name=rewarded", "stage.pairs=pairs/smoke@v1")
+    trained = json.loads((pipeline / "npnet/rewarded/v1/record.json").read_text())
+    assert trained["identity"]["stage"]["reward_scorer"]["kind"] == "shapes_clip"
+    assert trained["counts"]["val_loss"] <= trained["counts"]["identity_val_loss"]
+    run_ok(pipeline, "stage=eval", "experiment=smoke", "name=rewarded", "method=[standard,npnet]")
+    summary = json.loads((pipeline / "scores/rewarded/v1/summary.json").read_text())
+    assert summary["scorers"]["shapes_clip"]["role"] == "selecting"
+    assert summary["scorers"]["shapes_verifier"]["role"] == "reporting"

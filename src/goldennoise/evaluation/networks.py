@@ -36,7 +36,7 @@ def refuse_other_model(network: Artifact, model: Any) -> None:
 def selected_with(
     store: ArtifactStore, networks: Mapping[str, Artifact], methods: Mapping[str, Any], scorers: Mapping[str, Any]
 ) -> set[str] | None:
-    """Those of the run's `scorers` that chose anything: a noise while a method ran, or the pairs a network learnt from.
+    """Those of the run's `scorers` that chose anything: a noise while a method ran, a network's pairs, or its reward.
 
     One that measures the same as what chose, for example a part of a weighted sum, is among them.
     None if the pairs of a network are not in the store any more: then nobody can tell.
@@ -45,6 +45,9 @@ def selected_with(
     chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
     measured = _measured(chosen, configs)
     for network in networks.values():
+        trained = network.record["config"]
+        if trained["stage"]["objective"] == "reward":
+            measured |= _measured([trained["stage"]["reward_scorer"]], trained["scorer"])
         for source in network.record["inputs"]:
             pairs = _same(store, source["reference"], source["fingerprint"])
             if pairs is None:

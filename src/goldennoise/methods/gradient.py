@@ -94,20 +94,7 @@ class Gradient(Method):
         return scores.detach(), clipped(gradient, self.config.gradient_clip)
 
     def _scores(self, model: "DiffusionModel", noise: "Tensor", batch: "SampleBatch") -> "Tensor":
-        """Scores (B,) through a DDIM schedule, whose activations are computed again on the way back."""
-        from torch.utils.checkpoint import checkpoint
-
-        num_steps = self.config.num_steps or model.num_steps
-
-        def step(latents: "Tensor", position: int, timestep: int) -> "Tensor":
-            prediction = model.predict(latents, timestep, batch.embedding, model.guidance)
-            return model.move(latents, prediction, position, position + 1, num_steps)
-
-        latents = noise
-        for position, timestep in enumerate(model.timesteps(num_steps)):
-            latents = checkpoint(step, latents, position, timestep, use_reentrant=False)
-        images = checkpoint(model.decode, latents, use_reentrant=False)
-        return self.selector.of_images(images, batch.prompts).to(noise.device)
+        return self.selector.through(model, noise, batch.embedding, batch.prompts, self.config.num_steps)
 
 
 def log_density_of_norm(noise: "Tensor") -> "Tensor":

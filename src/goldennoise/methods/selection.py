@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.errors import ScorerError
@@ -36,6 +37,35 @@ class Selector:
     ) -> Tensor:
         """Scores (B,) of the images that the model samples from `noise` (B, C, h, w), on the noise's device."""
         return self.of_images(model.decode(model.sample(noise, embedding)), prompts).to(noise.device)
+
+    def through(
+        self,
+        model: DiffusionModel,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        prompts: Sequence[str],
+        num_steps: int | None,
+    ) -> Tensor:
+        """Scores (B,) of the images of `noise`, differentiable with respect to it where gradients are enabled.
+
+        num_steps: of the DDIM schedule that the gradient goes through, None for the model's own number.
+        """
+        latents = _ddim_sample(model, noise, embedding, num_steps or model.num_steps)
+        images = checkpoint(model.decode, latents, use_reentrant=False)
+        return self.of_images(images, prompts).to(noise.device)
+
+
+def _ddim_sample(model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
+    """Latents (B, C, h, w) at the end of DDIM steps whose activations are computed again on the way back."""
+
+    def step(latents: Tensor, position: int, timestep: int) -> Tensor:
+        prediction = model.predict(latents, timestep, embedding, model.guidance)
+        return model.move(latents, prediction, position, position + 1, num_steps)
+
+    latents = noise
+    for position, timestep in enumerate(model.timesteps(num_steps)):
+        latents = checkpoint(step, latents, position, timestep, use_reentrant=False)
+    return latents
 
 
 def better_of(noise: Tensor, scores: Tensor, other: Tensor, other_scores: Tensor) -> tuple[Tensor, Tensor]:

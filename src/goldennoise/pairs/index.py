@@ -22,7 +22,9 @@ Scores = NDArray[np.float64]
 def index_rows(
     prompts: Sequence[Prompt], seed: int, scores: Mapping[str, tuple[Scores, Scores]], preference: PreferenceFilter
 ) -> pd.DataFrame:
-    """Index rows of these prompts: prompt_id, prompt, category, seed, `<scorer>_source`, `<scorer>_golden`, kept.
+    """Index rows of these prompts: prompt_id, prompt, category, seed, `<scorer>_source`, `<scorer>_golden`, gain, kept.
+
+    gain: by how much the preference scorer prefers the golden image.
 
     scores: for every scorer those of the source images and of the golden images, (num,) each.
     """
@@ -34,6 +36,7 @@ def index_rows(
     }
     for name, (source, golden) in scores.items():
         columns |= {f"{name}_source": source, f"{name}_golden": golden}
+    columns["gain"] = preference.gain(*scores[preference.scorer])
     columns["kept"] = preference.keep(*scores[preference.scorer])
     return pd.DataFrame(columns)
 

@@ -22,3 +22,7 @@ class PreferenceFilter:
         """Booleans (num,) from the scores (num,) of both images."""
         worse, better = (source, golden) if self.higher_is_better else (golden, source)
         return worse + self.margin < better
+
+    def gain(self, source: NDArray[np.float64], golden: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much (num,) the golden image is preferred, in the scorer's unit."""
+        return golden - source if self.higher_is_better else source - golden

@@ -6,17 +6,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import diffusion
+from goldennoise import diffusion, scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
-from goldennoise.errors import ArtifactError, require
+from goldennoise.errors import ArtifactError, ConfigError, require
 from goldennoise.provenance import write_json
 from goldennoise.records import read_json
 from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.processes import Processes, joined
 
 if TYPE_CHECKING:
+    import torch
+
     from goldennoise.config import RunConfig
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.scorers.protocol import Scorer
+    from goldennoise.training.objectives import Objective
 
 OUTCOME = "training.json"
 """Written when the network is: a run killed between this and the commit has nothing to train any more."""
@@ -80,9 +85,8 @@ def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
 
 
 def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifact | Draft:
-    options = {key: value for key, value in asdict(config.stage).items() if key != "pairs"}
     identity = {
-        "stage": options,
+        "stage": _decisive_options(config),
         "npnet": asdict(config.npnet),
         "model": model_identity(config.model),
         "seed": config.seed,
@@ -91,6 +95,17 @@ def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifa
     if isinstance(outcome, Draft) and outcome.damaged:
         (outcome.path / OUTCOME).unlink(missing_ok=True)
     return outcome
+
+
+def _decisive_options(config: "RunConfig") -> dict[str, Any]:
+    """The options of the stage that decide what is learnt, the reward's only where there is one."""
+    options = {key: value for key, value in asdict(config.stage).items() if key != "pairs"}
+    chosen = _reward_scorer(config)
+    if chosen is None:
+        return {key: value for key, value in options.items() if not key.startswith("reward_")}
+    scorer = scorers.component(chosen.kind).build(chosen, config.compute.torch_device())
+    _refuse_unfit_reward(scorer)
+    return options | {"reward_scorer": asdict(chosen) | {"version": scorer.version}}
 
 
 def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path, reference: str) -> None:
@@ -103,15 +118,57 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path,
     device = config.compute.torch_device()
     version = reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
-    model = diffusion.component(config.model.kind).build(config.model, device) if processes.is_first else None
+    needed = processes.is_first or config.stage.objective == "reward"
+    model = diffusion.component(config.model.kind).build(config.model, device) if needed else None
+    objective = _objective(config, model, device)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
         reader = PairReader(pairs)
-        network, counts = train_npnet(reader, model, config.npnet, config.stage, folder, config.seed, setting)
+        network, counts = train_npnet(
+            reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
+        )
     if processes.is_first:
         record: dict[str, Any] = {"model": asdict(config.model), "pairs": config.stage.pairs, **counts.as_record()}
         save_npnet(network, folder, record)
         write_json(folder / OUTCOME, counts.as_record())
+
+
+def _reward_scorer(config: "RunConfig") -> Any:
+    """Config of the scorer that the objective ascends, None for another objective. Raises `ConfigError`."""
+    stage: Config = config.stage
+    if stage.objective != "reward":
+        return None
+    if stage.reward_scorer not in config.scorer:
+        known = ", ".join(config.scorer) or "none"
+        raise ConfigError(
+            f"stage.reward_scorer={stage.reward_scorer}: the objective reward needs one of the scorers of this run "
+            f"({known}), which scorer=[...] chooses"
+        )
+    return config.scorer[stage.reward_scorer]
+
+
+def _refuse_unfit_reward(scorer: "Scorer") -> None:
+    from goldennoise.scorers.protocol import refuse_reporting_only
+
+    refuse_reporting_only(scorer, "stage.reward_scorer")
+    if not scorer.differentiable:
+        raise ConfigError(
+            f"stage.reward_scorer={scorer.name}: {scorer.name} is not differentiable, which the objective reward "
+            "needs; choose another scorer, or collect with a method that searches and train with objective=regression"
+        )
+
+
+def _objective(config: "RunConfig", model: "DiffusionModel | None", device: "torch.device") -> "Objective":
+    from goldennoise.methods.selection import Selector
+    from goldennoise.training.objectives import Reward, gain_weighted, regression
+
+    stage: Config = config.stage
+    chosen = _reward_scorer(config)
+    if chosen is None:
+        return gain_weighted if stage.objective == "gain_weighted" else regression
+    assert model is not None, "every process has the model for this objective"
+    scorer = scorers.component(chosen.kind).build(chosen, device)
+    return Reward(model, Selector(scorer), stage.reward_steps, stage.reward_weight)
 
 
 def _finish(draft: Draft) -> dict[str, Any]:

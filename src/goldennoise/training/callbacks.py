@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
-from goldennoise.training.module import NoiseRegression
+from goldennoise.training.module import NoiseTraining
 
 COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "alpha", "beta")
 
@@ -30,7 +30,7 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseRegression) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -70,7 +70,7 @@ class Progress(Callback):
         if self.bar is not None:
             self.bar.update(trainer.global_step - self.bar.n)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: NoiseRegression) -> None:  # type: ignore[override]
+    def on_validation_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
         if self.bar is not None:
             epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             loss = f"{trainer.callback_metrics['val_loss'].item():.5f}"

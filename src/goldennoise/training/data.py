@@ -1,5 +1,6 @@
 """The data module: noise pairs with what is known about them, in batches of a stated order."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,25 +20,27 @@ from goldennoise.training.options import TrainingOptions
 class PairBatch(NamedTuple):
     """One process's part of a global batch of `num_global` pairs, fp32.
 
-    source, golden: (B, C, h, w). prompt_embeds: (B, tokens, dim), each pair's own. weights: (B,) 1, or 0 for padding.
-    places: (B,) places in the global batch.
+    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. gains: (B,)
+    about 1, what the golden image gained over the mean gain. weights: (B,) 1, or 0 for padding. places: (B,) places in
+    the global batch.
     """
 
     source: Tensor
     golden: Tensor
     prompt_embeds: Tensor
     factors: SvdFactors
+    prompts: list[str]
+    gains: Tensor
     weights: Tensor
     places: Tensor
     num_global: int
 
     def to(self, device: torch.device) -> "PairBatch":
         """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
-        source, golden, prompt_embeds, weights = (
-            part.to(device, non_blocking=True) for part in (self.source, self.golden, self.prompt_embeds, self.weights)
-        )
+        tensors = ("source", "golden", "prompt_embeds", "gains", "weights")
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
         factors = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
-        return PairBatch(source, golden, prompt_embeds, factors, weights, self.places, self.num_global)
+        return self._replace(factors=factors, **moved)
 
 
 def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
@@ -58,6 +61,10 @@ class PairDataset(Dataset[PairBatch]):
         self.reader = reader
         self.rows = rows
         self.inputs = inputs
+        self.prompts = reader.index["prompt"].to_numpy(dtype=object)[rows]
+        gains = reader.index["gain"].to_numpy()[rows]
+        # Gains that are not positive in the mean say nothing about which pair is worth more.
+        self.gains = gains / gains.mean() if gains.mean() > 0 else np.ones(len(rows))
 
     def __getitem__(self, part: BatchPart) -> PairBatch:
         source, golden = self.reader.noise(self.rows[part.rows])
@@ -66,6 +73,8 @@ class PairDataset(Dataset[PairBatch]):
             golden.float(),
             self.inputs.prompts(part.rows),
             self.inputs.factors(part.rows),
+            self.prompts[part.rows].tolist(),
+            torch.from_numpy(self.gains[part.rows]).float(),
             torch.from_numpy(part.weights),
             torch.from_numpy(part.places),
             part.num_global,
@@ -100,14 +109,10 @@ class PairData(LightningDataModule):
     def transfer_batch_to_device(self, batch: PairBatch, device: torch.device, *_: Any) -> PairBatch:
         return batch.to(device)
 
-    def identity_loss(self) -> float:
-        """Validation loss of a network that returns the source noise: what NPNet has to beat."""
-        total = 0.0
-        for start in range(0, len(self.validation_rows), self.options.batch_size):
-            rows = self.dataset.rows[self.validation_rows[start : start + self.options.batch_size]]
-            source, golden = self.dataset.reader.noise(rows)
-            total += (golden.double() - source.double()).square().flatten(1).mean(1).sum().item()
-        return total / len(self.validation_rows)
+    def validation_batches(self) -> Iterator[PairBatch]:
+        """The validation pairs in batches of one process."""
+        for part in GlobalBatches(self.validation_rows, self.options.batch_size, None):
+            yield self.dataset[part]
 
     def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
         assert self.trainer is not None

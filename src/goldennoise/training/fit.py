@@ -31,7 +31,8 @@ from goldennoise.training.callbacks import History, Progress
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
 from goldennoise.training.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
-from goldennoise.training.module import NoiseRegression
+from goldennoise.training.module import NoiseTraining
+from goldennoise.training.objectives import Objective, regression
 from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.processes import Processes
 from goldennoise.training.samples import Examples, SampleImages
@@ -58,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class TrainingCounts:
-    """What was learnt from, and what came out; losses are mean squared errors over the validation pairs."""
+    """What was learnt from, and what came out; losses are means of the objective over the validation pairs."""
 
     num_pairs: int
     num_validation_pairs: int
@@ -82,8 +83,9 @@ def train_npnet(
     folder: Path,
     seed: int = 0,
     setting: Setting | None = None,
+    objective: Objective = regression,
 ) -> tuple[NPNet, TrainingCounts]:
-    """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
+    """The network of the epoch with the lowest validation loss of `objective`, on the CPU in eval mode.
 
     model: the frozen model the pairs are for; only the first process needs it. folder: gets training.csv, samples/ and
     work/; called again with the same folder, a killed training goes on from its last complete epoch, and ends with the
@@ -95,7 +97,7 @@ def train_npnet(
     num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
     config = NPNetConfig(reader.latent_shape, num_tokens, text_dim, architecture)
     network = seeded_npnet(config, derive_seed(seed, "npnet weights", ""))
-    module = NoiseRegression(network, options, seed, data.identity_loss())
+    module = NoiseTraining(network, objective, options, seed, _identity_loss(data, objective, setting.device))
     checkpoints = LastAndBest(folder / WORK)
     callbacks: list[Callback] = [History(folder / "training.csv"), checkpoints]
     if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
@@ -105,6 +107,14 @@ def train_npnet(
         callbacks.append(Progress())
     _fit(module, data, callbacks, checkpoints.last, folder, setting)
     return _best(config, checkpoints.best), _counts(data, module, checkpoints)
+
+
+@torch.no_grad()
+def _identity_loss(data: PairData, objective: Objective, device: torch.device) -> float:
+    """Validation loss of a network that returns the source noise: what NPNet has to beat."""
+    batches = (batch.to(device) for batch in data.validation_batches())
+    losses = [objective(batch.source, batch).double().cpu() for batch in batches]
+    return float(torch.cat(losses).mean())
 
 
 def _prepared(
@@ -136,7 +146,7 @@ def _prepared(
 
 
 def _fit(
-    module: NoiseRegression, data: PairData, callbacks: list[Callback], last: Path, folder: Path, setting: Setting
+    module: NoiseTraining, data: PairData, callbacks: list[Callback], last: Path, folder: Path, setting: Setting
 ) -> None:
     processes = setting.processes
     with _quiet_lightning(), _deterministic_kernels():
@@ -194,7 +204,7 @@ def _best(config: NPNetConfig, path: Path) -> NPNet:
     return network.eval()
 
 
-def _counts(data: PairData, module: NoiseRegression, checkpoints: LastAndBest) -> TrainingCounts:
+def _counts(data: PairData, module: NoiseTraining, checkpoints: LastAndBest) -> TrainingCounts:
     return TrainingCounts(
         num_pairs=len(data.dataset.rows),
         num_validation_pairs=len(data.validation_rows),

@@ -1,4 +1,4 @@
-"""The Lightning module: regression of golden noise (arXiv 2411.09502, equation for the training loss: MSE)."""
+"""The Lightning module: NPNet and what it is trained for."""
 
 import math
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor
 from goldennoise.errors import GoldenNoiseError
 from goldennoise.npnet.network import NPNet
 from goldennoise.training.data import PairBatch
+from goldennoise.training.objectives import Objective
 from goldennoise.training.options import TrainingOptions
 from goldennoise.training.stochastic_depth import StochasticDepth
 
@@ -32,15 +33,18 @@ class RunningMean:
         return total / weight
 
 
-class NoiseRegression(LightningModule):
-    """Trains `network` to predict golden noise from source noise and prompt.
+class NoiseTraining(LightningModule):
+    """Trains `network` for `objective` on noise pairs.
 
     identity_loss: validation loss of predicting the source itself, logged as a line to compare with.
     """
 
-    def __init__(self, network: NPNet, options: TrainingOptions, seed: int, identity_loss: float) -> None:
+    def __init__(
+        self, network: NPNet, objective: Objective, options: TrainingOptions, seed: int, identity_loss: float
+    ) -> None:
         super().__init__()
         self.network = network
+        self.objective = objective
         self.options = options
         self.seed = seed
         self.identity_loss = identity_loss
@@ -50,9 +54,8 @@ class NoiseRegression(LightningModule):
         self.learning_rate = math.nan
 
     def pair_losses(self, batch: PairBatch) -> Tensor:
-        """(B,) mean squared error of each pair, in fp32."""
-        predicted = self.network(batch.source, batch.prompt_embeds, batch.factors)
-        return (predicted.float() - batch.golden).square().flatten(1).mean(1)
+        """(B,) the objective's loss of each pair, in fp32."""
+        return self.objective(self.network(batch.source, batch.prompt_embeds, batch.factors), batch)
 
     def weighted_loss(self, batch: PairBatch, step: int, num_ranks: int) -> Tensor:
         """This process's share of the mean over the global batch, such that the mean over processes is that mean."""

@@ -1,11 +1,13 @@
 """What a user chooses about training. Imports no torch: the command line reads it before anything heavy loads."""
 
+import math
 from dataclasses import dataclass
 
 from goldennoise.errors import require
 
 PRECISIONS = ("32-true", "bf16-mixed")
 SCHEDULES = ("constant", "cosine")
+OBJECTIVES = ("regression", "gain_weighted", "reward")
 WORK = "work"
 """Folder of checkpoints and frozen inputs below a run's folder; for resuming only."""
 
@@ -14,6 +16,10 @@ WORK = "work"
 class TrainingOptions:
     """The defaults are the published training of NPNet (arXiv 2411.09502), with clipping added.
 
+    objective: "regression" to the golden noise; "gain_weighted", the same with each pair weighted by how much its
+    golden image was preferred; "reward", which ascends a differentiable scorer and takes no notice of golden noise.
+    reward_scorer, reward_steps, reward_weight: of the objective "reward": the scorer, the sampling steps its gradient
+    goes through, and what a unit of its score is worth against the mean squared distance from the source noise.
     batch_size: pairs per optimiser step over all devices together. gradient_clip: largest L2 norm, null for none.
     schedule: of the learning rate; "cosine" falls to 0 at the end of the last epoch.
     validation_share: share of the prompts, with all their pairs, that is held out, in (0, 1).
@@ -21,6 +27,10 @@ class TrainingOptions:
     sample_every_epochs, num_samples: how often how many sample images are made; 0 for none.
     """
 
+    objective: str = "regression"
+    reward_scorer: str = "shapes_clip"
+    reward_steps: int = 4
+    reward_weight: float = 0.01
     num_epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 1e-4
@@ -34,7 +44,10 @@ class TrainingOptions:
     num_samples: int = 4
 
     def __post_init__(self) -> None:
-        for option in ("num_epochs", "batch_size"):
+        require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {', '.join(OBJECTIVES)}")
+        require(bool(self.reward_scorer), "reward_scorer", repr(self.reward_scorer), "the name of a scorer")
+        require(0 < self.reward_weight < math.inf, "reward_weight", self.reward_weight, "a finite number above 0")
+        for option in ("num_epochs", "batch_size", "reward_steps"):
             require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
         for option in ("sample_every_epochs", "num_samples"):
             require(getattr(self, option) >= 0, option, getattr(self, option), "at least 0 (0 for no sample images)")

@@ -14,7 +14,7 @@ from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.npnet.network import NPNet
 from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.training.loggers import log_images
-from goldennoise.training.module import NoiseRegression
+from goldennoise.training.module import NoiseTraining
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SampleImages(Callback):
         self.every = every
         self._standard: Tensor | None = None
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseRegression) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
         epoch = trainer.current_epoch + 1
         if epoch % self.every and epoch != trainer.max_epochs:
             return

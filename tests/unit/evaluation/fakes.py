@@ -162,7 +162,9 @@ def make_network(outputs: Path, preference: str = "brightness", model: ModelConf
     draft = store.begin("pairs", "net", "auto", {"preference": preference}, [], config)
     assert not isinstance(draft, Artifact)
     pairs = draft.commit({})
-    draft = store.begin("npnet", "net", "auto", {"model": model_config}, [pairs], {"stage": {"kind": "train"}})
+    draft = store.begin(
+        "npnet", "net", "auto", {"model": model_config}, [pairs], {"stage": {"objective": "regression"}}
+    )
     assert not isinstance(draft, Artifact)
     rows = [f"{epoch},{10 * epoch},{1 / epoch},{1.1 / epoch},0.001,1.0,0.1,0.2" for epoch in range(1, 5)]
     columns = "epoch,step,train_loss,val_loss,learning_rate,gradient_norm,alpha,beta"

@@ -44,7 +44,7 @@ def test_index_holds_every_pair_with_all_scores(tmp_path: Path) -> None:
     index = collect(tmp_path)
     assert list(index.columns) == [
         *("prompt_id", "prompt", "category", "seed", "shard", "row"),
-        *("brightness_source", "brightness_golden", "darkness_source", "darkness_golden", "kept"),
+        *("brightness_source", "brightness_golden", "darkness_source", "darkness_golden", "gain", "kept"),
     ]
     assert index["prompt"].tolist() == [prompt.text for prompt in prompts(NUM)]
     assert index["shard"].tolist() == [0] * 8 + [1] * 8 + [2] * 7

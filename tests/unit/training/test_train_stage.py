@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,9 +18,11 @@ from unit.training.learnable import (
     write_pairs_artifact,
 )
 
+from goldennoise import scorers
 from goldennoise.compute import ComputeConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train
 
 OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
@@ -103,9 +106,9 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
     with monkeypatch.context() as patched:
         from goldennoise.training import fit
 
-        good = fit.NoiseRegression.pair_losses
+        good = fit.NoiseTraining.pair_losses
         patched.setattr(
-            fit.NoiseRegression,
+            fit.NoiseTraining,
             "pair_losses",
             lambda self, batch: good(self, batch) * (float("nan") if self.current_epoch == 1 else 1.0),
         )
@@ -127,3 +130,30 @@ def test_what_decides_the_content_is_in_the_fingerprint_and_what_does_not_is_not
     wider = replace(SMALL, value_hidden=SMALL.value_hidden + 1)
     with pytest.raises(ArtifactError, match="value_hidden 16 -> 17"):
         train.run(run_config(outputs, OPTIONS, npnet=wider, version="v1"))
+
+
+def test_a_regression_takes_no_notice_of_the_rewards_options(outputs: Path) -> None:
+    other = replace(OPTIONS, reward_weight=0.5, reward_scorer="unknown")
+    assert train.run(run_config(outputs, other)).reference == train.run(run_config(outputs, OPTIONS)).reference
+    weighted = replace(OPTIONS, objective="gain_weighted")
+    with pytest.raises(ArtifactError, match='objective "regression" -> "gain_weighted"'):
+        train.run(run_config(outputs, weighted, version="v1"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({}, r"stage\.reward_scorer=shapes_clip: .*scorers of this run \(none\)"),
+        ({"shapes_clip": VerifierConfig()}, "shapes_verifier only reports"),
+    ],
+)
+def test_a_reward_needs_a_scorer_of_the_run_that_may_select(outputs: Path, chosen: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer=chosen))
+
+
+def test_a_reward_needs_a_gradient(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = SimpleNamespace(name="blind", version="1", differentiable=False, may_select=True)
+    monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: blind))
+    with pytest.raises(ConfigError, match="blind is not differentiable, which the objective reward needs"):
+        train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()}))
