@@ -18,8 +18,8 @@ from goldennoise.evaluation.parts import (
     write_images,
     write_table,
 )
-from goldennoise.evaluation.score import score_batch
 from goldennoise.methods.base import Method
+from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Embedder, Scorer
 
 

@@ -12,7 +12,7 @@ import torch
 
 from goldennoise.evaluation.image_folder import read_image
 from goldennoise.evaluation.parts import whole
-from goldennoise.evaluation.score import score_batch
+from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
 
 COLUMNS = ("image", "prompt")

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ModelError, ScorerError
+from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs.index import Scores, index_rows, located, merge
+from goldennoise.pairs.index import index_rows, located, merge
 from goldennoise.pairs.preference import PreferenceFilter
 from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
 from goldennoise.prompts import Prompt
+from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.seeding import derive_seed, gaussian_noise
 
@@ -73,8 +73,10 @@ class Collector:
         noise = torch.stack([source, golden], dim=1).flatten(0, 1)
         images = self.model.decode(self.model.sample(noise, embedding.repeat(2)))
         doubled = [text for text in texts for _ in range(2)]
-        scores = {name: _scores(name, scorer, images, doubled) for name, scorer in self.scorers.items()}
-        return source, golden, index_rows(prompts, self.seed_index, scores, self.preference)
+        called = [f'the {image} image of "{text}"' for text in texts for image in ("source", "golden")]
+        scores = score_batch(self.scorers, images, doubled, called)
+        in_pairs = {name: (values[0::2], values[1::2]) for name, values in scores.items()}
+        return source, golden, index_rows(prompts, self.seed_index, in_pairs, self.preference)
 
     def source_noise(self, prompts: Sequence[Prompt]) -> Tensor:
         """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""
@@ -122,17 +124,3 @@ def _require_noise(golden: Tensor, source: Tensor, texts: Sequence[str]) -> None
             f'the golden noise for "{texts[finite.index(False)]}" is not finite; '
             "try model.dtype=float32 or smaller guidance scales of the method"
         )
-
-
-def _scores(name: str, scorer: Scorer, images: Tensor, prompts: Sequence[str]) -> tuple[Scores, Scores]:
-    """Scores of the source images and of the golden images, (B,) each, from images in turns (2B, 3, height, width)."""
-    values = scorer.score(images, prompts).double().cpu().numpy()
-    if values.shape != (len(prompts),):
-        raise ScorerError(f"{name} returned scores of shape {values.shape} for {len(prompts)} images")
-    if not np.isfinite(values).all():
-        wrong = int(np.flatnonzero(~np.isfinite(values))[0])
-        image = "golden" if wrong % 2 else "source"
-        raise ScorerError(
-            f'{name} scored the {image} image of "{prompts[wrong]}" as {values[wrong]}, not a finite number'
-        )
-    return values[0::2], values[1::2]

@@ -14,7 +14,7 @@ _TITLES = {
     "variance": "variance",
     "autocorrelation": "autocorrelation",
     "low_frequency": "low frequencies",
-    "gaussianity": "log10 of the bound",
+    "gaussianity": "log10 bound",
 }
 _RANGE = "[95 % of samples]"
 _COSINE = Scale(1.0, 3, "", "")
@@ -37,8 +37,8 @@ def noise_table(summary: Summary) -> Table:
     notes = [
         "The model was trained on noise from N(0, I), which has norm / √d 1, mean 0, variance 1, no autocorrelation of "
         f"spatial neighbours and equal power at all frequencies. Compare with the range of {summary.reference}.",
-        "Log10 of the bound: on the probability that N(0, I) deviates as much (arXiv 2405.18881). Zero is no evidence "
-        "against; strongly negative is no draw from N(0, I).",
+        "Log10 bound: of the probability that N(0, I) deviates as much (arXiv 2405.18881). Zero says nothing against "
+        "N(0, I); a strongly negative one says that it was not drawn from it.",
     ]
     return Table("The noise that sampling started from", columns, [Section("all samples", "", rows)], notes)
 

@@ -22,15 +22,18 @@ from goldennoise.report.results import (
     sentence,
     subject,
 )
-from goldennoise.report.tables import Table
 
 _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_torch", "numpy")
 """Packages named on the page; the record lists them all."""
-
-
-def tables_of(summary: Summary) -> list[Table]:
-    """The tables of the page, of tables.md and of tables.tex."""
-    return [result_table(summary), category_table(summary), *check_tables(summary)]
+_LOSSES = {
+    "regression": ("mean squared error", "Mean squared error to the golden noise of the pairs"),
+    "gain_weighted": (
+        "weighted squared error",
+        "Mean squared error to the golden noise of the pairs, each weighted by its gain",
+    ),
+    "reward": ("loss", "Half the mean squared distance from the source noise, minus the weighted score of the image"),
+}
+"""Objective -> what an axis calls its loss, and what it is."""
 
 
 def page_content(
@@ -45,7 +48,9 @@ def page_content(
         title=scores.reference,
         headline=headline(summary),
         sentences=[sentence(summary, method) for method in others],
-        tables=tables_of(summary),
+        results=result_table(summary),
+        kinds=category_table(summary),
+        checks=check_tables(summary),
         figures=[*_comparisons(summary), *(_training(network) for network in networks)],
         rows=example_rows(scores.path, table, summary, num_examples),
         grid_note=_grid_note(summary),
@@ -82,12 +87,13 @@ def _training(network: Artifact) -> Figure:
     history = pd.read_csv(network.path / "training.csv")
     identity = network.record["counts"].get("identity_val_loss")
     best = float(history["val_loss"].min())
+    label, loss = _LOSSES[network.record["config"]["stage"]["objective"]]
     against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."
     return Figure(
         f"Training of {network.reference}",
-        plots.training_curve(history, identity),
+        plots.training_curve(history, identity, label),
         f"Training and validation loss of {network.reference} over {int(history['epoch'].max())} epochs.",
-        f"Mean squared error to the golden noise of the pairs; prompts of the validation part are not trained on. "
+        f"{loss}; prompts of the validation part are not trained on. "
         f"The lowest validation loss is {best:.4g}.{against}",
     )
 

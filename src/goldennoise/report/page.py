@@ -24,6 +24,7 @@ class Figure:
 class PageContent:
     """All that `templates/page.html` shows, from top to bottom.
 
+    results, kinds: of all prompts, and by kind of prompt. checks: tables that ask whether a gain is one.
     method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
     made: term -> text, how the numbers were made.
     """
@@ -31,13 +32,20 @@ class PageContent:
     title: str
     headline: str
     sentences: Sequence[str]
-    tables: Sequence[Table]
+    results: Table
+    kinds: Table
+    checks: Sequence[Table]
     figures: Sequence[Figure]
     rows: Sequence[Row]
     grid_note: str
     method_colours: Mapping[str, int]
     published: Table | None
     made: Mapping[str, str]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables, from top to bottom."""
+        return [self.results, self.kinds, *self.checks, *([self.published] if self.published else [])]
 
 
 def render(content: PageContent) -> str:

@@ -108,8 +108,8 @@ def quality_against_cost(summary: Summary) -> str:
         return _svg(figure, "quality-against-cost")
 
 
-def training_curve(history: pd.DataFrame, identity_loss: float | None) -> str:
-    """Training and validation loss per epoch; identity_loss: what leaving the noise as it is would score."""
+def training_curve(history: pd.DataFrame, identity_loss: float | None, label: str) -> str:
+    """Training and validation loss per epoch; identity_loss: of leaving the noise as it is; label: of the axis."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(9.6, 3.4)
         for column, colour, label in (("train_loss", _SOFT, "training"), ("val_loss", _ACCENT, "validation")):
@@ -121,7 +121,7 @@ def training_curve(history: pd.DataFrame, identity_loss: float | None) -> str:
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel("mean squared error")
+        axes.set_ylabel(label)
         _legend_above(axes, 3)
         return _svg(figure, "training-curve")
 

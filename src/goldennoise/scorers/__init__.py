@@ -7,7 +7,7 @@ from goldennoise import registry
 
 def kinds() -> list[str]:
     """Every scorer there is, by name."""
-    return registry.kinds(__name__, parts=("protocol",))
+    return registry.kinds(__name__, parts=("batch", "protocol"))
 
 
 def component(kind: str) -> ModuleType:

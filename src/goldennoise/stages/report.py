@@ -42,8 +42,8 @@ def run(config: "RunConfig") -> Artifact:
 
     with outcome as draft:
         content = page_content(scores, networks, missing, stage.num_examples)
-        tables = [*content.tables, *([content.published] if content.published else [])]
-        write_report(draft.path, render(content), all_tables(tables, to_markdown), all_tables(tables, to_latex))
+        markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
+        write_report(draft.path, render(content), markdown, latex)
         artifact = draft.commit({"examples": len(content.rows), "figures": len(content.figures)})
     print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")
     return artifact

@@ -173,7 +173,7 @@ class BrokenTeacher(FakeTeacher):
 
 def test_score_that_is_not_finite_names_scorer_image_and_prompt(tmp_path: Path) -> None:
     broken = collector(scorers={"brightness": FakeScorer(), "broken": BrokenScorer()})
-    with pytest.raises(ScorerError, match='broken scored the golden image of "prompt number 1" as nan'):
+    with pytest.raises(ScorerError, match='broken gives nan for the golden image of "prompt number 1"; a score must'):
         collect_pairs(lambda: broken, tmp_path, prompts(4), 8)
     assert list(tmp_path.iterdir()) == []
 

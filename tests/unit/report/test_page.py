@@ -9,6 +9,7 @@ from unit.report.summaries import summary
 
 from goldennoise.evaluation.parts import image_file
 from goldennoise.report import plots
+from goldennoise.report.checks import check_tables
 from goldennoise.report.grids import chosen, example_rows
 from goldennoise.report.page import Figure, PageContent, render
 from goldennoise.report.published import published_for, published_table
@@ -64,7 +65,9 @@ def test_large_images_are_reduced(tmp_path: Path) -> None:
     [
         plots.category_bars(summary()),
         plots.quality_against_cost(summary()),
-        plots.training_curve(pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}), 0.9),
+        plots.training_curve(
+            pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}), 0.9, "loss"
+        ),
     ],
     ids=["bars", "cost", "training"],
 )
@@ -98,7 +101,9 @@ def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
             title="scores/test@v1",
             headline=headline(found),
             sentences=["Another & one."],
-            tables=[result_table(found), category_table(found)],
+            results=result_table(found),
+            kinds=category_table(found),
+            checks=check_tables(found),
             figures=figures,
             rows=example_rows(tmp_path, table, found, 2),
             grid_note="A rule.",
