@@ -153,8 +153,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
     return models
 
 
-def make_network(outputs: Path, preference: str = "brightness", model: ModelConfig | None = None) -> Artifact:
-    """pairs/net@v1 and npnet/net@v1 as collect and train leave them, without weights."""
+def make_network(
+    outputs: Path,
+    preference: str = "brightness",
+    model: ModelConfig | None = None,
+    reward_scorer: str | None = None,
+) -> Artifact:
+    """pairs/net@v1 and npnet/net@v1 as collect and train leave them, without weights.
+
+    reward_scorer: that the network learnt to ascend; None for one that learnt from the golden noise.
+    """
     store = ArtifactStore(outputs)
     model_config = vars(model or ModelConfig())
     config = {"stage": {"preference": preference}, "method": {"shift": vars(ShiftConfig())}, "model": model_config}
@@ -162,9 +170,11 @@ def make_network(outputs: Path, preference: str = "brightness", model: ModelConf
     draft = store.begin("pairs", "net", "auto", {"preference": preference}, [], config)
     assert not isinstance(draft, Artifact)
     pairs = draft.commit({})
-    draft = store.begin(
-        "npnet", "net", "auto", {"model": model_config}, [pairs], {"stage": {"objective": "regression"}}
-    )
+    trained = {"stage": {"objective": "regression"}, "scorer": {}}
+    if reward_scorer:
+        trained["stage"] = {"objective": "reward", "reward_scorer": reward_scorer}
+        trained["scorer"] = {reward_scorer: {"kind": reward_scorer}}
+    draft = store.begin("npnet", "net", "auto", {"model": model_config}, [pairs], trained)
     assert not isinstance(draft, Artifact)
     rows = [f"{epoch},{10 * epoch},{1 / epoch},{1.1 / epoch},0.001,1.0,0.1,0.2" for epoch in range(1, 5)]
     columns = "epoch,step,train_loss,val_loss,learning_rate,gradient_norm,alpha,beta"

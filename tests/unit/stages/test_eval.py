@@ -9,7 +9,7 @@ from tiny import TinyModel
 from unit.evaluation import fakes
 from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ShiftConfig
 
-from goldennoise.artifacts import ArtifactStore
+from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.stages.eval import Config, run
 
@@ -142,14 +142,24 @@ def test_what_decides_the_scores_makes_another_version(tmp_path: Path, change: d
     assert run(a_run(tmp_path, **change)).version == "v2"
 
 
+def roles_of(scores: Artifact) -> dict[str, str]:
+    scorers = json.loads((scores.path / "summary.json").read_text())["scorers"]
+    return {name: info["role"] for name, info in scorers.items()}
+
+
+@pytest.mark.usefixtures("models")
+def test_a_scorer_that_a_network_learnt_to_ascend_is_selecting(tmp_path: Path) -> None:
+    fakes.make_network(tmp_path, preference="brightness", reward_scorer="reddish")
+    artifact = run(a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()}))
+    assert roles_of(artifact) == {"brightness": "selecting", "reddish": "selecting"}
+
+
 @pytest.mark.usefixtures("models")
 def test_the_roles_of_scorers(tmp_path: Path) -> None:
     fakes.make_network(tmp_path, preference="reddish")
 
     def roles(outputs: Path, **methods: Any) -> dict[str, str]:
-        artifact = run(a_run(outputs, method={"standard": ShiftConfig()} | methods))
-        scorers = json.loads((artifact.path / "summary.json").read_text())["scorers"]
-        return {name: info["role"] for name, info in scorers.items()}
+        return roles_of(run(a_run(outputs, method={"standard": ShiftConfig()} | methods)))
 
     assert roles(tmp_path, chosen=ChoosingConfig()) == {"brightness": "selecting", "reddish": "reporting"}
     assert roles(tmp_path, net=NetworkConfig()) == {"brightness": "reporting", "reddish": "selecting"}
@@ -166,9 +176,7 @@ def test_what_a_weighted_sum_selects_with_is_no_evidence_in_the_sum_or_alone(tmp
 
     def roles(chosen: str) -> dict[str, str]:
         methods = {"standard": ShiftConfig(), "chosen": ChoosingConfig(scorer=chosen)}
-        artifact = run(a_run(tmp_path, method=methods, scorer=a_run(tmp_path).scorer | {"mixed": mixed}))
-        scorers = json.loads((artifact.path / "summary.json").read_text())["scorers"]
-        return {name: info["role"] for name, info in scorers.items()}
+        return roles_of(run(a_run(tmp_path, method=methods, scorer=a_run(tmp_path).scorer | {"mixed": mixed})))
 
     expected = {"brightness": "selecting", "reddish": "reporting", "mixed": "selecting"}
     assert roles("mixed") == expected

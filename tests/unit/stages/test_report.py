@@ -42,6 +42,16 @@ def test_the_page_stands_alone_and_shows_everything(scores_run: Run, capsys: pyt
     assert str(report.path / "index.html") in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("reward_scorer", "loss"),
+    [(None, "Mean squared error to the golden noise"), ("reddish", "minus the weighted score of the image")],
+)
+def test_the_curve_says_what_was_trained_for(scores_run: Run, reward_scorer: str | None, loss: str) -> None:
+    fakes.make_network(Path(scores_run.outputs), reward_scorer=reward_scorer)
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    assert loss in (report_on(evaluation.run(config), config).path / "index.html").read_text()
+
+
 def test_scores_without_a_network_have_a_report_without_a_training_curve(scores_run: Run) -> None:
     report = report_on(evaluation.run(scores_run), scores_run)
     html = (report.path / "index.html").read_text()
