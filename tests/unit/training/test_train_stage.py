@@ -24,6 +24,7 @@ from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.npnet.checkpoint import load_npnet
 from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train
+from goldennoise.training.objectives import Objective, gain_weighted, regression
 
 OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
 
@@ -138,6 +139,23 @@ def test_a_regression_takes_no_notice_of_the_rewards_options(outputs: Path) -> N
     weighted = replace(OPTIONS, objective="gain_weighted")
     with pytest.raises(ArtifactError, match='objective "regression" -> "gain_weighted"'):
         train.run(run_config(outputs, weighted, version="v1"))
+
+
+@pytest.mark.parametrize("objective", [regression, gain_weighted])
+def test_the_objective_asked_for_is_the_one_trained_for(outputs: Path, objective: Objective) -> None:
+    config = run_config(outputs, replace(OPTIONS, objective=objective.__name__))
+    assert train._objective(config, None, torch.device("cpu")) is objective
+
+
+def test_a_reward_by_other_weights_is_another_network(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def options(version: str) -> dict:
+        scorer = SimpleNamespace(name="any", version=version, differentiable=True, may_select=True)
+        monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: scorer))
+        config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
+        return train._decisive_options(config)
+
+    assert options("1") == options("1")
+    assert options("1") != options("2")
 
 
 @pytest.mark.parametrize(
