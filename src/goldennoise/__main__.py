@@ -1,4 +1,4 @@
-"""The command line: `python -m goldennoise stage=collect|train|eval|report|all|score`, with Hydra's overrides."""
+"""The command line: `python -m goldennoise stage=collect|train|eval|report|...`, with Hydra's overrides."""
 
 import logging
 import os
