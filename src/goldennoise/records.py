@@ -16,6 +16,7 @@ STAGE_OF_KIND = {
     "report": "report",
     "image_scores": "score",
     "checkpoint": "convert",
+    "samples": "sample",
 }
 
 
