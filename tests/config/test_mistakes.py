@@ -27,7 +27,7 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, collect, convert, eval, report, sample, "
+        "stage=evall: there is no such stage; choose from all, collect, convert, demo_app, eval, report, sample, "
         "score, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
@@ -42,7 +42,7 @@ MISTAKES = [
     ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
     (
         "stage.kind=colect",
-        "stage.kind=colect: there is no such kind; choose from all, collect, convert, eval, report, sample, "
+        "stage.kind=colect: there is no such kind; choose from all, collect, convert, demo_app, eval, report, sample, "
         "score, train",
     ),
     ("stage.kind=colect", "did you mean collect?"),
