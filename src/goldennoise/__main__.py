@@ -1,4 +1,4 @@
-"""The command line: `python -m goldennoise stage=collect|train|eval|report|all|score`, with Hydra's overrides."""
+"""The command line: `python -m goldennoise stage=collect|train|eval|report|...`, with Hydra's overrides."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ def run_stage(config: RunConfig) -> None:
 
     with storage_mistakes():
         artifact = component(config.stage.kind).run(config)
-    if os.environ.get("RANK", "0") == "0":
+    if artifact is not None and os.environ.get("RANK", "0") == "0":
         print(f"{artifact.reference}  {artifact.path}")
 
 

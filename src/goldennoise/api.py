@@ -1,7 +1,8 @@
 """The public API: golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError, require
-from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise.hub import upload
+from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.npnet.model_card import CARD, model_card
 from goldennoise.npnet.network import NPNet
 
 __all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
@@ -26,13 +29,35 @@ class GoldenNoise:
     >>> images = pipe(prompts, latents=latents).images
     """
 
-    def __init__(self, network: NPNet) -> None:
+    def __init__(self, network: NPNet, record: Mapping[str, Any] | None = None) -> None:
+        """record: where the network comes from, for those it is given to; see `goldennoise.npnet.model_card`."""
         self.network = network.eval()
+        self.record = dict(record or {})
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> "GoldenNoise":
-        """From whatever `load_npnet` takes: an npnet artifact, a folder or a published checkpoint file."""
-        return cls(load_npnet(path))
+    def from_pretrained(cls, path: str | Path, revision: str | None = None) -> "GoldenNoise":
+        """From whatever `load_npnet` takes: an npnet artifact, a folder, a hub id or a published checkpoint file.
+
+        revision: branch, tag or commit of a hub repository. Raises `ModelError` for a network that is not to be had.
+        """
+        found = find_npnet(path, revision)
+        return cls(load_npnet(found), read_record(found) if found.is_dir() else None)
+
+    def save_pretrained(self, folder: str | Path, license: str | None = None) -> None:
+        """Write what `push_to_hub` uploads: weights, configuration with the record, and a README made from both."""
+        card = model_card(self.network.config, self.record, license)
+        save_npnet(self.network, Path(folder), self.record)
+        (Path(folder) / CARD).write_text(card, encoding="utf-8")
+
+    def push_to_hub(self, repository: str, license: str | None = None) -> str:
+        """Upload the network to "owner/name", made if there is none, and give the address of the commit.
+
+        license: of the weights, by the hub's name for it, such as "apache-2.0"; not stated if None.
+        Raises `ConfigError` for a name that is none, `ModelError` when the hub refuses or cannot be reached.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, license)
+            return upload(Path(folder), repository)
 
     @torch.no_grad()
     def __call__(

@@ -1,9 +1,13 @@
-"""Single files of weights from a local folder or the Hugging Face hub, with errors a person can act on."""
+"""Files of weights from a local folder or the Hugging Face hub and back, with errors a person can act on."""
 
 import hashlib
+import re
 from pathlib import Path
 
-from goldennoise.errors import ModelError
+from goldennoise.errors import ModelError, require
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""How a repository of the hub is called: "owner/name"."""
 
 
 def find_file(source: str, file: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
@@ -28,6 +32,38 @@ def find_file(source: str, file: str, *, revision: str | None = None, sha256: st
                 "again."
             )
     return path
+
+
+def hub_files(repository: str, revision: str | None = None) -> list[str]:
+    """Names of all files of a repository; none where the hub does not answer."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        return HfApi().list_repo_files(repository, revision=revision)
+    except (OSError, ValueError, HTTPError):
+        return []
+
+
+def upload(folder: Path, repository: str) -> str:
+    """Commit the files of a folder to a repository, made if there is none; gives the commit's address.
+
+    Raises `ConfigError` for what cannot be a repository's name, `ModelError` when the hub does not take the files.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    require(HUB_ID.fullmatch(repository) is not None, "repository", repository, 'a hub id such as "owner/name"')
+    api = HfApi()
+    try:
+        api.create_repo(repository, exist_ok=True)
+        return api.upload_folder(repo_id=repository, folder_path=folder).commit_url
+    except (OSError, ValueError, HTTPError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{repository} could not be written ({reason}): log in with `hf auth login`, check that the name is yours, "
+            "and try again where there is a network."
+        ) from error
 
 
 def _from_hub(repository: str, file: str, revision: str | None) -> Path:

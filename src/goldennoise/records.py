@@ -9,7 +9,15 @@ from goldennoise.errors import ArtifactError
 from goldennoise.provenance import file_digest
 
 RECORD = "record.json"
-STAGE_OF_KIND = {"pairs": "collect", "npnet": "train", "scores": "eval", "report": "report", "image_scores": "score"}
+STAGE_OF_KIND = {
+    "pairs": "collect",
+    "npnet": "train",
+    "scores": "eval",
+    "report": "report",
+    "image_scores": "score",
+    "checkpoint": "convert",
+    "samples": "sample",
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,11 @@ class Artifact:
 
     def check(self) -> None:
         """Raise `ArtifactError` naming the first damaged file, if there is one."""
+        stage = self.record["config"].get("stage", {}).get("kind", STAGE_OF_KIND[self.kind])
         for name in self.damaged():
             raise ArtifactError(
                 f"{self.path / name} is damaged: its checksum is not the one recorded for {self.reference}; "
-                f"run the {STAGE_OF_KIND[self.kind]} command again or restore the file"
+                f"run the {stage} command again or restore the file"
             )
 
 

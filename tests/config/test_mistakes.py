@@ -27,7 +27,8 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, collect, eval, report, score, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, collect, convert, demo_app, eval, report, sample, "
+        "score, train; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -41,7 +42,8 @@ MISTAKES = [
     ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
     (
         "stage.kind=colect",
-        "stage.kind=colect: there is no such kind; choose from all, collect, eval, report, score, train",
+        "stage.kind=colect: there is no such kind; choose from all, collect, convert, demo_app, eval, report, sample, "
+        "score, train",
     ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),

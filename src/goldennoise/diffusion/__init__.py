@@ -34,11 +34,13 @@ def pipelines() -> dict[str, ModuleType]:
 def from_pipeline(pipe: Any) -> "DiffusionModel":
     """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
 
-    Raises `ModelError` when no family takes pipelines of this class.
+    A ControlNet pipeline is taken as the model that it controls: noise and text are those of that model, the control
+    acts in the pipeline's own steps alone. Raises `ModelError` when no family takes pipelines of this class.
     """
-    families, name = pipelines(), type(pipe).__name__
+    families, name = pipelines(), type(pipe).__name__.replace("ControlNet", "")
     if name not in families:
         raise ModelError(
-            f"{name} is not supported: pass a diffusers pipeline of class {' or '.join(sorted(families))}."
+            f"{type(pipe).__name__} is not supported: pass a diffusers pipeline of class "
+            f"{' or '.join(sorted(families))}, or one of these with ControlNet."
         )
     return families[name].from_pipeline(pipe)

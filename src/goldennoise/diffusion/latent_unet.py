@@ -109,6 +109,8 @@ class LatentUNet(ABC):
     ) -> Tensor:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
+        # Here and not before: golden noise is also made for pipelines that sample on their own, such as LCM.
+        check_deterministic(self._pipe.scheduler)
         self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
@@ -185,7 +187,6 @@ class LatentUNet(ABC):
         ]
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
-        check_deterministic(pipe.scheduler)
         if pipe.unet.config.time_cond_proj_dim is not None:
             raise ModelError(
                 "This UNet takes the guidance scale as an input (distilled); use a model guided by two passes."

@@ -9,14 +9,18 @@ from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.diffusion.identity import differences
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.summary import selecting_scorers
+from goldennoise.imports import resolve_network
 
 log = logging.getLogger(__name__)
 
 
 def resolve_networks(store: ArtifactStore, methods: Mapping[str, Any]) -> dict[str, Artifact]:
-    """Reference as written -> npnet artifact, for every method config with a field `artifact`; files checked."""
+    """Reference as written -> npnet artifact, for every method config with a field `artifact`; files checked.
+
+    By convention that field names the network a method uses; a hub id is imported into the store first.
+    """
     named = [method.artifact for method in methods.values() if hasattr(method, "artifact")]
-    found = {reference: store.resolve(reference, "npnet") for reference in dict.fromkeys(named)}
+    found = {reference: resolve_network(store, reference) for reference in dict.fromkeys(named)}
     for artifact in found.values():
         artifact.check()
     return found
@@ -39,13 +43,16 @@ def selected_with(
     """Those of the run's `scorers` that chose anything: a noise while a method ran, a network's pairs, or its reward.
 
     One that measures the same as what chose, for example a part of a weighted sum, is among them.
-    None if the pairs of a network are not in the store any more: then nobody can tell.
+    None if a network was imported, or its pairs are not in the store any more: then nobody can tell.
     """
     configs = {name: asdict(scorer) for name, scorer in scorers.items()}
     chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
     measured = _measured(chosen, configs)
     for network in networks.values():
         trained = network.record["config"]
+        if "objective" not in trained["stage"]:
+            log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
+            return None
         if trained["stage"]["objective"] == "reward":
             measured |= _measured([trained["stage"]["reward_scorer"]], trained["scorer"])
         for source in network.record["inputs"]:

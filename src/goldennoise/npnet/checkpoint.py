@@ -1,7 +1,7 @@
-"""NPNet on disk: a folder of `model.safetensors` and `config.json`. Loading never executes code."""
+"""NPNet on disk or on the hub: a folder of `model.safetensors` and `config.json`. Loading never executes code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from goldennoise.errors import ConfigError, ModelError
+from goldennoise.hub import HUB_ID, find_file, hub_files
 from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
 from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.npnet.published import SUFFIXES, load_published
@@ -21,7 +22,7 @@ FORMAT = "goldennoise-npnet-1"
 def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
     """Write the weights (fp32) and the configuration into `folder`, each file whole or not at all.
 
-    record: JSON values on where the network comes from; kept in `config.json` for people, not read back.
+    record: JSON values on where the network comes from; kept in `config.json` for people, no part of the network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in network.state_dict().items()}
@@ -34,22 +35,63 @@ def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
     unfinished.replace(folder / CONFIG)
 
 
-def load_npnet(path: str | Path) -> NPNet:
+def load_npnet(path: str | Path, revision: str | None = None) -> NPNet:
     """An NPNet in evaluation mode on the CPU, in fp32.
 
-    path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, or a published checkpoint file
-    (see `goldennoise.npnet.published`). Raises `ModelError` when it is missing, damaged or of another network.
+    path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, a published checkpoint file
+    (see `goldennoise.npnet.published`), or a hub id "owner/name" of such a folder, with `revision`.
+    Raises `ModelError` when it is missing, damaged or of another network.
     """
-    path = Path(path)
+    path = find_npnet(path, revision)
+    return _load_folder(path) if path.is_dir() else load_published(path)
+
+
+def find_npnet(source: str | Path, revision: str | None = None) -> Path:
+    """The folder that `save_npnet` wrote or the published file, here on the disk; fetched if `source` is a hub id.
+
+    Raises `ModelError` for what does not exist and for what is neither.
+    """
+    path = Path(source).expanduser()
+    if not path.exists() and HUB_ID.fullmatch(str(source)) and path.suffix not in SUFFIXES:
+        return _fetched(str(source), revision)
     if not path.exists():
-        raise ModelError(f"{path} does not exist: give the folder or the file of a trained NPNet.")
+        raise ModelError(f"{source} does not exist: give the folder or the file of a trained NPNet, or a hub id.")
     if path.is_dir():
-        return _load_folder(path)
+        _refuse_published_alone(str(source), [entry.name for entry in path.iterdir()], f"give {path}/")
+        return path
     if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
-        return _load_folder(path.parent)
+        return path.parent
     if path.suffix in SUFFIXES:
-        return load_published(path)
+        return path
     raise ModelError(f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}.")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `save_npnet` was told on where the network comes from. Raises `ModelError` for a damaged configuration."""
+    record = _read_content(folder / CONFIG).get("record")
+    return record if isinstance(record, dict) else {}
+
+
+def _fetched(repository: str, revision: str | None) -> Path:
+    try:
+        folder = find_file(repository, CONFIG, revision=revision).parent
+    except ModelError:
+        at = f" --revision {revision}" if revision else ""
+        fetch = f"run `hf download {repository}{at} FILE` and give the path that it prints, FILE being "
+        _refuse_published_alone(repository, hub_files(repository, revision), fetch)
+        raise
+    find_file(repository, WEIGHTS, revision=revision)
+    return folder
+
+
+def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> None:
+    """Raise `ModelError` for a folder or repository without our configuration but with what may be published files."""
+    found = sorted(name for name in files if Path(name).suffix in SUFFIXES)
+    if found and CONFIG not in files:
+        raise ModelError(
+            f"{source} holds no {CONFIG} of an NPNet folder, but {', '.join(found)}: if that is a published "
+            f"checkpoint, {hint}{found[0]}."
+        )
 
 
 def _load_folder(folder: Path) -> NPNet:
@@ -63,7 +105,7 @@ def _load_folder(folder: Path) -> NPNet:
     return network.eval()
 
 
-def _read_config(path: Path) -> NPNetConfig:
+def _read_content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path} does not exist: an NPNet folder holds {WEIGHTS} and {CONFIG}.")
     try:
@@ -72,6 +114,11 @@ def _read_config(path: Path) -> NPNetConfig:
         raise ModelError(f"{path} is no JSON ({error}): copy or train the network again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f'{path} is not the configuration of an NPNet: it must say "format": "{FORMAT}".')
+    return content
+
+
+def _read_config(path: Path) -> NPNetConfig:
+    content = _read_content(path)
     network = _typed(content.get("network"), NPNetConfig(latent_shape=(8, 8, 8), num_tokens=1, text_dim=1), path)
     architecture = _typed(network["architecture"], ArchitectureConfig(), path)
     try:

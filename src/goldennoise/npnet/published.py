@@ -26,6 +26,8 @@ from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.npnet.tensors import check_tensors, read_safetensors
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
+NUM_TOKENS = 77
+"""Length of the text encoder's output for every published file; the files themselves do not tell."""
 ATTENTION = "unet_svd.attention."
 PREFIXES = {
     "singular_values.left.": "unet_svd.mlp1.",
@@ -44,12 +46,12 @@ UNUSED = {
 }
 
 
-def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = 77) -> NPNet:
+def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = NUM_TOKENS) -> NPNet:
     """An NPNet in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
 
     svd_attention: the published inference code runs the singular-value branch with attention, its training code trains
         the branch without, so that a file may hold attention weights that were never trained. False leaves them out.
-    num_tokens: length of the text encoder's output; 77 for every published file.
+    num_tokens: length of the text encoder's output.
     Raises `ModelError` for a missing, damaged or unsafe file and for missing or unknown tensors.
     """
     path = Path(path)

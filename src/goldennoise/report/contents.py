@@ -43,6 +43,8 @@ def page_content(
     summary = read_summary(scores.path / "summary.json")
     table = pd.read_parquet(scores.path / "scores.parquet")
     others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
+    # One from elsewhere comes without a history.
+    trained = [network for network in networks if (network.path / "training.csv").is_file()]
     published = published_for(str(summary.model["name"]))
     return PageContent(
         title=scores.reference,
@@ -51,7 +53,7 @@ def page_content(
         results=result_table(summary),
         kinds=category_table(summary),
         checks=check_tables(summary),
-        figures=[*_comparisons(summary), *(_training(network) for network in networks)],
+        figures=[*_comparisons(summary), *(_training(network) for network in trained)],
         rows=example_rows(scores.path, table, summary, num_examples),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from goldennoise.artifacts import ArtifactStore
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
+from goldennoise.evaluation.networks import resolve_networks
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.pairs import Collector, PreferenceFilter, collect_pairs
 from goldennoise.pairs.index import total_figures
@@ -56,10 +57,8 @@ def run(config: "RunConfig") -> Artifact:
     teacher = _teacher(config)
     prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
-    # The convention of methods: the field `artifact` of a config names the trained network that it uses.
-    inputs = [store.resolve(teacher.artifact, "npnet")] if hasattr(teacher, "artifact") else []
-    for artifact in inputs:
-        artifact.check()
+    networks = resolve_networks(store, config.method)
+    inputs = list(networks.values())
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
     refuse_reporting_only(judges[config.stage.preference], "stage.preference")
@@ -69,7 +68,7 @@ def run(config: "RunConfig") -> Artifact:
         print(f"{outcome.reference} is complete.")
         return outcome
     with outcome as draft:
-        index = _collect(draft, partial(_collector, config, teacher, judges, device, store), prompts, config.stage)
+        index = _collect(draft, partial(_collector, config, teacher, judges, device, networks), prompts, config.stage)
         higher_is_better = judges[config.stage.preference].higher_is_better
         counts = _counts(draft, index, config.stage, higher_is_better) | {"held_out_prompts": num_held_out}
         artifact = draft.commit(counts)
@@ -114,13 +113,17 @@ def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: 
 
 
 def _collector(
-    config: "RunConfig", teacher: Any, judges: dict[str, Scorer], device: torch.device, store: ArtifactStore
+    config: "RunConfig",
+    teacher: Any,
+    judges: dict[str, Scorer],
+    device: torch.device,
+    networks: Mapping[str, Artifact],
 ) -> Collector:
     """Loads the model, so it is called only when there is a shard to make."""
     stage = config.stage
     return Collector(
         diffusion.component(config.model.kind).build(config.model, device),
-        methods.build(teacher, MethodTools(judges, lambda kind, reference: store.resolve(reference, kind).path)),
+        methods.build(teacher, MethodTools(judges, lambda _, reference: networks[reference].path)),
         judges,
         PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),
         config.compute.batch_size,

@@ -1,24 +1,18 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
-import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import diffusion, methods, scorers
+from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
-    from goldennoise.evaluation.parts import Part
     from goldennoise.evaluation.summary import Summary
     from goldennoise.prompts import Prompt
     from goldennoise.scorers.protocol import Scorer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,7 @@ def run(config: "RunConfig") -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made."""
     _refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
+    from goldennoise.evaluation.grid_run import run_identity
     from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
     from goldennoise.prompts import load_prompts
 
@@ -64,7 +59,8 @@ def run(config: "RunConfig") -> Artifact:
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
     inputs = list({network.fingerprint: network for network in networks.values()}.values())
-    identity = _identity(config, prompts, judges, networks)
+    identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
+    identity |= run_identity(config, prompts, judges, networks)
     outcome = store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
@@ -89,25 +85,6 @@ def _refuse_unfit(config: "RunConfig") -> None:
         )
 
 
-def _identity(
-    config: "RunConfig", prompts: list["Prompt"], judges: Mapping[str, "Scorer"], networks: Mapping[str, Artifact]
-) -> dict[str, Any]:
-    told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
-    used = {name: asdict(method) for name, method in config.method.items()}
-    for method in used.values():
-        if "artifact" in method:
-            # Which network is meant, whatever it is called and wherever it lies.
-            method["artifact"] = networks[method["artifact"]].fingerprint
-    return {
-        "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
-        "model": model_identity(config.model),
-        "methods": used,
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
-        "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
-        "seed": config.seed,
-    }
-
-
 def _evaluate(
     config: "RunConfig",
     draft: Draft,
@@ -117,6 +94,7 @@ def _evaluate(
     networks: Mapping[str, Artifact],
 ) -> Artifact:
     from goldennoise.evaluation.generate import grid
+    from goldennoise.evaluation.grid_run import make_parts
     from goldennoise.evaluation.networks import selected_with
     from goldennoise.evaluation.parts import cut, read_parts, score_rows, whole
     from goldennoise.report.results import result_table
@@ -125,7 +103,7 @@ def _evaluate(
     stage: Config = config.stage
     samples = grid(prompts, stage.num_seeds)
     parts = cut(samples, list(config.method), stage.prompts_per_part * stage.num_seeds)
-    _make_parts(config, draft, parts, judges, networks)
+    make_parts(config, draft, parts, judges, networks)
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
         score_rows(table, list(judges)).to_parquet(beside, index=False)
@@ -136,40 +114,6 @@ def _evaluate(
     artifact = draft.commit(counts | {"scorers": len(judges), "images": len(table)})
     print(to_text(result_table(summary)))
     return artifact
-
-
-def _make_parts(
-    config: "RunConfig",
-    draft: Draft,
-    parts: list["Part"],
-    judges: Mapping[str, "Scorer"],
-    networks: Mapping[str, Artifact],
-) -> None:
-    """Make the parts that are not finished; the model is loaded only if there is one."""
-    from tqdm import tqdm
-
-    from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
-    from goldennoise.evaluation.generate import warm_up
-    from goldennoise.evaluation.parts import is_finished
-    from goldennoise.methods.protocol import MethodTools
-
-    embeds = embedder_of(judges) is not None
-    missing = [part for part in parts if not is_finished(draft.path, part, list(judges), embeds)]
-    if not missing:
-        return
-    # Methods first: what they cannot be built from shows before the large model is loaded.
-    tools = MethodTools(judges, lambda _, reference: networks[reference].path)
-    built = {name: methods.build(method, tools) for name, method in config.method.items()}
-    model = diffusion.component(config.model.kind).build(config.model, config.compute.torch_device())
-    total, left = (sum(len(part.samples) for part in some) for some in (parts, missing))
-    warm_up(model, missing[0].samples[: config.compute.batch_size], config.seed)
-    with tqdm(total=total, initial=total - left, unit="image", desc="eval") as bar:
-        for part in missing:
-            bar.set_postfix_str(part.method)
-            evaluate_part(
-                draft.path, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update
-            )
-            log.info("%s: part %d of %s is finished", draft.reference, part.number, part.method)
 
 
 def _summary(

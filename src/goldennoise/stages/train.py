@@ -11,7 +11,7 @@ from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, require
 from goldennoise.provenance import write_json
-from goldennoise.records import read_json
+from goldennoise.records import read_artifact, read_json
 from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.processes import Processes, joined
 
@@ -128,9 +128,24 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path,
             reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
         )
     if processes.is_first:
-        record: dict[str, Any] = {"model": asdict(config.model), "pairs": config.stage.pairs, **counts.as_record()}
-        save_npnet(network, folder, record)
+        save_npnet(network, folder, _origin(config, read_artifact(pairs)) | counts.as_record())
         write_json(folder / OUTCOME, counts.as_record())
+
+
+def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:
+    """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
+    collected, stage = pairs.record["config"], config.stage
+    prompts, teacher = collected["prompts"], next(iter(collected["method"].values()))
+    origin = {
+        "model": model_identity(config.model),
+        "data": pairs.reference,
+        "prompt_set": prompts["path"] or f"{prompts['kind']}, {prompts['split']}",
+        "teacher": teacher["kind"],
+        "objective": stage.objective,
+    }
+    if stage.objective == "reward":
+        return origin | {"reward_scorer": stage.reward_scorer}
+    return origin | {"preference": collected["stage"]["preference"], "margin": collected["stage"]["margin"]}
 
 
 def _reward_scorer(config: "RunConfig") -> Any:

@@ -241,20 +241,22 @@ def test_sampling_leaves_the_scheduler_of_the_pipeline_as_it_was(noise: torch.Te
 
 
 @pytest.mark.parametrize("scheduler", [DDPMScheduler, EulerAncestralDiscreteScheduler])
-def test_a_scheduler_with_noise_of_its_own_is_refused(scheduler: Any) -> None:
+def test_sampling_by_a_scheduler_with_noise_of_its_own_is_refused(scheduler: Any, noise: torch.Tensor) -> None:
     pipe = tiny_pipeline()
     pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    model = make_model(pipe)
     with pytest.raises(ModelError, match=f"{scheduler.__name__} may draw noise.*DDIMScheduler"):
-        make_model(pipe)
+        model.sample(noise, model.encode(PROMPTS))
 
 
-def test_the_stochastic_form_of_a_scheduler_is_refused() -> None:
+def test_the_stochastic_form_of_a_scheduler_is_refused(noise: torch.Tensor) -> None:
     pipe = tiny_pipeline()
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, algorithm_type="sde-dpmsolver++")
+    model = make_model(pipe)
     with pytest.raises(
         ModelError, match=r"DPMSolverMultistepScheduler with algorithm_type=sde-dpmsolver\+\+ may draw noise"
     ):
-        make_model(pipe)
+        model.sample(noise, model.encode(PROMPTS))
 
 
 def test_a_guidance_distilled_unet_is_refused() -> None:

@@ -176,7 +176,19 @@ def make_network(
         trained["scorer"] = {reward_scorer: {"kind": reward_scorer}}
     draft = store.begin("npnet", "net", "auto", {"model": model_config}, [pairs], trained)
     assert not isinstance(draft, Artifact)
+    _write_curve(draft.path)
+    return draft.commit({"identity_val_loss": 0.9})
+
+
+def make_imported_network(outputs: Path) -> Artifact:
+    """npnet/net@v1 as convert leaves it, without weights."""
+    identity, config = {"model": vars(ModelConfig())}, {"stage": {"kind": "convert"}}
+    draft = ArtifactStore(outputs).begin("npnet", "net", "auto", identity, [], config)
+    assert not isinstance(draft, Artifact)
+    return draft.commit({})
+
+
+def _write_curve(folder: Path) -> None:
     rows = [f"{epoch},{10 * epoch},{1 / epoch},{1.1 / epoch},0.001,1.0,0.1,0.2" for epoch in range(1, 5)]
     columns = "epoch,step,train_loss,val_loss,learning_rate,gradient_norm,alpha,beta"
-    (draft.path / "training.csv").write_text("\n".join([columns, *rows]) + "\n")
-    return draft.commit({"identity_val_loss": 0.9})
+    (folder / "training.csv").write_text("\n".join([columns, *rows]) + "\n")

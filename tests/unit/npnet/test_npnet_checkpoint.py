@@ -91,7 +91,7 @@ def _truncate(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors does not exist"),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "holds no config.json .*, but model.safetensors"),
     "truncated": (_truncate, "model.safetensors is truncated or damaged"),
     "empty": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "is truncated or damaged"),
     "tensor missing": (_tensors(lambda tensors: tensors.pop("alpha")), "it is without alpha"),

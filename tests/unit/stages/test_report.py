@@ -78,6 +78,15 @@ def test_a_second_report_is_a_no_op(scores_run: Run, capsys: pytest.CaptureFixtu
     assert report_on(scores, scores_run, num_examples=2).version == "v2"
 
 
+def test_a_network_that_was_not_trained_here_has_no_curve_and_unknown_roles(scores_run: Run) -> None:
+    fakes.make_imported_network(Path(scores_run.outputs))
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    html = (report_on(evaluation.run(config), config).path / "index.html").read_text()
+    assert "Training of" not in html
+    assert "npnet/net@v1, fingerprint" in html
+    assert "version 1, unknown" in html
+
+
 def test_a_damaged_report_is_written_again(scores_run: Run) -> None:
     scores = evaluation.run(scores_run)
     page = report_on(scores, scores_run).path / "index.html"

@@ -114,7 +114,12 @@ class FakeModelConfig:
 def write_pairs_artifact(outputs: Path, model: FakeModelConfig | None = None, **sizes: int) -> Artifact:
     """The pairs of `write_pairs` as pairs/learnable@v1."""
     identity = {"model": asdict(model or FakeModelConfig()), "sizes": sizes}
-    draft = ArtifactStore(outputs).begin("pairs", "learnable", "v1", identity, [], {})
+    config = {
+        "method": {"teacher": {"kind": "re_denoise"}},
+        "prompts": {"kind": "file", "split": "train", "path": "learnable.txt"},
+        "stage": {"preference": "score", "margin": 0.0},
+    }
+    draft = ArtifactStore(outputs).begin("pairs", "learnable", "v1", identity, [], config)
     assert isinstance(draft, Draft)
     with draft:
         write_pairs(draft.path, **sizes)

@@ -1,0 +1,77 @@
+"""Methods on a grid of prompts and seeds, as stages run it: what decides the result, and the parts not yet finished."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from goldennoise import diffusion, methods
+from goldennoise.artifacts import Artifact, Draft
+from goldennoise.diffusion.identity import model_identity
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
+from goldennoise.evaluation.generate import warm_up
+from goldennoise.evaluation.parts import Part, is_finished
+from goldennoise.methods.protocol import MethodTools
+from goldennoise.prompts import Prompt
+from goldennoise.scorers.protocol import Scorer
+
+if TYPE_CHECKING:
+    from goldennoise.config import RunConfig
+
+log = logging.getLogger(__name__)
+
+
+def run_identity(
+    config: "RunConfig", prompts: Sequence[Prompt], judges: Mapping[str, Scorer], networks: Mapping[str, Artifact]
+) -> dict[str, Any]:
+    """What decides the images and scores, beside the options of the stage. networks: by reference as written."""
+    told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
+    used = {name: asdict(method) for name, method in config.method.items()}
+    for method in used.values():
+        if "artifact" in method:
+            # Which network is meant, whatever it is called and wherever it lies.
+            method["artifact"] = networks[method["artifact"]].fingerprint
+    return {
+        "model": model_identity(config.model),
+        "methods": used,
+        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
+        "seed": config.seed,
+    }
+
+
+def built_model(config: "RunConfig") -> DiffusionModel:
+    """The model of a run on its device."""
+    return diffusion.component(config.model.kind).build(config.model, config.compute.torch_device())
+
+
+def make_parts(
+    config: "RunConfig",
+    draft: Draft,
+    parts: Sequence[Part],
+    judges: Mapping[str, Scorer],
+    networks: Mapping[str, Artifact],
+    load: "Callable[[RunConfig], DiffusionModel]" = built_model,
+) -> None:
+    """Make the parts that are not finished; the model is loaded, by `load`, only if there is one."""
+    embeds = embedder_of(judges) is not None
+    missing = [part for part in parts if not is_finished(draft.path, part, list(judges), embeds)]
+    if not missing:
+        return
+    # Methods first: what they cannot be built from shows before the large model is loaded.
+    tools = MethodTools(judges, lambda _, reference: networks[reference].path)
+    built = {name: methods.build(method, tools) for name, method in config.method.items()}
+    model = load(config)
+    total, left = (sum(len(part.samples) for part in some) for some in (parts, missing))
+    warm_up(model, missing[0].samples[: config.compute.batch_size], config.seed)
+    with tqdm(total=total, initial=total - left, unit="image", desc=config.stage.kind) as bar:
+        for part in missing:
+            bar.set_postfix_str(part.method)
+            evaluate_part(
+                draft.path, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update
+            )
+            log.info("%s: part %d of %s is finished", draft.reference, part.number, part.method)

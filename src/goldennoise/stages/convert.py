@@ -1,0 +1,99 @@
+"""convert: an NPNet from elsewhere -> an npnet artifact, or any NPNet -> a file in a published layout."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldennoise.artifacts import Artifact, ArtifactStore
+from goldennoise.diffusion.identity import model_identity
+from goldennoise.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from goldennoise.config import RunConfig
+
+LAYOUTS = ("goldennoise", "nested", "flat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """npnet: an npnet artifact, its folder, a hub id "owner/name" (with @REVISION), or a published checkpoint file.
+
+    layout: "goldennoise" makes an npnet artifact; "nested" (.pth) and "flat" (.safetensors) a checkpoint artifact, one
+    file that code for the published checkpoints loads.
+    svd_attention: of a published file; false leaves out attention weights that were never trained.
+    """
+
+    kind: str = "convert"
+    npnet: str
+    layout: str = "goldennoise"
+    svd_attention: bool = True
+
+    def __post_init__(self) -> None:
+        require(bool(self.npnet), "npnet", repr(self.npnet), "an npnet artifact, a folder, a hub id or a file")
+        require(self.layout in LAYOUTS, "layout", self.layout, f"one of {', '.join(LAYOUTS)}")
+
+
+def run(config: "RunConfig") -> Artifact:
+    """The npnet or checkpoint artifact of this config: complete already, or made.
+
+    Raises `ModelError` for what is no NPNet, and for a network that the layout cannot hold.
+    """
+    from goldennoise.imports import import_network, locate
+
+    stage: Config = config.stage
+    store = ArtifactStore(config.outputs)
+    source = _artifact(store, stage.npnet)
+    if stage.layout == "goldennoise" and source is not None:
+        raise ConfigError(
+            f"stage.npnet={stage.npnet}: {source.reference} is an npnet artifact already; stage.layout=nested or flat "
+            "writes it for other code"
+        )
+    path = locate(stage.npnet) if source is None else source.path
+    if not stage.svd_attention and path.is_dir():
+        raise ConfigError(
+            f"stage.svd_attention=false: {stage.npnet} says itself whether it has attention; the option is for "
+            "published files"
+        )
+    if stage.layout != "goldennoise":
+        return _publish(config, store, path, [] if source is None else [source])
+    return import_network(
+        store, stage.npnet, config.name, config.version, asdict(config), model_identity(config.model),
+        stage.svd_attention,
+    )  # fmt: skip
+
+
+def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
+    """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
+    from goldennoise.imports import is_hub_reference
+    from goldennoise.npnet.published import SUFFIXES
+    from goldennoise.records import RECORD
+
+    path = Path(reference).expanduser()
+    if path.suffix in SUFFIXES or is_hub_reference(reference) or (path.exists() and not (path / RECORD).is_file()):
+        return None
+    artifact = store.resolve(reference, "npnet")
+    artifact.check()
+    return artifact
+
+
+def _publish(config: "RunConfig", store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:
+    from goldennoise.imports import source_digests
+    from goldennoise.npnet.checkpoint import load_npnet
+    from goldennoise.npnet.published import load_published
+    from goldennoise.npnet.publishing import FILES, refuse_unpublishable, save_published
+
+    stage: Config = config.stage
+    network = load_published(path, stage.svd_attention) if path.is_file() else load_npnet(path)
+    refuse_unpublishable(network.config)
+    identity = {"stage": {"kind": "convert", "layout": stage.layout, "svd_attention": stage.svd_attention}}
+    if not inputs:
+        identity["source"] = source_digests(path)
+    outcome = store.begin("checkpoint", config.name, config.version, identity, inputs, asdict(config))
+    if isinstance(outcome, Artifact):
+        print(f"{outcome.reference} is complete.")
+        return outcome
+    with outcome as draft:
+        save_published(network, draft.path / FILES[stage.layout], stage.layout)
+        artifact = draft.commit({"parameters": sum(parameter.numel() for parameter in network.parameters())})
+    print(f"{artifact.reference}: {stage.npnet} in the layout {stage.layout}, {artifact.path / FILES[stage.layout]}")
+    return artifact

@@ -1,0 +1,130 @@
+"""sample: one prompt -> its images from source noise and from golden noise, side by side."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from goldennoise import methods, scorers
+from goldennoise.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from goldennoise.config import RunConfig
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.evaluation.parts import Part
+    from goldennoise.scorers.protocol import Scorer
+
+PICTURE = "side_by_side.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """prompt: one text. num_seeds: source noises, a row of the picture each; those of eval for the same prompt.
+
+    other_model: as in eval, "allow" takes a network that was trained for another model.
+    """
+
+    kind: str = "sample"
+    prompt: str
+    num_seeds: int = 1
+    other_model: str = "refuse"
+
+    def __post_init__(self) -> None:
+        require(bool(self.prompt.strip()), "prompt", repr(self.prompt), "a text")
+        require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
+        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
+
+
+def run(config: "RunConfig") -> Artifact:
+    """The samples artifact of this config: complete already, resumed, repaired, or made."""
+    refuse_unfit(config)
+    # Torch loads here, when every mistake that can be seen without it has been reported.
+    from goldennoise.evaluation.grid_run import built_model
+
+    return make(config, built_model)
+
+
+def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> Artifact:
+    """The same with a model that `load` gives, which is called only if there is an image to make.
+
+    The method standard, the source noise as it is, always comes first.
+    """
+    from goldennoise.evaluation.generate import grid
+    from goldennoise.evaluation.grid_run import make_parts, run_identity
+    from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
+    from goldennoise.evaluation.parts import cut
+    from goldennoise.prompts import Prompt
+
+    refuse_unfit(config)
+    config = replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
+    stage: Config = config.stage
+    prompt = Prompt.of(stage.prompt)
+    store = ArtifactStore(config.outputs)
+    networks = resolve_networks(store, config.method)
+    if stage.other_model == "refuse":
+        for network in networks.values():
+            refuse_other_model(network, config.model)
+    device = config.compute.torch_device()
+    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    identity = {"stage": asdict(stage)} | run_identity(config, [prompt], judges, networks)
+    inputs = list({network.fingerprint: network for network in networks.values()}.values())
+    outcome = store.begin("samples", config.name, config.version, identity, inputs, asdict(config))
+    if isinstance(outcome, Artifact):
+        print(f"{outcome.reference} is complete: {outcome.path / PICTURE}")
+        return outcome
+    with outcome as draft:
+        parts = cut(grid([prompt], stage.num_seeds), list(config.method), stage.num_seeds)
+        make_parts(config, draft, parts, judges, networks, load)
+        _show(draft, _table(draft, parts, judges), judges, stage.prompt)
+        artifact = draft.commit({"seeds": stage.num_seeds, "methods": len(config.method), "scorers": len(judges)})
+    print(f"{artifact.reference}: {artifact.path / PICTURE}")
+    return artifact
+
+
+def refuse_unfit(config: "RunConfig") -> None:
+    """Raise ConfigError for what cannot be run, before anything is read or loaded."""
+    if not set(config.method) - {"standard"}:
+        raise ConfigError(
+            f"method=[{', '.join(config.method)}]: the source noise is set beside what another method makes of it; "
+            "choose one, as in method=[re_denoise]"
+        )
+    if config.compute.devices != 1:
+        raise ConfigError(
+            f"compute.devices={config.compute.devices}: {config.stage.kind} runs in one process on one device; set "
+            "compute.devices=1"
+        )
+
+
+def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") -> "pd.DataFrame":
+    """`samples.csv`, written whole: a row per image with its file, what it cost and a column per scorer."""
+    from goldennoise.evaluation.parts import PREFIX, image_file, read_parts, whole
+
+    rows = read_parts(draft.path, parts)
+    table = rows[["method", "seed", "num_evaluations"]].copy()
+    cells = zip(rows["method"], rows["prompt_id"], rows["seed"], strict=True)
+    table.insert(2, "image", [image_file(draft.path, *cell).relative_to(draft.path).as_posix() for cell in cells])
+    for name in judges:
+        table[name] = rows[PREFIX + name]
+    with whole(draft.path / "samples.csv") as beside:
+        table.to_csv(beside, index=False)
+    return table
+
+
+def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", prompt: str) -> None:
+    from goldennoise.evaluation.parts import whole
+    from goldennoise.evaluation.side_by_side import Cell, side_by_side
+
+    rows = [
+        [
+            Cell(
+                draft.path / image["image"],
+                [f"{image['method']}, seed {seed}", *(f"{name} {image[name]:.4g}" for name in judges)],
+            )
+            for image in images.to_dict("records")
+        ]
+        for seed, images in table.groupby("seed", sort=True)
+    ]
+    with whole(draft.path / PICTURE) as beside:
+        side_by_side(prompt, rows).save(beside, format="PNG")

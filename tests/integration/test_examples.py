@@ -1,0 +1,102 @@
+"""The programs in examples/, each run as it is on tiny random pipelines."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ControlNetModel
+from integration.command_line import ROOT
+from PIL import Image
+from tiny import NUM_TOKENS, TEXT_DIM, tiny_xl_pipeline
+from unit.npnet.small_npnet import SMALL
+
+from goldennoise.npnet.checkpoint import save_npnet
+from goldennoise.npnet.config import NPNetConfig
+from goldennoise.npnet.network import seeded_npnet
+from goldennoise.shapes.captions import captions
+
+EXAMPLES = ROOT / "examples"
+PROMPT = "a cat on a bench"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_xl_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def npnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = seeded_npnet(NPNetConfig((4, 8, 8), NUM_TOKENS, TEXT_DIM + 8, SMALL), seed=0)
+    with torch.no_grad():
+        network.alpha.fill_(1.0)
+    folder = tmp_path_factory.mktemp("npnet")
+    save_npnet(network, folder, {})
+    return folder
+
+
+def differing_pixels(folder: Path) -> float:
+    """Share of the pixels in which the two images of an example differ."""
+    standard, golden = (np.asarray(Image.open(folder / f"{name}.png"), dtype=int) for name in ("standard", "golden"))
+    assert standard.shape == golden.shape == (32, 32, 3)
+    return float((np.abs(standard - golden).max(axis=2) > 0).mean())
+
+
+def run_here(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+@pytest.mark.parametrize("name", ["sdxl_drop_in.py", "lcm.py"])
+def test_an_image_each_way(
+    name: str, model: Path, npnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_here(name, tmp_path, monkeypatch, model, npnet, PROMPT)
+    assert differing_pixels(tmp_path) > 0.5
+
+
+def test_an_untrained_network_changes_nothing_so_all_else_is_alike(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_npnet(seeded_npnet(NPNetConfig((4, 8, 8), NUM_TOKENS, TEXT_DIM + 8, SMALL), seed=0), tmp_path / "npnet", {})
+    for name in ("sdxl_drop_in.py", "lcm.py"):
+        run_here(name, tmp_path, monkeypatch, model, tmp_path / "npnet", PROMPT)
+        images = (np.asarray(Image.open(tmp_path / f"{way}.png"), dtype=int) for way in ("standard", "golden"))
+        assert np.abs(next(images) - next(images)).max() <= 2
+
+
+def test_controlnet(model: Path, npnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    controlnet = ControlNetModel.from_unet(tiny_xl_pipeline().unet, conditioning_embedding_out_channels=(4, 8, 8))
+    controlnet.save_pretrained(tmp_path / "controlnet")
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(tmp_path / "edges.png")
+    run_here("sdxl_controlnet.py", tmp_path, monkeypatch, model, "controlnet", npnet, "edges.png", PROMPT)
+    assert differing_pixels(tmp_path) > 0.5
+
+
+def test_a_fine_tune_of_ones_own(model: Path, tmp_path: Path) -> None:
+    prompts = [caption.text for caption in captions("train")[:8]]
+    (tmp_path / "prompts.txt").write_text("\n".join(['a "quoted", odd circle', *prompts]) + "\n")
+    smaller = ("npnet=shapes", "npnet.embed_dim=12", "npnet.heads=[2,2]", "model.num_steps=2", "model.dtype=float32")
+    command = ["bash", str(EXAMPLES / "collect_your_fine_tune.sh"), str(model), "prompts.txt", *smaller, "compute=cpu"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PATH": path})
+    assert done.returncode == 0, done.stderr[-3000:]
+    mine = [tmp_path / f"outputs/{kind}/mine/v1" for kind in ("pairs", "samples")]
+    records = [json.loads((folder / "record.json").read_text()) for folder in mine]
+    assert (records[0]["counts"]["pairs"], records[0]["counts"]["kept"]) == (9, 9)
+    assert records[1]["config"]["stage"]["prompt"] == 'a "quoted", odd circle'
+    assert (mine[1] / "side_by_side.png").is_file()
+
+
+def test_every_example_is_short_and_run_here() -> None:
+    names = sorted(path.name for path in EXAMPLES.iterdir())
+    assert names == ["collect_your_fine_tune.sh", "lcm.py", "sdxl_controlnet.py", "sdxl_drop_in.py"]
+    assert all(len((EXAMPLES / name).read_text().splitlines()) <= 30 for name in names)
