@@ -102,7 +102,7 @@ def _identity(
         "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
         "model": model_identity(config.model),
         "methods": used,
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
         "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
         "seed": config.seed,
     }

@@ -58,7 +58,7 @@ def run(config: "RunConfig") -> Artifact:
         "images_per_part": stage.images_per_part,
         "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
         "prompts": _digest(prompts),
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
     }
     store = ArtifactStore(config.outputs)
     outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))

@@ -130,6 +130,12 @@ def test_a_second_run_is_a_no_op_wherever_the_folder_lies(folder: Path, capsys: 
     assert "image_scores/test@v1 is complete." in capsys.readouterr().out
 
 
+def test_where_a_scorer_runs_decides_nothing(folder: Path) -> None:
+    once = run(a_run(folder))
+    elsewhere = {"words": ScorerConfig("words", place="there"), "red": ScorerConfig("reddish")}
+    assert run(a_run(folder, scorer=elsewhere)).reference == once.reference
+
+
 def test_a_killed_run_goes_on_and_repeats_no_finished_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scores(run(a_run(folder, outputs=str(folder / "whole"))))
     seen: list[str] = []
