@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from goldennoise import diffusion, methods
+from goldennoise import diffusion, methods, scorers
 from goldennoise.artifacts import Artifact, Draft
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -38,7 +38,7 @@ def run_identity(
     return {
         "model": model_identity(config.model),
         "methods": used,
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
         "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
         "seed": config.seed,
     }

@@ -1,9 +1,11 @@
 """What a summary says: the result tables and, first of all, one honest sentence."""
 
 import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
 
 from goldennoise.evaluation.statistics import Comparison
-from goldennoise.evaluation.summary import ROLES, Role, ScorerInfo, Summary
+from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 from goldennoise.report.numbers import Scale, memory, scale_of, seconds
 from goldennoise.report.tables import Cell, Column, Section, Table
 
@@ -122,7 +124,7 @@ def result_table(summary: Summary) -> Table:
 
 
 def category_table(summary: Summary) -> Table:
-    """Mean of the reference and difference of every other method, per kind of prompt."""
+    """Mean of the reference and difference of every other method, per kind of prompt and over the kinds."""
     others = [method for method in summary.methods if method != summary.reference]
     columns = [
         Column("kind of prompt", numeric=False),
@@ -145,9 +147,12 @@ def category_table(summary: Summary) -> Table:
                     *(_difference(scale, result) for result in differences),
                 ]
             )
+        if len(base) > 1:
+            rows.append(_over_the_kinds(scale, base, [summary.methods[other].scorers[scorer] for other in others]))
         sections.append(Section(scorer, _about(summary.scorers[scorer], scale), rows))
     caption = f"By kind of prompt: mean of {summary.reference}, and the paired differences of the others to it"
-    return Table(caption, columns, sections)
+    footnotes = ["Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."]
+    return Table(caption, columns, sections, footnotes if len(base) > 1 else [])
 
 
 def readable(category: str) -> str:
@@ -167,6 +172,16 @@ def _row(summary: Summary, method: str, scorer: str, scale: Scale) -> list[Cell]
         Cell(f"{result.evaluations_per_image:.4g}", f"({ratio(summary, method)})"),
         Cell(seconds(result.seconds_per_image)),
         Cell(memory(result.peak_memory_bytes)),
+    ]
+
+
+def _over_the_kinds(scale: Scale, base: Mapping[str, Comparison], others: Sequence[Result]) -> list[Cell]:
+    differences = [[found.difference for found in result.categories.values()] for result in others]
+    return [
+        Cell("mean of the kinds"),
+        Cell(str(sum(found.num_prompts for found in base.values()))),
+        Cell(scale.mean(mean(found.mean for found in base.values()))),
+        *(Cell(scale.difference(mean(values))) for values in differences),
     ]
 
 

@@ -1,8 +1,17 @@
 """Scorers, one file each."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import registry
+
+if TYPE_CHECKING:
+    from goldennoise.scorers.protocol import Scorer
+
+DECIDES_NOTHING: Mapping[str, bool] = {"decides": False}
+"""Metadata of a config's field that says how or from where a scorer runs: no score depends on it."""
 
 
 def kinds() -> list[str]:
@@ -13,3 +22,9 @@ def kinds() -> list[str]:
 def component(kind: str) -> ModuleType:
     """The scorer's module, with its `Config` and `build(config, device)`; ConfigError for an unknown name."""
     return registry.component(__name__, "scorer", kind, kinds())
+
+
+def identity(config: Any, scorer: "Scorer") -> dict[str, Any]:
+    """What decides the scores: the options of `config` that do, and the version of the scorer built from it."""
+    deciding = [field.name for field in fields(config) if field.metadata.get("decides", True)]
+    return {name: getattr(config, name) for name in deciding} | {"version": scorer.version}

@@ -106,7 +106,7 @@ def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: 
         "model": model_identity(config.model),
         # Which network the teacher uses is told by the artifact's inputs, whatever it was called.
         "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
         "seed": config.seed,
         "prompts": hashlib.sha256(texts.encode()).hexdigest(),
     }

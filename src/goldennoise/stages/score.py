@@ -47,7 +47,8 @@ def run(config: "RunConfig") -> Artifact:
     from goldennoise.prompts import all_prompts
 
     stage: Config = config.stage
-    prompts = [prompt.text for prompt in all_prompts(config.prompts) for _ in range(stage.images_per_prompt)]
+    asked = [prompt for prompt in all_prompts(config.prompts) for _ in range(stage.images_per_prompt)]
+    prompts, categories = [prompt.text for prompt in asked], [prompt.category for prompt in asked]
     images = find_images(Path(stage.images))
     _refuse_mismatch(images, prompts, stage)
     digests = _digests(Path(stage.images), images)
@@ -58,7 +59,7 @@ def run(config: "RunConfig") -> Artifact:
         "images_per_part": stage.images_per_part,
         "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
         "prompts": _digest(prompts),
-        "scorers": {name: asdict(part) | {"version": judges[name].version} for name, part in config.scorer.items()},
+        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
     }
     store = ArtifactStore(config.outputs)
     outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))
@@ -66,7 +67,10 @@ def run(config: "RunConfig") -> Artifact:
         print(f"{outcome.reference} is complete.")
         return outcome
     with outcome as draft:
-        return _score(config, draft, images, prompts, judges)
+        table = _score(config, draft, images, prompts, judges)
+        artifact = draft.commit({"images": len(images), "prompts": len(set(prompts)), "scorers": len(judges)})
+        print("\n".join(_means(table, judges, categories)))
+        return artifact
 
 
 def _refuse_unfit(config: "RunConfig") -> None:
@@ -116,7 +120,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 def _score(
     config: "RunConfig", draft: Draft, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
-) -> Artifact:
+) -> "pd.DataFrame":
     from goldennoise.evaluation.image_scores import cut, read_parts
     from goldennoise.evaluation.parts import whole
 
@@ -127,9 +131,7 @@ def _score(
         table.to_parquet(beside, index=False)
     with whole(draft.path / "scores.csv") as beside:
         table.to_csv(beside, index=False)
-    artifact = draft.commit({"images": len(images), "prompts": len(set(prompts)), "scorers": len(judges)})
-    print("\n".join(_means(table, judges)))
-    return artifact
+    return table
 
 
 def _score_parts(
@@ -147,9 +149,15 @@ def _score_parts(
             log.info("%s: part %d is finished", draft.reference, part.number)
 
 
-def _means(table: "pd.DataFrame", judges: "Mapping[str, Scorer]") -> list[str]:
+def _means(table: "pd.DataFrame", judges: "Mapping[str, Scorer]", categories: Sequence[str]) -> list[str]:
+    """categories: kind of prompt of each row; where there are several, their means and the mean of those."""
     better = {True: "higher", False: "lower"}
-    return [
-        f"  {name}: mean {table[name].mean():.4f} {judge.unit}, {better[judge.higher_is_better]} is better"
-        for name, judge in judges.items()
-    ]
+    by_kind = table[list(judges)].groupby(categories, sort=False).mean()
+    lines = []
+    for name, judge in judges.items():
+        direction = better[judge.higher_is_better]
+        lines.append(f"  {name}: mean {table[name].mean():.4f} {judge.unit}, {direction} is better")
+        if len(by_kind) > 1:
+            lines += [f"    {kind}: {mean:.4f}" for kind, mean in by_kind[name].items()]
+            lines.append(f"    mean of the kinds: {by_kind[name].mean():.4f}")
+    return lines

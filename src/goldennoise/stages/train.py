@@ -105,7 +105,7 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
         return {key: value for key, value in options.items() if not key.startswith("reward_")}
     scorer = scorers.component(chosen.kind).build(chosen, config.compute.torch_device())
     _refuse_unfit_reward(scorer)
-    return options | {"reward_scorer": asdict(chosen) | {"version": scorer.version}}
+    return options | {"reward_scorer": scorers.identity(chosen, scorer)}
 
 
 def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path, reference: str) -> None:

@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from unit.report.summaries import CLIP, CLIP_GAIN, GAIN, summary
+from unit.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
 from goldennoise.evaluation.summary import Summary
 from goldennoise.report.published import published_for, published_table
@@ -124,6 +124,32 @@ def test_what_is_special_in_a_format_is_escaped() -> None:
     for line in to_markdown(table).splitlines():
         if line.startswith("|"):
             assert len(re.findall(r"(?<!\\)\|", line)) == 5
+
+
+def test_kinds_count_alike_in_their_mean() -> None:
+    """Two kinds of unlike size: the mean is not that of all prompts."""
+    found = summary()
+    few = {"standard": replace(NOTHING, mean=0.2, num_prompts=20), "npnet": replace(GAIN, difference=-0.231)}
+    for name, method in found.methods.items():
+        verifier = method.scorers["verifier"]
+        kinds = verifier.categories | {"few": few[name]}
+        found.methods[name].scorers["verifier"] = replace(verifier, categories=kinds)
+    table = category_table(found)
+    rows = [[cell.text for cell in row] for row in table.sections[0].rows]
+    # 100, 100 and 20 prompts; (60 + 60 + 20) / 3; (3.1 + 3.1 - 23.1) / 3
+    assert rows[-1] == ["mean of the kinds", "220", "46.7", "−5.6"]
+    assert len(rows) == 4
+    assert "GenEval" in table.footnotes[0]
+
+
+def test_one_kind_has_no_mean_of_the_kinds() -> None:
+    found = summary()
+    for method in found.methods.values():
+        for name, result in method.scorers.items():
+            method.scorers[name] = replace(result, categories={"two_object": result.overall})
+    table = category_table(found)
+    assert [len(section.rows) for section in table.sections] == [1, 1]
+    assert table.footnotes == []
 
 
 def test_columns_of_text_are_aligned() -> None:

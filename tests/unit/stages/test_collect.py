@@ -28,6 +28,7 @@ from goldennoise.training.loggers import LoggerConfig
 class FakeConfig:
     kind: str = "fake"
     option: int = 1
+    place: str = dataclasses.field(default="here", metadata=scorers.DECIDES_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def test_how_it_is_computed_is_not_identity(config: RunConfig) -> None:
     first = collect.run(config)
     other = dataclasses.replace(config, compute=ComputeConfig(device="cpu", batch_size=1, num_workers=2))
     assert collect.run(other).path == first.path
+    elsewhere = dataclasses.replace(config, scorer={"bright": FakeConfig(place="there")})
+    assert collect.run(elsewhere).path == first.path
 
 
 @pytest.mark.parametrize(

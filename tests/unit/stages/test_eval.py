@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny import TinyModel
 from unit.evaluation import fakes
-from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ShiftConfig
+from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
 from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ConfigError
@@ -79,6 +79,13 @@ def test_a_second_run_is_a_no_op(tmp_path: Path, models: list[TinyModel], capsys
     assert second.path == first.path
     assert len(models) == 1
     assert "scores/test@v1 is complete." in capsys.readouterr().out
+
+
+def test_where_a_scorer_runs_decides_nothing(tmp_path: Path, models: list[TinyModel]) -> None:
+    once = run(a_run(tmp_path))
+    elsewhere = {name: ScorerConfig(name, place="there") for name in fakes.SCORERS}
+    assert run(a_run(tmp_path, scorer=elsewhere)).reference == once.reference
+    assert len(models) == 1
 
 
 def test_a_killed_run_goes_on_and_repeats_no_finished_part(

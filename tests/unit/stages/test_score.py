@@ -1,5 +1,6 @@
 """Stage score: which prompt an image is scored for, what another run repeats, and what is refused by name."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -114,6 +115,21 @@ def test_means_are_printed_with_unit_and_direction(folder: Path, capsys: pytest.
     assert "words: mean 4.9451 number, higher is better" in printed
 
 
+def test_means_of_several_kinds_are_printed_with_their_mean(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = ["two_object"] * 8 + ["counting"] * 2
+    lines = [json.dumps({"prompt": f"prompt {number}", "tag": kind}) for number, kind in enumerate(kinds)]
+    (folder / "prompts.jsonl").write_text("\n".join(lines))
+    prompts: Any = PromptsConfig("file", path=str(folder / "prompts.jsonl"), category_column="tag", duplicates="keep")
+    run(a_run(folder, prompts=prompts))
+    printed = capsys.readouterr().out.splitlines()
+    few, many = (np.mean([expected_words(i) for i in numbers]) for numbers in (range(8), range(8, 10)))
+    assert printed[1:4] == [
+        f"    two_object: {few:.4f}", f"    counting: {many:.4f}", f"    mean of the kinds: {(few + many) / 2:.4f}"
+    ]  # fmt: skip
+    run(a_run(folder, name="one_kind"))
+    assert "mean of the kinds" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_the_batch_size_decides_nothing(folder: Path, batch_size: int) -> None:
     once = scores(run(a_run(folder)))
@@ -128,6 +144,12 @@ def test_a_second_run_is_a_no_op_wherever_the_folder_lies(folder: Path, capsys: 
     second = run(a_run(folder, stage=moved, compute=Compute(batch_size=1)))
     assert second.path == first.path
     assert "image_scores/test@v1 is complete." in capsys.readouterr().out
+
+
+def test_where_a_scorer_runs_decides_nothing(folder: Path) -> None:
+    once = run(a_run(folder))
+    elsewhere = {"words": ScorerConfig("words", place="there"), "red": ScorerConfig("reddish")}
+    assert run(a_run(folder, scorer=elsewhere)).reference == once.reference
 
 
 def test_a_killed_run_goes_on_and_repeats_no_finished_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
