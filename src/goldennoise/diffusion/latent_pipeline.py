@@ -93,11 +93,11 @@ class LatentPipeline(ABC):
         cond, uncond = given.pop("text"), without.pop("text")
         return PromptEmbedding(cond, uncond, given | {f"uncond_{name}": part for name, part in without.items()})
 
-    def timesteps(self, num_steps: int) -> list[int]:
-        return self._ddim.timesteps(num_steps)
-
-    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
         """Guided noise prediction, whatever the network predicts; shape and dtype of `latents` (B, C, h, w)."""
+        timestep = self._ddim.timesteps(num_steps)[position]
         wide = latents.to(at_least_float32(latents.dtype))
         output = self._guided(wide, timestep, embedding, guidance)
         return self._ddim.to_epsilon(output, wide, timestep).to(latents.dtype)
@@ -113,7 +113,7 @@ class LatentPipeline(ABC):
     ) -> Tensor:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
-        self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
+        self._ddim.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
         scheduler.set_timesteps(num_steps, device=self.device)

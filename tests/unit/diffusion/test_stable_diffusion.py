@@ -59,7 +59,7 @@ def test_evaluations_are_counted_per_sample_and_pass(
 ) -> None:
     embedding = model.encode(PROMPTS)
     assert model.num_evaluations == 0
-    model.predict(noise, 901, embedding, guidance)
+    model.predict(noise, 0, embedding, guidance, 10)
     assert model.num_evaluations == 4 * passes
     model.sample(noise[:3], embedding[:3], num_steps=5, guidance=guidance)
     assert model.num_evaluations == 4 * passes + 3 * 5 * passes
@@ -68,8 +68,7 @@ def test_evaluations_are_counted_per_sample_and_pass(
 @torch.no_grad()
 def test_guidance_is_a_straight_line_through_both_predictions(model: DiffusionModel, noise: torch.Tensor) -> None:
     embedding = model.encode(PROMPTS)
-    timestep = model.timesteps(4)[1]
-    uncond, cond, half, strong = (model.predict(noise, timestep, embedding, w) for w in (0.0, 1.0, 0.5, 5.5))
+    uncond, cond, half, strong = (model.predict(noise, 1, embedding, w, 4) for w in (0.0, 1.0, 0.5, 5.5))
     assert (cond - uncond)[:3].abs().mean() > 1e-2
     torch.testing.assert_close(half, (uncond + cond) / 2, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(strong, uncond + 5.5 * (cond - uncond), rtol=1e-4, atol=1e-4)
@@ -80,15 +79,15 @@ def test_guidance_is_a_straight_line_through_both_predictions(model: DiffusionMo
 def test_sampling_is_predicting_and_moving(model: DiffusionModel, noise: torch.Tensor) -> None:
     embedding = model.encode(PROMPTS)
     latents = noise
-    for position, timestep in enumerate(model.timesteps(6)):
-        prediction = model.predict(latents, timestep, embedding, 4.0)
+    for position in range(6):
+        prediction = model.predict(latents, position, embedding, 4.0, 6)
         latents = model.move(latents, prediction, position, position + 1, 6)
     torch.testing.assert_close(model.sample(noise, embedding, 6, 4.0), latents, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
 def test_there_and_back_with_one_prediction_is_the_identity(model: DiffusionModel, noise: torch.Tensor) -> None:
-    prediction = model.predict(noise, model.timesteps(4)[0], model.encode(PROMPTS), 3.0)
+    prediction = model.predict(noise, 0, model.encode(PROMPTS), 3.0, 4)
     for start, end in ((0, 1), (1, 3), (3, 4)):
         moved = model.move(noise, prediction, start, end, 4)
         torch.testing.assert_close(model.move(moved, prediction, end, start, 4), noise, rtol=1e-5, atol=1e-5)
@@ -108,11 +107,11 @@ def test_the_dtype_of_the_latents_is_kept(noise: torch.Tensor, dtype: torch.dtyp
     model = make_model()
     embedding = model.encode(PROMPTS)
     latents = noise.to(dtype)
-    prediction = model.predict(latents, 901, embedding, 3.0)
+    prediction = model.predict(latents, 0, embedding, 3.0, 10)
     assert prediction.dtype == model.sample(latents, embedding).dtype == dtype
     assert model.decode(latents).dtype == torch.float32
     torch.testing.assert_close(
-        prediction.float(), model.predict(latents.float(), 901, embedding, 3.0), rtol=1e-2, atol=1e-2
+        prediction.float(), model.predict(latents.float(), 0, embedding, 3.0, 10), rtol=1e-2, atol=1e-2
     )
 
 
@@ -166,9 +165,9 @@ def test_a_model_of_velocities_is_the_same_model(noise: torch.Tensor) -> None:
     pipe.unet = Velocity(pipe)
     model = make_model(pipe)
     embedding = model.encode(PROMPTS)
-    for timestep in (901, 501, 1):
-        expected = epsilon_model.predict(noise, timestep, embedding, 3.0)
-        torch.testing.assert_close(model.predict(noise, timestep, embedding, 3.0), expected, rtol=1e-4, atol=1e-4)
+    for position in (0, 4, 9):
+        expected = epsilon_model.predict(noise, position, embedding, 3.0, 10)
+        torch.testing.assert_close(model.predict(noise, position, embedding, 3.0, 10), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         model.sample(noise, embedding), epsilon_model.sample(noise, embedding), rtol=1e-4, atol=1e-4
     )
