@@ -17,6 +17,7 @@ PARTS = (
     "base",
     "ddim",
     "identity",
+    "latent_dit",
     "latent_pipeline",
     "latent_unet",
     "loading",

@@ -34,6 +34,8 @@ class LatentPipeline(ABC):
     denoiser: str
     tokenizers: tuple[str, ...] = ("tokenizer",)
     text_encoders: tuple[str, ...] = ("text_encoder",)
+    text_lengths: tuple[int, ...] | None = None
+    """Tokens that each tokenizer pads and cuts to, None for its own number."""
 
     def __init__(
         self,
@@ -181,9 +183,9 @@ class LatentPipeline(ABC):
         tokens: list[Any] = []
         cut: set[int] = set()
         tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
-        for tokenizer in tokenizers:
+        lengths = self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
+        for tokenizer, length in zip(tokenizers, lengths, strict=True):
             texts = self._texts(prompts, tokenizer)
-            length = tokenizer.model_max_length
             cut |= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
             padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             tokens.append(padded.to(self.device))
@@ -191,8 +193,7 @@ class LatentPipeline(ABC):
             self.num_truncated += len(cut)
             logger.warning(
                 "%d of %d prompts are longer than the %d tokens %s reads; the rest is cut off, first in: %s",
-                len(cut), len(prompts), min(each.model_max_length for each in tokenizers), self.name,
-                prompts[min(cut)],
+                len(cut), len(prompts), min(lengths), self.name, prompts[min(cut)],
             )  # fmt: skip
         return tokens
 
@@ -206,3 +207,8 @@ class LatentPipeline(ABC):
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
         check_deterministic(pipe.scheduler)
+
+
+def each_row(timestep: int | Tensor, latents: Tensor) -> Tensor:
+    """One timestep for each of the latents (B, ...), as transformers take it: (B,)."""
+    return torch.as_tensor(timestep, device=latents.device).expand(len(latents))
