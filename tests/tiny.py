@@ -175,12 +175,12 @@ class TinyModel:
         cond = torch.stack([self._text(prompt) for prompt in prompts])
         return PromptEmbedding(cond, self._text("").expand_as(cond), {})
 
-    def timesteps(self, num_steps: int) -> list[int]:
-        return [round(999 * (1 - position / num_steps)) for position in range(num_steps)]
-
-    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
         passes = 1 if guidance in (0.0, 1.0) else 2
         self.num_evaluations += passes * len(latents)
+        timestep = round(999 * (1 - position / num_steps))
         cond, uncond = (self._epsilon(latents, timestep, text) for text in (embedding.cond, embedding.uncond))
         return uncond + guidance * (cond - uncond)
 
@@ -199,8 +199,8 @@ class TinyModel:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
         latents = noise
-        for position, timestep in enumerate(self.timesteps(num_steps)):
-            prediction = self.predict(latents, timestep, embedding, guidance)
+        for position in range(num_steps):
+            prediction = self.predict(latents, position, embedding, guidance, num_steps)
             latents = self.move(latents, prediction, position, position + 1, num_steps)
         return latents
 

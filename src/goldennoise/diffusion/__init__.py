@@ -13,7 +13,18 @@ from goldennoise.errors import ModelError
 if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
 
-PARTS = ("base", "ddim", "identity", "latent_unet", "loading", "protocol", "re_denoise", "schedulers")
+PARTS = (
+    "base",
+    "ddim",
+    "identity",
+    "latent_dit",
+    "latent_pipeline",
+    "latent_unet",
+    "loading",
+    "protocol",
+    "re_denoise",
+    "schedulers",
+)
 
 
 def kinds() -> list[str]:

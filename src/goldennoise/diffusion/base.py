@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from goldennoise.diffusion.schedulers import check_option
 from goldennoise.errors import require
@@ -17,6 +18,9 @@ class PipelineConfig:
     DDIM whatever the scheduler. height, width: of the image in px, None for the model's own.
     negative_prompt: what guidance leads away from; None where the pipeline itself decides.
     """
+
+    side_multiple_px: ClassVar[int] = 8
+    """Height and width are multiples of it: px per latent, times the side of a transformer's patch."""
 
     kind: str = ""
     path: str = ""
@@ -36,6 +40,6 @@ class PipelineConfig:
         check_option(self.scheduler)
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
         for option, side_px in (("height", self.height), ("width", self.width)):
-            require(
-                side_px is None or (side_px > 0 and side_px % 8 == 0), option, side_px, "null or a multiple of 8 px"
-            )
+            multiple = self.side_multiple_px
+            fits = side_px is None or (side_px > 0 and side_px % multiple == 0)
+            require(fits, option, side_px, f"null or a multiple of {multiple} px")

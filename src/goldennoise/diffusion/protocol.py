@@ -50,19 +50,22 @@ class DiffusionModel(Protocol):
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding: ...
 
-    def timesteps(self, num_steps: int) -> list[int]:
-        """Sampler timesteps t_0 > t_1 > ... of a schedule of `num_steps`."""
-        ...
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
+        """Guided prediction (epsilon, or velocity for flow models), shape of `latents` (B, C, h, w).
 
-    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
-        """Guided prediction (epsilon, or velocity for flow models), shape of `latents` (B, C, h, w)."""
+        position: 0 <= i < num_steps of the schedule of `num_steps`, where the network is asked at the noise level of
+        i; the latents need not be there. Raises `ConfigError` if the model has no schedule of so many steps.
+        """
         ...
 
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Deterministic step from position `start` to position `end` of the schedule of `num_steps`.
 
-        Position i is timestep t_i; position num_steps is the end of sampling. Down (start < end) denoises,
-        up (start > end) inverts; the same prediction down and up returns the start exactly.
+        Position 0 is the initial noise, position num_steps the end of sampling. The noise level of position i is the
+        model's own business; where the resolution shifts it, that of the latents at hand decides. Down (start < end)
+        denoises, up (start > end) inverts; the same prediction down and up returns the start exactly.
         """
         ...
 

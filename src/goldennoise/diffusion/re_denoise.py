@@ -24,9 +24,9 @@ def re_denoise(
     """Golden noise for `noise` (B, C, h, w) of unit scale, same shape and dtype.
 
     A round goes from position 0 of the schedule of `num_steps` down to position `depth`, then back up through the same
-    intervals. The interval between positions i and i + 1 is crossed with a prediction at timestep t_i in both
-    directions: down at the latents of position i, up at those of position i + 1. With equal guidance and a prediction
-    that depends on the timestep alone, a round is the identity.
+    intervals. The interval between positions i and i + 1 is crossed with a prediction at position i in both
+    directions: down of the latents of position i, up of those of position i + 1. With equal guidance and a prediction
+    that depends on the position alone, a round is the identity.
 
     variant: "published" inverts every interval with the noise levels of the next one, (i + 1, i + 2) for (i, i + 1), as
     the code beside the paper does; for reproduction only. It needs depth < num_steps.
@@ -37,13 +37,12 @@ def re_denoise(
     shift = SHIFT[variant]
     deepest = num_steps - shift
     require(1 <= depth <= deepest, "depth", depth, f"from 1 to {deepest} for num_steps={num_steps}, variant={variant}")
-    timesteps = model.timesteps(num_steps)
     latents = noise
     for _ in range(num_rounds):
         for position in range(depth):
-            prediction = model.predict(latents, timesteps[position], embedding, denoise_guidance)
+            prediction = model.predict(latents, position, embedding, denoise_guidance, num_steps)
             latents = model.move(latents, prediction, position, position + 1, num_steps)
         for position in reversed(range(depth)):
-            prediction = model.predict(latents, timesteps[position], embedding, invert_guidance)
+            prediction = model.predict(latents, position, embedding, invert_guidance, num_steps)
             latents = model.move(latents, prediction, position + 1 + shift, position + shift, num_steps)
     return latents

@@ -43,14 +43,14 @@ class RePaint(Method):
         import torch
 
         config, latents = self.config, batch.source
-        timesteps = model.timesteps(config.num_steps)
+        num_steps = config.num_steps
         with torch.no_grad():
             for number in range(config.num_rounds):
                 for position in range(config.depth):
-                    prediction = model.predict(latents, timesteps[position], batch.embedding, config.guidance)
-                    latents = model.move(latents, prediction, position, position + 1, config.num_steps)
+                    prediction = model.predict(latents, position, batch.embedding, config.guidance, num_steps)
+                    latents = model.move(latents, prediction, position, position + 1, num_steps)
                 fresh = batch.fresh_noise(f"re_paint/{number}")
-                latents = model.diffuse(latents, fresh, config.depth, 0, config.num_steps)
+                latents = model.diffuse(latents, fresh, config.depth, 0, num_steps)
         return latents
 
 

@@ -58,13 +58,13 @@ class Selector:
 def _ddim_sample(model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
     """Latents (B, C, h, w) at the end of DDIM steps whose activations are computed again on the way back."""
 
-    def step(latents: Tensor, position: int, timestep: int) -> Tensor:
-        prediction = model.predict(latents, timestep, embedding, model.guidance)
+    def step(latents: Tensor, position: int) -> Tensor:
+        prediction = model.predict(latents, position, embedding, model.guidance, num_steps)
         return model.move(latents, prediction, position, position + 1, num_steps)
 
     latents = noise
-    for position, timestep in enumerate(model.timesteps(num_steps)):
-        latents = checkpoint(step, latents, position, timestep, use_reentrant=False)
+    for position in range(num_steps):
+        latents = checkpoint(step, latents, position, use_reentrant=False)
     return latents
 
 

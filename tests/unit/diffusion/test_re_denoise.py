@@ -25,11 +25,15 @@ class AffineModel(TinyModel):
         self.schedule = DdimSchedule(tiny_scheduler().config)
         self.asked: list[tuple[int, float]] = []
 
-    def timesteps(self, num_steps: int) -> list[int]:
-        return self.schedule.timesteps(num_steps)
-
-    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:  # noqa: ARG002
-        self.asked.append((timestep, guidance))
+    def predict(
+        self,
+        latents: Tensor,
+        position: int,
+        embedding: PromptEmbedding,  # noqa: ARG002
+        guidance: float,
+        num_steps: int,
+    ) -> Tensor:
+        self.asked.append((self.schedule.timesteps(num_steps)[position], guidance))
         return torch.full_like(latents, self.constants[guidance])
 
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
@@ -92,8 +96,7 @@ def test_stronger_guidance_moves_the_noise_against_the_difference_of_the_predict
     model = TinyModel()
     noise = gaussian_noise(model.latent_shape, range(4))
     embedding = model.encode(PROMPTS)
-    timestep = model.timesteps(10)[0]
-    difference = model.predict(noise, timestep, embedding, 1.0) - model.predict(noise, timestep, embedding, 0.0)
+    difference = model.predict(noise, 0, embedding, 1.0, 10) - model.predict(noise, 0, embedding, 0.0, 10)
     strong = re_denoise(model, noise, embedding, **PUBLISHED)
     weak = re_denoise(model, noise, embedding, **(PUBLISHED | {"denoise_guidance": 1.0}))
     cosine = torch.cosine_similarity((strong - weak).flatten(1), -difference.flatten(1))

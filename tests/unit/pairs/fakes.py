@@ -34,10 +34,9 @@ class FakeModel:
         cond = torch.stack([torch.full((2, 3), _number(text)) for text in prompts])
         return PromptEmbedding(cond, torch.zeros_like(cond), {})
 
-    def timesteps(self, num_steps: int) -> list[int]:
-        return list(range(num_steps, 0, -1))
-
-    def predict(self, latents: Tensor, timestep: int, embedding: PromptEmbedding, guidance: float) -> Tensor:
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
         raise NotImplementedError
 
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:

@@ -1,0 +1,215 @@
+"""A diffusers pipeline with a VAE on latents behind the `DiffusionModel` protocol: what all families share."""
+
+import copy
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from goldennoise.diffusion.base import PipelineConfig
+from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
+from goldennoise.diffusion.loading import load_pipeline
+from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.schedulers import check_deterministic, make_scheduler
+from goldennoise.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+Condition = dict[str, Tensor]
+"""What the denoiser is told beside latents and timestep, each (B, ...): "text", and further parts a family names."""
+
+
+class LatentPipeline(ABC):
+    """A `DiffusionModel` on a pipeline's own components. Puts its networks in eval mode and freezes them.
+
+    Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two; the
+    pipeline itself has no guidance below 1. `num_truncated` counts the prompts a text encoder could not take whole.
+    `extra` of an embedding holds each further part of the condition twice: "name", and "uncond_name" without prompt.
+    """
+
+    denoiser: str
+    tokenizers: tuple[str, ...] = ("tokenizer",)
+    text_encoders: tuple[str, ...] = ("text_encoder",)
+    text_lengths: tuple[int, ...] | None = None
+    """Tokens that each tokenizer pads and cuts to, None for its own number."""
+
+    def __init__(
+        self,
+        pipe: Any,
+        *,
+        name: str,
+        num_steps: int,
+        guidance: float,
+        negative_prompt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> None:
+        """height, width: of the image in px, None for the model's own. Raises `ModelError` for what it cannot run."""
+        self._check(pipe)
+        for network in (self.denoiser, "vae", *self.text_encoders):
+            getattr(pipe, network).eval().requires_grad_(False)
+        self._pipe = pipe
+        self._network: Any = getattr(pipe, self.denoiser)
+        self._ddim = DdimSchedule(pipe.scheduler.config)
+        self._negative_prompt = negative_prompt
+        self.name = name
+        self.num_steps = num_steps
+        self.guidance = guidance
+        channels, own_height, own_width = self._own_latent_shape()
+        factor = pipe.vae_scale_factor
+        self.latent_shape: tuple[int, int, int] = (
+            channels,
+            own_height if height is None else height // factor,
+            own_width if width is None else width // factor,
+        )
+        self.device: torch.device = self._network.device
+        self.dtype: torch.dtype = self._network.dtype
+        self.num_evaluations = 0
+        self.num_truncated = 0
+
+    @classmethod
+    def load(
+        cls, config: PipelineConfig, pipelines: Sequence[str], device: torch.device, variant: str | None = None
+    ) -> Self:
+        """The pipeline of a config, one of the classes named, on `device`. Raises `ModelError` if it cannot be had."""
+        pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, variant)
+        pipe.scheduler = make_scheduler(config.scheduler, pipe.scheduler.config)
+        folder = Path(config.path).expanduser()
+        return cls(
+            pipe.to(device),
+            name=folder.resolve().name if folder.is_dir() else config.path,
+            num_steps=config.num_steps,
+            guidance=config.guidance,
+            negative_prompt=config.negative_prompt,
+            height=config.height,
+            width=config.width,
+        )
+
+    def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
+        given = self._encode(prompts)
+        without = {name: part.expand_as(given[name]) for name, part in self._encode_negative(given).items()}
+        cond, uncond = given.pop("text"), without.pop("text")
+        return PromptEmbedding(cond, uncond, given | {f"uncond_{name}": part for name, part in without.items()})
+
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
+        """Guided noise prediction, whatever the network predicts; shape and dtype of `latents` (B, C, h, w)."""
+        timestep = self._ddim.timesteps(num_steps)[position]
+        wide = latents.to(at_least_float32(latents.dtype))
+        output = self._guided(wide, timestep, embedding, guidance)
+        return self._ddim.to_epsilon(output, wide, timestep).to(latents.dtype)
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        return self._ddim.move(latents, prediction, start, end, num_steps)
+
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        return self._ddim.diffuse(latents, noise, start, end, num_steps)
+
+    def sample(
+        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+    ) -> Tensor:
+        num_steps = self.num_steps if num_steps is None else num_steps
+        guidance = self.guidance if guidance is None else guidance
+        self._ddim.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
+        # Here and not before: golden noise is also made for pipelines that sample on their own, such as LCM.
+        check_deterministic(self._pipe.scheduler)
+        # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
+        scheduler = copy.deepcopy(self._pipe.scheduler)
+        scheduler.set_timesteps(num_steps, device=self.device)
+        latents = noise.to(at_least_float32(noise.dtype)) * scheduler.init_noise_sigma
+        for timestep in scheduler.timesteps:
+            output = self._guided(scheduler.scale_model_input(latents, timestep), timestep, embedding, guidance)
+            latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
+        return latents.to(noise.dtype)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        vae = self._decoder
+        pixels = vae.decode(self._unscaled(latents).to(vae.dtype), return_dict=False)[0]
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    @property
+    def _decoder(self) -> Any:
+        """The VAE in the dtype it decodes in."""
+        return self._pipe.vae
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """Latents as the VAE's encoder made them, at least float32."""
+        return latents.to(at_least_float32(latents.dtype)) / self._pipe.vae.config.scaling_factor
+
+    @abstractmethod
+    def _encode(self, prompts: Sequence[str]) -> Condition:
+        """What the prompts tell the denoiser; "text" (B, tokens, dim) is what `cond` of the embedding is."""
+
+    def _encode_negative(self, given: Condition) -> Condition:  # noqa: ARG002
+        """What the pass without the prompt is told instead: one row, or as many as `given` has."""
+        return self._encode([self._negative_prompt or ""])
+
+    @abstractmethod
+    def _run(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+        """One pass of the denoiser on latents (B, C, h, w) of its dtype; output of the same shape."""
+
+    def _guided(self, latents: Tensor, timestep: int | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
+        names = [name for name in embedding.extra if not name.startswith("uncond_")]
+        given = {"text": embedding.cond} | {name: embedding.extra[name] for name in names}
+        without = {"text": embedding.uncond} | {name: embedding.extra[f"uncond_{name}"] for name in names}
+        if guidance == 1.0:
+            return self._denoise(latents, timestep, given)
+        if guidance == 0.0:
+            return self._denoise(latents, timestep, without)
+        both = {name: torch.cat([without[name], given[name]]) for name in given}
+        uncond, cond = self._denoise(torch.cat([latents, latents]), timestep, both).chunk(2)
+        return uncond + guidance * (cond - uncond)
+
+    def _denoise(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+        self.num_evaluations += len(latents)
+        return self._run(latents.to(self.dtype), timestep, condition).to(latents.dtype)
+
+    def _own_latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the latents the network was made for."""
+        config = self._network.config
+        size = config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return config.in_channels, height, width
+
+    def _tokens(self, prompts: Sequence[str]) -> list[Any]:
+        """Token ids and attention masks (B, tokens) of each tokenizer.
+
+        A prompt cut by any of them counts once, with a warning.
+        """
+        tokens: list[Any] = []
+        cut: set[int] = set()
+        tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
+        lengths = self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
+        for tokenizer, length in zip(tokenizers, lengths, strict=True):
+            texts = self._texts(prompts, tokenizer)
+            cut |= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
+            padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            tokens.append(padded.to(self.device))
+        if cut:
+            self.num_truncated += len(cut)
+            logger.warning(
+                "%d of %d prompts are longer than the %d tokens %s reads; the rest is cut off, first in: %s",
+                len(cut), len(prompts), min(lengths), self.name, prompts[min(cut)],
+            )  # fmt: skip
+        return tokens
+
+    def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:  # noqa: ARG002
+        """The prompts as the tokenizer is to read them."""
+        return list(prompts)
+
+    def _check(self, pipe: Any) -> None:
+        parts = (self.denoiser, "vae", *self.tokenizers, *self.text_encoders)
+        missing = [name for name in parts if getattr(pipe, name) is None]
+        if missing:
+            raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
+
+
+def each_row(timestep: int | Tensor, latents: Tensor) -> Tensor:
+    """One timestep for each of the latents (B, ...), as transformers take it: (B,)."""
+    return torch.as_tensor(timestep, device=latents.device).expand(len(latents))

@@ -1,0 +1,154 @@
+"""What the protocol promises, for every family and for the stand-in in closed form that other tests use."""
+
+from functools import cache, partial
+from typing import Any
+
+import pytest
+import torch
+from tiny import TinyModel, tiny_pipeline, tiny_xl_pipeline
+from tiny_transformers import TRANSFORMERS
+
+from goldennoise import diffusion
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a green ring above a star", ""]
+FAMILIES: dict[str, Any] = {
+    "stable_diffusion": tiny_pipeline,
+    "stable_diffusion_xl": partial(tiny_xl_pipeline, force_zeros=False),
+    **TRANSFORMERS,
+}
+
+
+@cache
+def shared(kind: str) -> Any:
+    """One pipeline for all tests that do not change it."""
+    return FAMILIES[kind]()
+
+
+def make_model(pipe: Any) -> Any:
+    model: Any = diffusion.from_pipeline(pipe)
+    model.num_steps, model.guidance = 4, 3.0
+    return model
+
+
+@pytest.fixture(params=["closed form", *FAMILIES])
+def model(request: pytest.FixtureRequest) -> DiffusionModel:
+    return TinyModel() if request.param == "closed form" else make_model(shared(request.param))
+
+
+@pytest.fixture
+def noise(model: DiffusionModel) -> torch.Tensor:
+    return gaussian_noise(model.latent_shape, range(len(PROMPTS)))
+
+
+@torch.no_grad()
+def test_a_row_does_not_depend_on_its_batch(model: DiffusionModel, noise: torch.Tensor) -> None:
+    latents = model.sample(noise, model.encode(PROMPTS))
+    images = model.decode(latents)
+    for row, prompt in enumerate(PROMPTS):
+        alone = model.sample(noise[row : row + 1], model.encode([prompt]))
+        torch.testing.assert_close(alone[0], latents[row], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.decode(alone)[0], images[row], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_every_row_has_its_own_prompt(model: DiffusionModel, noise: torch.Tensor) -> None:
+    same = noise[:1].expand(4, -1, -1, -1)
+    latents = model.sample(same, model.encode(PROMPTS))
+    for row in range(1, 4):
+        assert (latents[row] - latents[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("guidance", "passes"), [(0.0, 1), (0.5, 2), (1.0, 1), (5.5, 2)])
+@torch.no_grad()
+def test_evaluations_are_counted_per_sample_and_pass(
+    model: DiffusionModel, noise: torch.Tensor, guidance: float, passes: int
+) -> None:
+    embedding = model.encode(PROMPTS)
+    assert model.num_evaluations == 0
+    model.predict(noise, 0, embedding, guidance, 10)
+    assert model.num_evaluations == 4 * passes
+    model.sample(noise[:3], embedding[:3], num_steps=5, guidance=guidance)
+    assert model.num_evaluations == 4 * passes + 3 * 5 * passes
+
+
+@torch.no_grad()
+def test_guidance_is_a_straight_line_through_both_predictions(model: DiffusionModel, noise: torch.Tensor) -> None:
+    embedding = model.encode(PROMPTS)
+    uncond, cond, half, strong = (model.predict(noise, 1, embedding, w, 4) for w in (0.0, 1.0, 0.5, 5.5))
+    assert (cond - uncond)[:3].abs().mean() > 1e-2
+    torch.testing.assert_close(half, (uncond + cond) / 2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(strong, uncond + 5.5 * (cond - uncond), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(cond[3], uncond[3])
+
+
+@torch.no_grad()
+def test_sampling_is_predicting_and_moving(model: DiffusionModel, noise: torch.Tensor) -> None:
+    embedding = model.encode(PROMPTS)
+    latents = noise
+    for position in range(6):
+        prediction = model.predict(latents, position, embedding, 4.0, 6)
+        latents = model.move(latents, prediction, position, position + 1, 6)
+    torch.testing.assert_close(model.sample(noise, embedding, 6, 4.0), latents, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_there_and_back_with_one_prediction_is_the_identity(model: DiffusionModel, noise: torch.Tensor) -> None:
+    prediction = model.predict(noise, 0, model.encode(PROMPTS), 3.0, 4)
+    for start, end in ((0, 1), (1, 3), (3, 4)):
+        moved = model.move(noise, prediction, start, end, 4)
+        torch.testing.assert_close(model.move(moved, prediction, end, start, 4), noise, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_images_are_float32_between_0_and_1(model: DiffusionModel, noise: torch.Tensor) -> None:
+    images = model.decode(20 * noise)
+    assert images.shape[:2] == (4, 3)
+    assert images.shape[2:] == tuple(side * (images.shape[2] // noise.shape[2]) for side in noise.shape[2:])
+    assert images.dtype == torch.float32
+    assert 0 <= float(images.min()) < float(images.max()) <= 1
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@torch.no_grad()
+def test_a_half_precision_model_stays_close_to_the_full_one(kind: str) -> None:
+    full, half = make_model(shared(kind)), make_model(FAMILIES[kind]().to(torch.bfloat16))
+    noise = gaussian_noise(full.latent_shape, range(len(PROMPTS)))
+    assert half.dtype == torch.bfloat16
+    latents, expected = (model.sample(noise, model.encode(PROMPTS)) for model in (half, full))
+    assert latents.dtype == torch.float32
+    assert (latents - expected).abs().mean() < 0.1 * expected.abs().mean()
+    assert (half.decode(latents) - full.decode(expected)).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_gradients_reach_the_noise_and_no_weight(kind: str) -> None:
+    pipe = FAMILIES[kind]()
+    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    for network in networks:
+        network.train()
+    model = make_model(pipe)
+    noise = gaussian_noise(model.latent_shape, [0]).requires_grad_()
+    model.decode(model.sample(noise, model.encode(["a"]), num_steps=1)).sum().backward()
+    assert noise.grad is not None
+    assert noise.grad.abs().max() > 0
+    for network in networks:
+        assert not any(module.training for module in network.modules())
+        assert not any(weight.requires_grad for weight in network.parameters())
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_pipeline_without_one_of_its_parts_is_refused(kind: str) -> None:
+    pipe = FAMILIES[kind]()
+    for part in [name for name in pipe.components if name.startswith(("text_encoder", "tokenizer", "vae"))]:
+        whole = getattr(pipe, part)
+        setattr(pipe, part, None)
+        with pytest.raises(ModelError, match=f"{type(pipe).__name__} comes without {part}: load it whole"):
+            make_model(pipe)
+        setattr(pipe, part, whole)
+
+
+def test_every_family_is_tested_here() -> None:
+    assert sorted(FAMILIES) == sorted(diffusion.kinds())
