@@ -1,0 +1,69 @@
+"""The LAION aesthetic predictor: OpenAI's CLIP ViT-L/14 and the head sac+logos+ava1-l14-linearMSE. Ignores prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.scorers.options import WeightsConfig, require_sha256
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.reward_head import RewardHead
+
+ARCHITECTURE = "ViT-L-14-quickgelu"
+FILE = "open_clip_model.safetensors"
+HEAD_FILE = "sac+logos+ava1-l14-linearMSE.pth"
+
+
+@dataclass(frozen=True)
+class Config(WeightsConfig):
+    """path, revision, sha256: of CLIP; those that begin with head_: of the predictor's head."""
+
+    kind: str = "aesthetic"
+    path: str = "timm/vit_large_patch14_clip_224.openai"
+    head_path: str = "camenduru/improved-aesthetic-predictor"
+    head_revision: str | None = None
+    head_sha256: str | None = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.head_path), "head_path", repr(self.head_path), "a folder or a hub id")
+        require_sha256("head_sha256", self.head_sha256)
+
+
+class Aesthetic:
+    """On the scale of the ratings it was fitted to, 1 to 10; nothing bounds it."""
+
+    name = "aesthetic"
+    higher_is_better = True
+    unit = "rating, 1 to 10"
+    differentiable = True
+    may_select = True
+
+    def __init__(self, towers: "OpenClipTowers", head: "RewardHead", version: str) -> None:
+        self.version = version
+        self._towers = towers
+        self._head = head
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":  # noqa: ARG002
+        """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; the prompts do not matter."""
+        return self._head(self._towers.cropped(images))[:, 0].cpu()
+
+
+def build(config: Config, device: "torch.device") -> Aesthetic:
+    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.reward_head import RewardHead
+    from goldennoise.scorers.weights import frozen, load_strictly, read_weights
+
+    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    head_tensors, head_version = read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)
+    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
+    head = RewardHead()
+    load_strictly(head, head_tensors, f"{config.head_path}/{HEAD_FILE}")
+    # The features are float32 whatever the towers compute in, and the head costs nothing.
+    return Aesthetic(towers, frozen(head, device, "float32"), f"{version} {head_version}")

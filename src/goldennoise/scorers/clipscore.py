@@ -1,0 +1,64 @@
+"""CLIPScore (arXiv 2104.08718): 2.5 max(cosine, 0) between image and prompt, OpenAI's CLIP ViT-B/32."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.scorers.options import WeightsConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+
+ARCHITECTURE = "ViT-B-32-quickgelu"
+FILE = "open_clip_model.safetensors"
+WEIGHT = 2.5
+
+
+@dataclass(frozen=True)
+class Config(WeightsConfig):
+    """prefix: what stands before every prompt, "A photo depicts" in the paper and its code; "" for the bare prompt, as
+    torchmetrics and many tables of text-to-image models have it. The two give different scores.
+    """
+
+    kind: str = "clipscore"
+    path: str = "timm/vit_base_patch32_clip_224.openai"
+    prefix: str = "A photo depicts"
+
+
+class ClipScore:
+    """In [0, 2.5]; where the cosine is negative the score is 0 and has no gradient."""
+
+    name = "clipscore"
+    higher_is_better = True
+    unit = "2.5 max(cosine, 0)"
+    differentiable = True
+    may_select = True
+
+    def __init__(self, towers: "OpenClipTowers", version: str, prefix: str) -> None:
+        """version: of the weights; prefix: before every prompt, with a space between them."""
+        self.version = f"{version} {prefix!r}"
+        self._towers = towers
+        self._prefix = f"{prefix.rstrip()} " if prefix.strip() else ""
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
+        texts = self._towers.texts([self._prefix + prompt for prompt in prompts])
+        cosines = (self._towers.cropped(images) * texts).sum(dim=1)
+        return (WEIGHT * cosines.clamp(min=0)).cpu()
+
+    def embed(self, images: "Tensor") -> "Tensor":
+        """Image features (B, 512) of unit length on the CPU, of the images that `score` takes."""
+        return self._towers.cropped(images).cpu()
+
+
+def build(config: Config, device: "torch.device") -> ClipScore:
+    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.weights import read_weights
+
+    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
+    return ClipScore(towers, version, config.prefix)

@@ -1,0 +1,67 @@
+"""HPSv2 (arXiv 2306.09341): 100 x cosine of an open_clip ViT-H-14 fine-tuned on human preferences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.scorers.options import WeightsConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+
+ARCHITECTURE = "ViT-H-14"
+FILES = {"v2.0": "HPS_v2_compressed.pt", "v2.1": "HPS_v2.1_compressed.pt"}
+SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class Config(WeightsConfig):
+    """release: v2.0 or v2.1. The reference's score() takes v2.0 unless told otherwise, the tables of arXiv 2411.09502
+    have v2.1; scores of the two do not compare.
+    """
+
+    kind: str = "hpsv2"
+    path: str = "xswu/HPSv2"
+    release: str = "v2.1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.release in FILES, "release", self.release, f"one of {', '.join(FILES)}")
+
+
+class HpsV2:
+    """In [-100, 100], where the reference has the bare cosine."""
+
+    name = "hpsv2"
+    higher_is_better = True
+    unit = "cosine x 100"
+    differentiable = True
+    may_select = True
+
+    def __init__(self, towers: "OpenClipTowers", version: str) -> None:
+        self.version = version
+        self._towers = towers
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
+        texts = self._towers.texts(prompts)
+        return SCALE * (self._towers.letterboxed(images) * texts).sum(dim=1).cpu()
+
+    def embed(self, images: "Tensor") -> "Tensor":
+        """Image features (B, 1024) of unit length on the CPU, of the images that `score` takes."""
+        return self._towers.letterboxed(images).cpu()
+
+
+def build(config: Config, device: "torch.device") -> HpsV2:
+    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.weights import read_weights
+
+    file = FILES[config.release]
+    tensors, version = read_weights(config.path, file, config.revision, config.sha256)
+    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{file}", device, config.dtype)
+    return HpsV2(towers, f"{config.release} {version}")

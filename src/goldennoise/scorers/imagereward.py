@@ -1,0 +1,74 @@
+"""ImageReward (arXiv 2304.05977): BLIP-large reads the prompt while it looks at the image, a head scores that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from goldennoise.errors import require
+from goldennoise.scorers.options import WeightsConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldennoise.scorers.blip_reward import BlipReward
+
+FILE = "ImageReward.pt"
+MEAN, STD = 0.16717362830052426, 1.0333394966054072
+"""Of the head's output over the authors' data, taken out of the score."""
+NUM_TOKENS = 35
+"""Longer prompts are cut, begin and end included, as in the reference."""
+
+
+@dataclass(frozen=True)
+class Config(WeightsConfig):
+    """path: holds ImageReward.pt; tokenizer_path: a folder or a hub id of BERT's tokenizer."""
+
+    kind: str = "imagereward"
+    path: str = "THUDM/ImageReward"
+    tokenizer_path: str = "google-bert/bert-base-uncased"
+    tokenizer_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.tokenizer_path), "tokenizer_path", repr(self.tokenizer_path), "a folder or a hub id")
+
+
+class ImageReward:
+    """About -2 to 2, mean 0 and deviation 1 over the authors' data; tables often give it x 100."""
+
+    name = "imagereward"
+    higher_is_better = True
+    unit = "standard deviations"
+    differentiable = True
+    may_select = True
+
+    def __init__(self, network: "BlipReward", tokenizer: Any, version: str) -> None:
+        """tokenizer: a transformers `BertTokenizer`."""
+        self.version = version
+        self._network = network
+        self._tokenizer = tokenizer
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 35 tokens."""
+        from goldennoise.scorers.preprocess import cropped
+
+        tokens = self._tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=NUM_TOKENS, return_tensors="pt"
+        )
+        pixels = cropped(images.to(self._network.device), self._network.side_px)
+        return ((self._network(pixels, tokens) - MEAN) / STD).cpu()
+
+
+def build(config: Config, device: "torch.device") -> ImageReward:
+    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    from transformers import BertTokenizer
+
+    from goldennoise.scorers.blip_reward import UNUSED, BlipReward
+    from goldennoise.scorers.weights import frozen, load_strictly, load_tokenizer, read_weights
+
+    tokenizer = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    network = BlipReward()
+    load_strictly(network, tensors, f"{config.path}/{FILE}", UNUSED)
+    return ImageReward(frozen(network, device, config.dtype), tokenizer, version)

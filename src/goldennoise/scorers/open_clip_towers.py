@@ -1,0 +1,49 @@
+"""Image and text encoder of a CLIP model that open_clip builds, with published weights."""
+
+from collections.abc import Mapping, Sequence
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from goldennoise.scorers.preprocess import cropped, letterboxed
+from goldennoise.scorers.texts import KeptTexts
+from goldennoise.scorers.weights import frozen, load_strictly
+
+
+class OpenClipTowers:
+    """Features of unit length in float32, on the networks' device."""
+
+    def __init__(
+        self, architecture: str, tensors: Mapping[str, Tensor], source: str, device: torch.device, dtype: str
+    ) -> None:
+        """architecture: open_clip's name; tensors: under open_clip's names, from `source`.
+
+        Raises `ScorerError` unless the tensors are exactly those of the architecture.
+        """
+        # create_model would warn that these weights are random, before they are replaced.
+        model = open_clip.CLIP(**open_clip.get_model_config(architecture))
+        load_strictly(model, tensors, source)
+        self._model = frozen(model, device, dtype)
+        self._tokenize = open_clip.get_tokenizer(architecture)
+        self._device = device
+        self._dtype = getattr(torch, dtype)
+        self._side_px = int(model.visual.image_size[0])
+        self.texts = KeptTexts(self._encode_texts)
+        """Prompts, cut after the architecture's number of tokens -> (B, dim)."""
+
+    def cropped(self, images: Tensor) -> Tensor:
+        """(B, dim) of the middle of images (B, 3, height, width) in [0, 1]."""
+        return self._encode_images(cropped(images.to(self._device), self._side_px))
+
+    def letterboxed(self, images: Tensor) -> Tensor:
+        """(B, dim) of whole images (B, 3, height, width) in [0, 1], black where they are not square."""
+        return self._encode_images(letterboxed(images.to(self._device), self._side_px))
+
+    def _encode_images(self, pixels: Tensor) -> Tensor:
+        return F.normalize(self._model.encode_image(pixels.to(self._dtype)).float(), dim=-1)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Tensor:
+        features = self._model.encode_text(self._tokenize(list(texts)).to(self._device))
+        return F.normalize(features.float(), dim=-1)

@@ -1,0 +1,92 @@
+"""PickScore (arXiv 2305.01569): logit scale x cosine of a CLIP ViT-H/14 fine-tuned on Pick-a-Pic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from goldennoise.errors import require
+from goldennoise.scorers.options import WeightsConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FILE = "model.safetensors"
+NUM_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Config(WeightsConfig):
+    """path: holds model.safetensors and config.json; tokenizer_path: a folder or a hub id of its tokenizer."""
+
+    kind: str = "pickscore"
+    path: str = "yuvalkirstain/PickScore_v1"
+    tokenizer_path: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+    tokenizer_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.tokenizer_path), "tokenizer_path", repr(self.tokenizer_path), "a folder or a hub id")
+
+
+class PickScore:
+    """About 15 to 25. Of an image by itself: the softmax over the images of a prompt, which the paper takes for a
+    probability, would make a score depend on what it is compared with.
+    """
+
+    name = "pickscore"
+    higher_is_better = True
+    unit = "logit scale x cosine"
+    differentiable = True
+    may_select = True
+
+    def __init__(self, model: Any, tokenizer: Any, version: str) -> None:
+        """model: a transformers `CLIPModel`; tokenizer: its `CLIPTokenizer`."""
+        from goldennoise.scorers.texts import KeptTexts
+
+        self.version = version
+        self._model = model
+        self._tokenizer = tokenizer
+        self._texts = KeptTexts(self._encode_texts)
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
+        cosines = (self._encode_images(images) * self._texts(prompts)).sum(dim=1)
+        return (self._model.logit_scale.float().exp() * cosines).cpu()
+
+    def embed(self, images: "Tensor") -> "Tensor":
+        """Image features (B, 1024) of unit length on the CPU, of the images that `score` takes."""
+        return self._encode_images(images).cpu()
+
+    def _encode_images(self, images: "Tensor") -> "Tensor":
+        from torch.nn.functional import normalize
+
+        from goldennoise.scorers.preprocess import cropped
+
+        vision = self._model.vision_model
+        pixels = cropped(images.to(self._model.device), vision.config.image_size, odd="down")
+        pooled = vision(pixels.to(self._model.dtype)).pooler_output
+        return normalize(self._model.visual_projection(pooled).float(), dim=-1)
+
+    def _encode_texts(self, prompts: Sequence[str]) -> "Tensor":
+        from torch.nn.functional import normalize
+
+        tokens = self._tokenizer(
+            list(prompts), padding=True, truncation=True, max_length=NUM_TOKENS, return_tensors="pt"
+        )
+        pooled = self._model.text_model(**tokens.to(self._model.device)).pooler_output
+        return normalize(self._model.text_projection(pooled).float(), dim=-1)
+
+
+def build(config: Config, device: "torch.device") -> PickScore:
+    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    from transformers import CLIPTokenizer
+
+    from goldennoise.scorers.transformers_clip import POSITION_IDS, untrained_clip
+    from goldennoise.scorers.weights import frozen, load_strictly, load_tokenizer, read_weights
+
+    model = untrained_clip(config.path, config.revision)
+    tokenizer = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    load_strictly(model, tensors, f"{config.path}/{FILE}", POSITION_IDS)
+    return PickScore(frozen(model, device, config.dtype), tokenizer, version)

@@ -1,0 +1,104 @@
+"""Published weights of scorers: tensors by name, the version they give a scorer, and tokenizers, with clear errors."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+# Only the class of the error that torch.load raises; nothing is unpickled outside torch's weights-only loader.
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from goldennoise.errors import ScorerError
+from goldennoise.hub import find_file
+from goldennoise.provenance import file_digest
+
+NUM_NAMED = 3
+"""Tensors an error message names one by one."""
+
+
+def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> tuple[dict[str, Tensor], str]:
+    """Tensors by name, on the CPU, and the first 12 hex digits of the file's SHA-256.
+
+    path: a folder or a hub id; file: in it, safetensors or what torch saved, where a `state_dict` is looked into.
+    Raises `ModelError` for a file that is not to be had or has another hash, `ScorerError` for one that is damaged or
+    could run code.
+    """
+    found = find_file(path, file, revision=revision, sha256=sha256)
+    content = _safetensors(found) if found.suffix == ".safetensors" else _pickled(found)
+    tensors = content.get("state_dict", content)
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise ScorerError(f"{found} holds no tensors by name: these are not the published weights.")
+    return tensors, file_digest(found)[:12]
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ScorerError(f"{path} is truncated or damaged ({error}): delete it and fetch it again.") from error
+
+
+def _pickled(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ScorerError(
+            f"{path} is damaged or holds more than tensors, which could run code: it is refused; fetch the published "
+            "file again, or give the tensors alone."
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ScorerError(f"{path} is truncated or damaged: delete it and fetch it again.") from error
+    if not isinstance(content, dict):
+        raise ScorerError(f"{path} holds no tensors by name: these are not the published weights.")
+    return content
+
+
+def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str, unused: Iterable[str] = ()) -> None:
+    """Copy `tensors` into `network`. unused: names that may be among them and that the network never reads.
+
+    Raises `ScorerError` naming what is missing, unexpected or of another shape. source: what a message calls the file.
+    """
+    found = {name: tensor for name, tensor in tensors.items() if name not in set(unused)}
+    expected = network.state_dict()
+    problems = []
+    if missing := expected.keys() - found.keys():
+        problems.append(f"without {_listed(missing)}")
+    if unexpected := found.keys() - expected.keys():
+        problems.append(f"with unexpected {_listed(unexpected)}")
+    if wrong := [
+        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]:
+        problems.append(f"with other shapes, {_listed(wrong)}")
+    if problems:
+        raise ScorerError(f"{source} does not hold the tensors of its scorer: it is {'; '.join(problems)}.")
+    network.load_state_dict(found)
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - NUM_NAMED} more" if len(ordered) > NUM_NAMED else ""
+    return ", ".join(ordered[:NUM_NAMED]) + more
+
+
+def frozen(network: nn.Module, device: torch.device, dtype: str) -> Any:
+    """`network` on its device, for inference only."""
+    return network.to(device, getattr(torch, dtype)).eval().requires_grad_(False)
+
+
+def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> Any:
+    """A transformers tokenizer from a folder or the hub.
+
+    Raises `ModelError` for files that are not to be had, `ScorerError` for damaged ones.
+    """
+    # Without them from_pretrained does not complain: it makes a tokenizer that knows no words.
+    files = [find_file(path, file, revision=revision) for file in ("tokenizer_config.json", "tokenizer.json")]
+    try:
+        return tokenizer_class.from_pretrained(files[0].parent)
+    except (OSError, ValueError) as error:
+        raise ScorerError(f"{files[1]} is damaged ({error}): delete it and fetch it again.") from error
