@@ -1,7 +1,7 @@
 """The trained networks of an evaluation: found, checked against the model, and asked what selected their pairs."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,12 +14,12 @@ from goldennoise.imports import resolve_network
 log = logging.getLogger(__name__)
 
 
-def resolve_networks(store: ArtifactStore, methods: Mapping[str, Any]) -> dict[str, Artifact]:
+def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, Artifact]:
     """Reference as written -> npnet artifact, for every method config with a field `artifact`; files checked.
 
     By convention that field names the network a method uses; a hub id is imported into the store first.
     """
-    named = [method.artifact for method in methods.values() if hasattr(method, "artifact")]
+    named = [method.artifact for method in methods if hasattr(method, "artifact")]
     found = {reference: resolve_network(store, reference) for reference in dict.fromkeys(named)}
     for artifact in found.values():
         artifact.check()
@@ -43,32 +43,54 @@ def selected_with(
     """Those of the run's `scorers` that chose anything: a noise while a method ran, a network's pairs, or its reward.
 
     One that measures the same as what chose, for example a part of a weighted sum, is among them.
-    None if a network was imported, or its pairs are not in the store any more: then nobody can tell.
+    None if a network was imported, or what it learnt from is not in the store any more: then nobody can tell.
     """
     configs = {name: asdict(scorer) for name, scorer in scorers.items()}
     chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
     measured = _measured(chosen, configs)
     for network in networks.values():
-        trained = network.record["config"]
-        if "objective" not in trained["stage"]:
-            log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
+        behind = _behind(store, network)
+        if behind is None:
             return None
-        if trained["stage"]["objective"] == "reward":
-            measured |= _measured([trained["stage"]["reward_scorer"]], trained["scorer"])
-        for source in network.record["inputs"]:
-            pairs = _same(store, source["reference"], source["fingerprint"])
-            if pairs is None:
-                log.warning(
-                    "%s, which %s learnt from, is not in %s any more: which scorer selected its pairs is not known",
-                    source["reference"],
-                    network.reference,
-                    store.root,
-                )
-                return None
-            config = pairs.record["config"]
-            selecting = selecting_scorers(config["method"].values(), [config["stage"]["preference"]])
-            measured |= _measured(selecting, config["scorer"])
+        measured |= behind
     return {name for name in configs if _measured([name], configs) & measured}
+
+
+def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
+    """Kinds of the scorers that chose anything `network` learnt from, in any round of distillation; None if unknown."""
+    trained = network.record["config"]
+    if "objective" not in trained["stage"]:
+        log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
+        return None
+    measured = set()
+    if trained["stage"]["objective"] == "reward":
+        measured |= _measured([trained["stage"]["reward_scorer"]], trained["scorer"])
+    for pairs in _inputs(store, network, "pairs"):
+        if pairs is None:
+            return None
+        config = pairs.record["config"]
+        selecting = selecting_scorers(config["method"].values(), [config["stage"]["preference"]])
+        measured |= _measured(selecting, config["scorer"])
+        for earlier in _inputs(store, pairs, "npnet"):
+            behind = None if earlier is None else _behind(store, earlier)
+            if behind is None:
+                return None
+            measured |= behind
+    return measured
+
+
+def _inputs(store: ArtifactStore, artifact: Artifact, kind: str) -> Iterator[Artifact | None]:
+    """What `artifact` was made from, None in place of what is not in the store any more."""
+    for source in artifact.record["inputs"]:
+        found = _same(store, source["reference"], source["fingerprint"], kind)
+        if found is None:
+            log.warning(
+                "%s, which %s was made from, is not in %s any more: which scorer selected is not known",
+                source["reference"],
+                artifact.reference,
+                store.root,
+            )
+        yield found
 
 
 def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -77,10 +99,10 @@ def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) ->
     return {kind for config in chosen for kind in config.get("parts", [config["kind"]])}
 
 
-def _same(store: ArtifactStore, reference: str, fingerprint: str) -> Artifact | None:
-    """The pairs artifact if it is there and still the one meant."""
+def _same(store: ArtifactStore, reference: str, fingerprint: str, kind: str) -> Artifact | None:
+    """The artifact if it is there and still the one meant."""
     try:
-        found = store.resolve(reference, "pairs")
+        found = store.resolve(reference, kind)
     except ArtifactError:
         return None
     return found if found.fingerprint == fingerprint else None

@@ -1,7 +1,7 @@
 """What every method is and can be told. Imports no torch: the command line reads every Config before it loads."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
@@ -52,3 +52,15 @@ class OnSphere(Method):
         golden = self.method.golden(model, batch)
         norms = batch.source.float().flatten(1).norm(dim=1) / golden.float().flatten(1).norm(dim=1)
         return (golden.float() * norms.view(-1, 1, 1, 1)).to(golden.dtype)
+
+
+class After(Method):
+    """A method whose source is what another one makes of the source noise: the next round of iterated distillation."""
+
+    def __init__(self, first: Method, second: Method) -> None:
+        self.first = first
+        self.second = second
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        source = self.first.golden(model, batch).to(batch.source)
+        return self.second.golden(model, replace(batch, source=source))

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
 from goldennoise.evaluation.networks import resolve_networks
+from goldennoise.methods.base import After
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.pairs import Collector, PreferenceFilter, collect_pairs
 from goldennoise.pairs.index import total_figures
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 class Config:
     """num_prompts: the first ones of the set, None for all; one pair each.
 
-    preference: the scorer that decides which pairs are kept, by more than `margin` in its unit. seed_index: another
-    one gives other noise for the same prompts.
+    source_network: an npnet artifact whose golden noise the teacher starts from, None for the random noise itself; the
+    source of a pair stays random, so NPNet learns both rounds as one. preference: the scorer that decides which pairs
+    are kept, by more than `margin` in its unit. seed_index: another one gives other noise for the same prompts.
     """
 
     kind: str = "collect"
     num_prompts: int | None = None
+    source_network: str | None = None
     preference: str = "shapes_clip"
     margin: float = 0.0
     prompts_per_shard: int = 64
@@ -47,6 +50,8 @@ class Config:
         require(
             self.num_prompts is None or self.num_prompts >= 1, "num_prompts", self.num_prompts, "null or at least 1"
         )
+        network = self.source_network
+        require(network != "", "source_network", repr(network), 'null or a reference such as "npnet/shapes@latest"')
         require(math.isfinite(self.margin), "margin", self.margin, "a finite number")
         require(self.prompts_per_shard >= 1, "prompts_per_shard", self.prompts_per_shard, "at least 1")
         require(self.seed_index >= 0, "seed_index", self.seed_index, "at least 0")
@@ -54,21 +59,21 @@ class Config:
 
 def run(config: "RunConfig") -> Artifact:
     """The pairs artifact of this config: complete already, resumed, repaired, or made."""
-    teacher = _teacher(config)
+    chain = _chain(config)
     prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, config.method)
+    networks = resolve_networks(store, chain)
     inputs = list(networks.values())
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
     refuse_reporting_only(judges[config.stage.preference], "stage.preference")
-    identity = _identity(config, teacher, prompts, judges)
+    identity = _identity(config, chain[-1], prompts, judges)
     outcome = store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
         return outcome
     with outcome as draft:
-        index = _collect(draft, partial(_collector, config, teacher, judges, device, networks), prompts, config.stage)
+        index = _collect(draft, partial(_collector, config, chain, judges, device, networks), prompts, config.stage)
         higher_is_better = judges[config.stage.preference].higher_is_better
         counts = _counts(draft, index, config.stage, higher_is_better) | {"held_out_prompts": num_held_out}
         artifact = draft.commit(counts)
@@ -79,8 +84,11 @@ def run(config: "RunConfig") -> Artifact:
     return artifact
 
 
-def _teacher(config: "RunConfig") -> Any:
-    """Config of the one method; refuses what cannot be run before anything is read or loaded."""
+def _chain(config: "RunConfig") -> list[Any]:
+    """Configs of the methods that make golden noise one after the other, the teacher last.
+
+    Refuses what cannot be run before anything is read or loaded.
+    """
     if len(config.method) != 1:
         chosen = ", ".join(config.method) or "none"
         raise ConfigError(
@@ -96,15 +104,18 @@ def _teacher(config: "RunConfig") -> Any:
         raise ConfigError(
             f"compute.devices={config.compute.devices}: collect runs on one device; set compute.devices=1"
         )
-    return next(iter(config.method.values()))
+    first = config.stage.source_network
+    before = [] if first is None else [methods.component("npnet").Config(artifact=first)]
+    return [*before, *config.method.values()]
 
 
 def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: dict[str, Scorer]) -> dict[str, Any]:
     texts = "\n".join(prompt.text for prompt in prompts)
     return {
-        "stage": asdict(config.stage) | {"num_prompts": len(prompts)},
+        # Which networks are used is told by the artifact's inputs, whatever they were called.
+        "stage": asdict(config.stage)
+        | {"num_prompts": len(prompts), "source_network": config.stage.source_network is not None},
         "model": model_identity(config.model),
-        # Which network the teacher uses is told by the artifact's inputs, whatever it was called.
         "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
         "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
         "seed": config.seed,
@@ -114,16 +125,17 @@ def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: 
 
 def _collector(
     config: "RunConfig",
-    teacher: Any,
+    chain: list[Any],
     judges: dict[str, Scorer],
     device: torch.device,
     networks: Mapping[str, Artifact],
 ) -> Collector:
     """Loads the model, so it is called only when there is a shard to make."""
     stage = config.stage
+    tools = MethodTools(judges, lambda _, reference: networks[reference].path)
     return Collector(
         diffusion.component(config.model.kind).build(config.model, device),
-        methods.build(teacher, MethodTools(judges, lambda _, reference: networks[reference].path)),
+        reduce(After, [methods.build(method, tools) for method in chain]),
         judges,
         PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),
         config.compute.batch_size,

@@ -33,7 +33,7 @@ def run(config: "RunConfig") -> None:
     sample.refuse_unfit(config)
     from goldennoise.evaluation.networks import resolve_networks
 
-    resolve_networks(ArtifactStore(config.outputs), config.method)
+    resolve_networks(ArtifactStore(config.outputs), config.method.values())
     page(config).launch()
 
 

@@ -52,7 +52,7 @@ def run(config: "RunConfig") -> Artifact:
 
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, config.method)
+    networks = resolve_networks(store, config.method.values())
     if config.stage.other_model == "refuse":
         for network in networks.values():
             refuse_other_model(network, config.model)

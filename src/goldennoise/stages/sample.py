@@ -62,7 +62,7 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
     stage: Config = config.stage
     prompt = Prompt.of(stage.prompt)
     store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, config.method)
+    networks = resolve_networks(store, config.method.values())
     if stage.other_model == "refuse":
         for network in networks.values():
             refuse_other_model(network, config.model)

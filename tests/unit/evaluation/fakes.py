@@ -162,16 +162,19 @@ def make_network(
     preference: str = "brightness",
     model: ModelConfig | None = None,
     reward_scorer: str | None = None,
+    earlier: Artifact | None = None,
 ) -> Artifact:
     """pairs/net@v1 and npnet/net@v1 as collect and train leave them, without weights.
 
-    reward_scorer: that the network learnt to ascend; None for one that learnt from the golden noise.
+    reward_scorer: that the network learnt to ascend; None for one that learnt from the golden noise. earlier: the
+    network that the teacher of the pairs started from.
     """
     store = ArtifactStore(outputs)
     model_config = vars(model or ModelConfig())
     config = {"stage": {"preference": preference}, "method": {"shift": vars(ShiftConfig())}, "model": model_config}
     config["scorer"] = {name: {"kind": name} for name in SCORERS}
-    draft = store.begin("pairs", "net", "auto", {"preference": preference}, [], config)
+    inputs = [earlier] if earlier else []
+    draft = store.begin("pairs", "net", "auto", {"preference": preference}, inputs, config)
     assert not isinstance(draft, Artifact)
     pairs = draft.commit({})
     trained = {"stage": {"objective": "regression"}, "scorer": {}}

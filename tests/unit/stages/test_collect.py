@@ -5,7 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from unit.pairs.fakes import FakeModel, FakeScorer, FakeTeacher
@@ -16,7 +18,9 @@ from goldennoise.compute import ComputeConfig
 from goldennoise.config import RunConfig
 from goldennoise.drafts import Draft
 from goldennoise.errors import ArtifactError, ConfigError
-from goldennoise.methods.base import MethodConfig
+from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.npnet import Config as NPNetMethodConfig
+from goldennoise.methods.protocol import MethodTools
 from goldennoise.npnet.config import ArchitectureConfig
 from goldennoise.pairs import PairReader
 from goldennoise.prompts import PromptsConfig
@@ -248,9 +252,53 @@ def test_a_teachers_network_must_exist_and_be_whole_and_becomes_an_input(
     assert len(loaded) == 1
 
 
+def test_the_next_round_starts_from_a_network_and_pairs_keep_their_random_source(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = collect.run(config)
+    draft = ArtifactStore(config.outputs).begin("npnet", "net", "auto", {}, [], {})
+    assert isinstance(draft, Draft)
+    with draft:
+        (draft.path / "model.safetensors").write_bytes(b"weights")
+        network = draft.commit({})
+
+    asked = []
+
+    def build(method: Any, tools: MethodTools) -> Method:
+        asked.append(method.kind)
+        if method.kind == "npnet":
+            assert tools.artifact_folder("npnet", method.artifact) == network.path
+        return Doubling() if method.kind == "npnet" else FakeTeacher()
+
+    monkeypatch.setattr(methods, "component", lambda _: SimpleNamespace(build=build, Config=NPNetMethodConfig))
+    second = collect.run(with_source_network(config))
+    assert asked == ["npnet", "fake"]
+    assert second.record["inputs"] == [{"reference": "npnet/net@v1", "fingerprint": network.fingerprint}]
+    rows = np.arange(10)
+    source, golden = PairReader(first.path).noise(rows)
+    source_again, golden_again = PairReader(second.path).noise(rows)
+    assert torch.equal(source_again, source)
+    torch.testing.assert_close(golden_again, golden + source)
+
+
+def with_source_network(config: RunConfig) -> RunConfig:
+    return dataclasses.replace(config, stage=dataclasses.replace(config.stage, source_network="npnet/net@latest"))
+
+
+class Doubling(Method):
+    def golden(self, model: Any, batch: Any) -> torch.Tensor:  # noqa: ARG002
+        return 2 * batch.source
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("num_prompts", 0), ("margin", float("nan")), ("prompts_per_shard", 0), ("seed_index", -1)],
+    [
+        ("num_prompts", 0),
+        ("source_network", ""),
+        ("margin", float("nan")),
+        ("prompts_per_shard", 0),
+        ("seed_index", -1),
+    ],
 )
 def test_options_out_of_range(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"^{field}="):

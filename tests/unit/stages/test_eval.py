@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,17 @@ def test_the_roles_of_scorers(tmp_path: Path) -> None:
     (tmp_path / "pairs").rename(tmp_path / "gone")
     lost = roles(tmp_path, net=NetworkConfig(), also=ShiftConfig(amount=0.5))
     assert lost == {"brightness": "unknown", "reddish": "unknown"}
+
+
+@pytest.mark.usefixtures("models")
+def test_what_selected_in_an_earlier_round_of_distillation_selected(tmp_path: Path) -> None:
+    first = fakes.make_network(tmp_path, preference="brightness")
+    fakes.make_network(tmp_path, preference="reddish", earlier=first)
+    asked = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
+    assert roles_of(run(asked)) == {"brightness": "selecting", "reddish": "selecting"}
+    shutil.rmtree(first.path)
+    lost = run(replace(asked, name="lost"))
+    assert roles_of(lost) == {"brightness": "unknown", "reddish": "unknown"}
 
 
 @pytest.mark.usefixtures("models")
