@@ -16,7 +16,7 @@ DECIDES_NOTHING: Mapping[str, bool] = {"decides": False}
 
 def kinds() -> list[str]:
     """Every scorer there is, by name."""
-    return registry.kinds(__name__, parts=("batch", "protocol"))
+    return registry.kinds(__name__, parts=("batch", "process", "protocol", "served"))
 
 
 def component(kind: str) -> ModuleType:
