@@ -6,6 +6,8 @@ what mmdet 2.27 does for that model, and what `post_process_instance_segmentatio
 the image's own size that may overlap, and confidence = class probability x mean probability inside the mask.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 import transformers
@@ -39,6 +41,8 @@ class Detector:
         find_file(source, "config.json")
         # The stages draw a bar of their own; this one would be torn into it.
         transformers.utils.logging.disable_progress_bar()
+        # Any: transformers wraps `to` in a way that type checkers cannot follow.
+        network: Any
         try:
             network = Mask2FormerForUniversalSegmentation.from_pretrained(self.weights.parent, use_safetensors=True)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -14,7 +14,7 @@ DECIDES_NOTHING: Mapping[str, bool] = {"decides": False}
 """Metadata of a config's field that says how or from where a scorer runs: no score depends on it."""
 
 PARTS = (
-    *("batch", "protocol", "options", "weights", "texts", "preprocess"),
+    *("batch", "process", "protocol", "served", "options", "weights", "texts", "preprocess"),
     *("open_clip_towers", "transformers_clip", "reward_head", "mps_cross_model", "blip_reward"),
 )
 """Modules that scorers share, or that are part of one; every other is a scorer."""

@@ -152,7 +152,7 @@ def _score_parts(
 def _means(table: "pd.DataFrame", judges: "Mapping[str, Scorer]", categories: Sequence[str]) -> list[str]:
     """categories: kind of prompt of each row; where there are several, their means and the mean of those."""
     better = {True: "higher", False: "lower"}
-    by_kind = table[list(judges)].groupby(categories, sort=False).mean()
+    by_kind = table[list(judges)].groupby(list(categories), sort=False).mean()
     lines = []
     for name, judge in judges.items():
         direction = better[judge.higher_is_better]

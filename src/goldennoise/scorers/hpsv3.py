@@ -1,0 +1,29 @@
+"""HPSv3 (Ma et al., arXiv 2508.03789): human preference as a fine-tuned Qwen2-VL-7B predicts it.
+
+Its package pins versions that exclude ours, so it runs in a process of its own.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers.process import ProcessConfig, ProcessScorer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ProcessConfig):
+    kind: str = "hpsv3"
+    # The package imports matplotlib and tensorboard and does not say so.
+    command: str = field(
+        default="uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard "
+        "python",
+        metadata=DECIDES_NOTHING,
+    )
+
+
+def build(config: Config, device: "torch.device") -> ProcessScorer:
+    """Raises `ScorerError` if the process cannot be started; its last words say why."""
+    return ProcessScorer("hpsv3", "HPSv3", config, ["hpsv3", str(device)])

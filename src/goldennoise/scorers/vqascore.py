@@ -1,0 +1,28 @@
+"""VQAScore (Lin et al., arXiv 2404.01291): how probable "Yes" is as the answer to whether the image shows the prompt.
+
+Its package, t2v-metrics, pins versions that exclude ours, so it runs in a process of its own. What it declares to need
+cannot be installed as it stands; docs/reference.md says how its environment is made.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers.process import ProcessConfig, ProcessScorer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ProcessConfig):
+    """model: one of the package's; the paper's best is clip-flant5-xxl, of 11 billion parameters."""
+
+    kind: str = "vqascore"
+    model: str = "clip-flant5-xxl"
+    command: str = field(default="vqascore/bin/python", metadata=DECIDES_NOTHING)
+
+
+def build(config: Config, device: "torch.device") -> ProcessScorer:
+    """Raises `ScorerError` if the process cannot be started; its last words say why."""
+    return ProcessScorer("vqascore", "probability of yes", config, ["vqascore", str(device), config.model])
