@@ -44,10 +44,12 @@ class GoldenNoise:
         height: int | None = None,
         width: int | None = None,
     ) -> Tensor:
-        """Golden noise (B, C, h, w), one row per prompt, for `pipe(prompt, latents=...)`: unit scale, pipe's dtype.
+        """Golden noise, one row per prompt, for `pipe(prompt, latents=...)`: unit scale, pipe's dtype.
 
-        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise of unit
-        scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the default.
+        (B, C, h, w); for FLUX packed as its pipeline takes it, (B, h/2 w/2, 4 C).
+        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise (B, C, h, w)
+        of unit scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the
+        default.
         Raises `ModelError` when the network was made for another model, `ConfigError` for arguments that do not fit.
         """
         model = diffusion.from_pipeline(pipe)
@@ -56,7 +58,7 @@ class GoldenNoise:
         if latents is not None and height is None and width is None:
             shape = tuple(latents.shape[1:])
         else:
-            shape = _latent_shape(pipe, model, height, width)
+            shape = model.shape_of(height, width)
         if shape != config.latent_shape:
             raise ModelError(
                 f"This NPNet is made for latents {config.latent_shape}, but the noise has {shape}: use the network "
@@ -71,7 +73,7 @@ class GoldenNoise:
                 f"pipeline gives {' x '.join(map(str, text_shape))}: use the network trained for this model."
             )
         network = self.network.to(source.device)
-        return network(source.float(), embedding.cond.float()).to(source.dtype)
+        return model.for_pipeline(network(source.float(), embedding.cond.float()).to(source.dtype))
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def re_denoise(
     num_rounds: int = 1,
     depth: int = 1,
 ) -> Tensor:
-    """Golden noise (B, C, h, w) by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
+    """Golden noise by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
 
     Goes `depth` steps of a schedule of `num_steps` down under `denoise_guidance` and back up under `invert_guidance`,
     `num_rounds` times. The other arguments and the result are those of `GoldenNoise`.
@@ -94,10 +96,10 @@ def re_denoise(
     model = diffusion.from_pipeline(pipe)
     prompts = _prompts(prompt)
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
-    if len(shape) != 3 or shape[0] != model.latent_shape[0]:
-        raise ModelError(
-            f"The pipeline takes latents (B, {model.latent_shape[0]}, h, w), not {(len(prompts), *shape)}."
-        )
+    channels, patch = model.latent_shape[0], model.patch_size
+    if len(shape) != 3 or shape[0] != channels or any(side % patch for side in shape[1:]):
+        sides = f" with h and w multiples of {patch}" if patch > 1 else ""
+        raise ModelError(f"The noise must be (B, {channels}, h, w){sides}, not {(len(prompts), *shape)}.")
     source = _source_noise(model, len(prompts), shape, generator, latents)
     golden = re_denoising.re_denoise(
         model,
@@ -109,23 +111,13 @@ def re_denoise(
         num_rounds=num_rounds,
         depth=depth,
     )
-    return golden.to(source.dtype)
+    return model.for_pipeline(golden.to(source.dtype))
 
 
 def _prompts(prompt: str | Sequence[str]) -> list[str]:
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     require(len(prompts) > 0, "prompt", prompt, "a text or a list of at least one")
     return prompts
-
-
-def _latent_shape(pipe: Any, model: DiffusionModel, height: int | None, width: int | None) -> tuple[int, ...]:
-    channels, *sides = model.latent_shape
-    for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
-        if side_px is not None:
-            factor = pipe.vae_scale_factor
-            require(side_px >= factor and side_px % factor == 0, option, side_px, f"a multiple of {factor} px")
-            sides[axis] = side_px // factor
-    return (channels, *sides)
 
 
 def _source_noise(
