@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
-from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.errors import ModelError, require
 from goldennoise.npnet.checkpoint import load_npnet
 from goldennoise.npnet.network import NPNet
@@ -44,7 +44,7 @@ class GoldenNoise:
         height: int | None = None,
         width: int | None = None,
     ) -> Tensor:
-        """Golden noise, one row per prompt, for `pipe(prompt, latents=...)`: unit scale, pipe's dtype.
+        """Golden noise, one row per prompt, for `pipe(prompt, latents=...)`: unit scale, in the dtype pipe draws.
 
         (B, C, h, w); for FLUX packed as its pipeline takes it, (B, h/2 w/2, 4 C).
         pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise (B, C, h, w)
@@ -121,13 +121,13 @@ def _prompts(prompt: str | Sequence[str]) -> list[str]:
 
 
 def _source_noise(
-    model: DiffusionModel,
+    model: LatentPipeline,
     num_prompts: int,
     shape: tuple[int, ...],
     generator: Generator | list[Generator] | None,
     latents: Tensor | None,
 ) -> Tensor:
-    """The noise given, or the noise the pipeline would draw with this generator, in its dtype on its device."""
+    """The noise given, or the noise the pipeline would draw with this generator, in that dtype on its device."""
     if latents is not None:
         require(
             len(latents) == num_prompts,
@@ -135,11 +135,11 @@ def _source_noise(
             f"a batch of {len(latents)}",
             f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
         )
-        return latents.to(model.device, model.dtype)
+        return latents.to(model.device, model.noise_dtype)
     require(
         not isinstance(generator, list) or len(generator) == num_prompts,
         "generator",
         f"a list of {len(generator) if isinstance(generator, list) else 1}",
         f"one generator, or one for each of the {num_prompts} prompts",
     )
-    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.dtype)
+    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.noise_dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline, tiny_xl_pipeline
-from tiny_flows import FLOWS, tiny_flux_pipeline
+from tiny_flows import FLOWS, tiny_flux_pipeline, tiny_sana_pipeline
 from tiny_transformers import TRANSFORMERS
 
 import goldennoise
@@ -197,6 +197,14 @@ def test_golden_noise_of_a_transformer_goes_into_its_pipeline(kind: str) -> None
         latents = pipe(PROMPTS, latents=golden, num_inference_steps=1, **arguments).images
         sampled = model.sample(expected, embedding, num_steps=1, guidance=3.0)
         torch.testing.assert_close(latents, model.for_pipeline(sampled), rtol=0, atol=1e-4)
+
+
+def test_golden_noise_for_sana_has_the_dtype_that_its_pipeline_draws_in() -> None:
+    pipe = tiny_sana_pipeline().to(torch.bfloat16)
+    golden = re_denoise(pipe, "a ring", generator=_generator(), num_steps=2)
+    drawn = pipe.prepare_latents(1, 4, 32, 32, torch.float32, "cpu", _generator())
+    assert golden.dtype == drawn.dtype == torch.float32
+    assert torch.equal(re_denoise(pipe, "a ring", latents=drawn, num_steps=2), golden)
 
 
 def test_golden_noise_for_flux_is_packed_as_its_pipeline_packs() -> None:

@@ -77,6 +77,10 @@ class Sana(LatentFlow):
     samplers = ("flow_euler", "flow_dpmpp_2m")
     num_tokens = 300
 
+    def __init__(self, pipe: Any, **settings: Any) -> None:
+        super().__init__(pipe, **settings)
+        self.noise_dtype = torch.float32  # the pipeline draws its noise so, whatever its own dtype
+
     def _encode(self, prompts: Sequence[str]) -> Condition:
         instruction = "\n".join(
             inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default

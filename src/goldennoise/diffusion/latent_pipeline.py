@@ -64,6 +64,7 @@ class LatentPipeline(ABC):
         self.latent_shape = self.shape_of(height, width)
         self.device: torch.device = self._network.device
         self.dtype: torch.dtype = self._network.dtype
+        self.noise_dtype = self.dtype
         self.num_evaluations = 0
         self.num_truncated = 0
 
