@@ -109,3 +109,11 @@ def test_a_folder_with_a_sampler_that_is_no_flow_is_refused(tmp_path: Path) -> N
     family = diffusion.component("stable_diffusion_3")
     with pytest.raises(ModelError, match=r"DDIMScheduler as it is set .* scheduler to FlowMatchEulerDiscreteScheduler"):
         family.build(family.Config(path=str(tmp_path)), torch.device("cpu"))
+
+
+def test_the_text_of_sana_stands_on_the_left_however_its_tokenizer_pads() -> None:
+    pipe = tiny_sana_pipeline()
+    pipe.tokenizer.padding_side = "left"
+    model: Any = diffusion.from_pipeline(pipe)
+    mask = model.encode(["a"]).extra["uncond_mask"]
+    assert mask[0].tolist() == [1] + 299 * [0]  # its first token alone, of an empty prompt
