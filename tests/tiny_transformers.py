@@ -110,9 +110,9 @@ def tiny_t5_tokenizer() -> Any:
     return T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters], extra_ids=0)
 
 
-def tiny_t5() -> Any:
+def tiny_t5(width: int = TEXT_DIM) -> Any:
     config = T5Config(
-        vocab_size=64, d_model=TEXT_DIM, d_kv=8, d_ff=16, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+        vocab_size=64, d_model=width, d_kv=8, d_ff=16, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
     )
     return T5EncoderModel(config).eval()
 

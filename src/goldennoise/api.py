@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
-from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
 from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
@@ -69,10 +69,12 @@ class GoldenNoise:
         height: int | None = None,
         width: int | None = None,
     ) -> Tensor:
-        """Golden noise (B, C, h, w), one row per prompt, for `pipe(prompt, latents=...)`: unit scale, pipe's dtype.
+        """Golden noise, one row per prompt, for `pipe(prompt, latents=...)`: unit scale, in the dtype pipe draws.
 
-        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise of unit
-        scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the default.
+        (B, C, h, w); for FLUX packed as its pipeline takes it, (B, h/2 w/2, 4 C).
+        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise (B, C, h, w)
+        of unit scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the
+        default.
         Raises `ModelError` when the network was made for another model, `ConfigError` for arguments that do not fit.
         """
         model = diffusion.from_pipeline(pipe)
@@ -81,7 +83,7 @@ class GoldenNoise:
         if latents is not None and height is None and width is None:
             shape = tuple(latents.shape[1:])
         else:
-            shape = _latent_shape(pipe, model, height, width)
+            shape = model.shape_of(height, width)
         if shape != config.latent_shape:
             raise ModelError(
                 f"This NPNet is made for latents {config.latent_shape}, but the noise has {shape}: use the network "
@@ -96,7 +98,7 @@ class GoldenNoise:
                 f"pipeline gives {' x '.join(map(str, text_shape))}: use the network trained for this model."
             )
         network = self.network.to(source.device)
-        return network(source.float(), embedding.cond.float()).to(source.dtype)
+        return model.for_pipeline(network(source.float(), embedding.cond.float()).to(source.dtype))
 
 
 @torch.no_grad()
@@ -111,7 +113,7 @@ def re_denoise(
     num_rounds: int = 1,
     depth: int = 1,
 ) -> Tensor:
-    """Golden noise (B, C, h, w) by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
+    """Golden noise by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
 
     Goes `depth` steps of a schedule of `num_steps` down under `denoise_guidance` and back up under `invert_guidance`,
     `num_rounds` times. The other arguments and the result are those of `GoldenNoise`.
@@ -119,10 +121,10 @@ def re_denoise(
     model = diffusion.from_pipeline(pipe)
     prompts = _prompts(prompt)
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
-    if len(shape) != 3 or shape[0] != model.latent_shape[0]:
-        raise ModelError(
-            f"The pipeline takes latents (B, {model.latent_shape[0]}, h, w), not {(len(prompts), *shape)}."
-        )
+    channels, patch = model.latent_shape[0], model.patch_size
+    if len(shape) != 3 or shape[0] != channels or any(side % patch for side in shape[1:]):
+        sides = f" with h and w multiples of {patch}" if patch > 1 else ""
+        raise ModelError(f"The noise must be (B, {channels}, h, w){sides}, not {(len(prompts), *shape)}.")
     source = _source_noise(model, len(prompts), shape, generator, latents)
     golden = re_denoising.re_denoise(
         model,
@@ -134,7 +136,7 @@ def re_denoise(
         num_rounds=num_rounds,
         depth=depth,
     )
-    return golden.to(source.dtype)
+    return model.for_pipeline(golden.to(source.dtype))
 
 
 def _prompts(prompt: str | Sequence[str]) -> list[str]:
@@ -143,24 +145,14 @@ def _prompts(prompt: str | Sequence[str]) -> list[str]:
     return prompts
 
 
-def _latent_shape(pipe: Any, model: DiffusionModel, height: int | None, width: int | None) -> tuple[int, ...]:
-    channels, *sides = model.latent_shape
-    for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
-        if side_px is not None:
-            factor = pipe.vae_scale_factor
-            require(side_px >= factor and side_px % factor == 0, option, side_px, f"a multiple of {factor} px")
-            sides[axis] = side_px // factor
-    return (channels, *sides)
-
-
 def _source_noise(
-    model: DiffusionModel,
+    model: LatentPipeline,
     num_prompts: int,
     shape: tuple[int, ...],
     generator: Generator | list[Generator] | None,
     latents: Tensor | None,
 ) -> Tensor:
-    """The noise given, or the noise the pipeline would draw with this generator, in its dtype on its device."""
+    """The noise given, or the noise the pipeline would draw with this generator, in that dtype on its device."""
     if latents is not None:
         require(
             len(latents) == num_prompts,
@@ -168,11 +160,11 @@ def _source_noise(
             f"a batch of {len(latents)}",
             f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
         )
-        return latents.to(model.device, model.dtype)
+        return latents.to(model.device, model.noise_dtype)
     require(
         not isinstance(generator, list) or len(generator) == num_prompts,
         "generator",
         f"a list of {len(generator) if isinstance(generator, list) else 1}",
         f"one generator, or one for each of the {num_prompts} prompts",
     )
-    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.dtype)
+    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.noise_dtype)

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline, tiny_xl_pipeline
+from tiny_flows import FLOWS, tiny_flux_pipeline, tiny_sana_pipeline
+from tiny_transformers import TRANSFORMERS
 
 import goldennoise
 from goldennoise import GoldenNoise, load_npnet, re_denoise
@@ -172,8 +175,56 @@ def test_sdxl_pipelines_take_and_give_golden_noise() -> None:
     assert not torch.allclose(golden, wide, atol=1e-3)
 
 
+EXACT: dict[str, Any] = {"denoise_guidance": 5.5, "invert_guidance": 1.0, "num_steps": 2}
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS | FLOWS)
+@torch.no_grad()
+def test_golden_noise_of_a_transformer_goes_into_its_pipeline(kind: str) -> None:
+    pipe = (TRANSFORMERS | FLOWS)[kind]()
+    model = from_pipeline(pipe)
+    height, width = (side * pipe.vae_scale_factor for side in model.latent_shape[1:])
+    arguments: dict[str, Any] = {"height": height, "width": width, "guidance_scale": 3.0, "output_type": "latent"}
+    if "use_resolution_binning" in inspect.signature(type(pipe).__call__).parameters:
+        arguments["use_resolution_binning"] = False
+    source = torch.randn(2, *model.latent_shape, generator=_generator())
+    embedding = model.encode(PROMPTS)
+    network = _network(NPNetConfig(model.latent_shape, *embedding.cond.shape[1:], ARCHITECTURE))
+    for golden, expected in (
+        (GoldenNoise(network)(pipe, PROMPTS, generator=_generator()), network.eval()(source, embedding.cond)),
+        (re_denoise(pipe, PROMPTS, latents=source, num_steps=2), re_denoise_model(model, source, embedding, **EXACT)),
+    ):
+        latents = pipe(PROMPTS, latents=golden, num_inference_steps=1, **arguments).images
+        sampled = model.sample(expected, embedding, num_steps=1, guidance=3.0)
+        torch.testing.assert_close(latents, model.for_pipeline(sampled), rtol=0, atol=1e-4)
+
+
+def test_golden_noise_for_sana_has_the_dtype_that_its_pipeline_draws_in() -> None:
+    pipe = tiny_sana_pipeline().to(torch.bfloat16)
+    golden = re_denoise(pipe, "a ring", generator=_generator(), num_steps=2)
+    drawn = pipe.prepare_latents(1, 4, 32, 32, torch.float32, "cpu", _generator())
+    assert golden.dtype == drawn.dtype == torch.float32
+    assert torch.equal(re_denoise(pipe, "a ring", latents=drawn, num_steps=2), golden)
+
+
+def test_golden_noise_for_flux_is_packed_as_its_pipeline_packs() -> None:
+    pipe = tiny_flux_pipeline()
+    source = torch.randn(2, 4, 8, 16, generator=_generator())
+    golden = re_denoise(pipe, PROMPTS, latents=source, denoise_guidance=2.0, invert_guidance=2.0, num_steps=1000)
+    packed = pipe._pack_latents(source, *source.shape)
+    assert golden.shape == packed.shape == (2, 32, 16)
+    torch.testing.assert_close(golden, packed, rtol=0, atol=1e-2)
+    with pytest.raises(ModelError, match=r"must be \(B, 4, h, w\) with h and w multiples of 2, not \(2, 4, 8, 7\)"):
+        re_denoise(pipe, PROMPTS, latents=source[..., :7])
+    with pytest.raises(ModelError, match=r"must be \(B, 4, h, w\).*, not \(2, 32, 16\)"):
+        re_denoise(pipe, PROMPTS, latents=packed)
+    network = _network(replace(CONFIG, num_tokens=512))
+    with pytest.raises(ConfigError, match="height=36: height must be a multiple of 8 px"):
+        GoldenNoise(network)(pipe, PROMPTS, height=36)
+
+
 def test_re_denoise_refuses_noise_of_other_channels(pipe: Any) -> None:
-    with pytest.raises(ModelError, match=r"takes latents \(B, 4, h, w\), not \(1, 16, 8, 8\)"):
+    with pytest.raises(ModelError, match=r"must be \(B, 4, h, w\), not \(1, 16, 8, 8\)"):
         re_denoise(pipe, "a ring", latents=torch.zeros(1, 16, 8, 8))
 
 

@@ -11,13 +11,16 @@ from goldennoise import registry
 from goldennoise.errors import ModelError
 
 if TYPE_CHECKING:
-    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.diffusion.latent_pipeline import LatentPipeline
 
 PARTS = (
     "base",
     "ddim",
+    "flow",
     "identity",
     "latent_dit",
+    "latent_flow",
+    "latent_flux",
     "latent_pipeline",
     "latent_unet",
     "loading",
@@ -42,7 +45,7 @@ def pipelines() -> dict[str, ModuleType]:
     return {name: family for family in map(component, kinds()) for name in family.PIPELINES}
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any) -> "LatentPipeline":
     """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
 
     A ControlNet pipeline is taken as the model that it controls: noise and text are those of that model, the control

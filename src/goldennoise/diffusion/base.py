@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from goldennoise.diffusion.schedulers import check_option
+from goldennoise.diffusion.schedulers import SCHEDULERS, check_option
 from goldennoise.errors import require
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -15,12 +15,16 @@ class PipelineConfig:
     """path: "shapes" for the packaged world, a local diffusers folder, or a hub id (with `revision`).
 
     num_steps, guidance, scheduler: the recommended sampler, which every method is compared at; re-denoise steps by
-    DDIM whatever the scheduler. height, width: of the image in px, None for the model's own.
+    DDIM, or straight along a flow's velocity, whatever the scheduler. height, width: of the image in px, None for the
+    model's own.
     negative_prompt: what guidance leads away from; None where the pipeline itself decides.
     """
 
     side_multiple_px: ClassVar[int] = 8
     """Height and width are multiples of it: px per latent, times the side of a transformer's patch."""
+
+    schedulers: ClassVar[tuple[str, ...]] = tuple(SCHEDULERS)
+    """Samplers to choose from."""
 
     kind: str = ""
     path: str = ""
@@ -37,7 +41,7 @@ class PipelineConfig:
         require(bool(self.path), "path", repr(self.path), 'a folder, a hub id or "shapes"')
         require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
         require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
-        check_option(self.scheduler)
+        check_option(self.scheduler, self.schedulers)
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
         for option, side_px in (("height", self.height), ("width", self.width)):
             multiple = self.side_multiple_px

@@ -45,6 +45,20 @@ class DdimSchedule:
         require(timesteps[0] < num_train, "num_steps", num_steps, allowed)
         return timesteps
 
+    def timestep(self, position: int, num_steps: int, latents: Tensor) -> int:  # noqa: ARG002
+        """What the network is told at a position, whatever the latents."""
+        return self.timesteps(num_steps)[position]
+
+    def start(self, scheduler: Any, noise: Tensor, num_steps: int) -> Tensor:
+        """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale."""
+        self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
+        scheduler.set_timesteps(num_steps, device=noise.device)
+        return noise * scheduler.init_noise_sigma
+
+    def network_input(self, scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The scheduler's latents in the scale that the network takes."""
+        return scheduler.scale_model_input(latents, timestep)
+
     def alpha_bar(self, position: int, num_steps: int) -> float:
         """Cumulative product at a position from 0 to `num_steps`."""
         require(0 <= position <= num_steps, "position", position, f"between 0 and num_steps={num_steps}")
@@ -80,9 +94,9 @@ class DdimSchedule:
         wide = at_least_float32(latents.dtype)
         return (kept**0.5 * latents.to(wide) + (1 - kept) ** 0.5 * noise.to(wide)).to(latents.dtype)
 
-    def to_epsilon(self, output: Tensor, latents: Tensor, timestep: int) -> Tensor:
+    def to_prediction(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:
         """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x."""
         if self._prediction == "epsilon":
             return output
-        alpha_bar = self._alpha_bars[timestep]
+        alpha_bar = self._alpha_bars[int(timestep)]
         return alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents

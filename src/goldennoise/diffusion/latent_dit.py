@@ -29,7 +29,7 @@ class PixArtSigma(LatentPipeline):
         text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         return {"text": text.to(self.dtype), "mask": tokens.attention_mask}
 
-    def _run(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         output = self._network(
             latents,
             encoder_hidden_states=condition["text"],
@@ -60,7 +60,7 @@ class HunyuanDiT(LatentPipeline):
         )
         return {"text": text, "mask": clip.attention_mask, "text_t5": text_t5, "mask_t5": t5.attention_mask}
 
-    def _run(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         size_px = [side * self._pipe.vae_scale_factor for side in latents.shape[-2:]]
         sizes = torch.tensor([[1024, 1024, *size_px, 0, 0]], dtype=latents.dtype, device=latents.device)
         output = self._network(

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
+from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.schedulers import check_deterministic, make_scheduler
-from goldennoise.errors import ModelError
+from goldennoise.errors import ModelError, require
 
 logger = logging.getLogger(__name__)
 
@@ -54,30 +55,34 @@ class LatentPipeline(ABC):
             getattr(pipe, network).eval().requires_grad_(False)
         self._pipe = pipe
         self._network: Any = getattr(pipe, self.denoiser)
-        self._ddim = DdimSchedule(pipe.scheduler.config)
+        self.patch_size = self._latents_to_a_patch()
+        self._schedule = self._make_schedule()
         self._negative_prompt = negative_prompt
         self.name = name
         self.num_steps = num_steps
         self.guidance = guidance
-        channels, own_height, own_width = self._own_latent_shape()
-        factor = pipe.vae_scale_factor
-        self.latent_shape: tuple[int, int, int] = (
-            channels,
-            own_height if height is None else height // factor,
-            own_width if width is None else width // factor,
-        )
+        self.latent_shape = self.shape_of(height, width)
         self.device: torch.device = self._network.device
         self.dtype: torch.dtype = self._network.dtype
+        self.noise_dtype = self.dtype
         self.num_evaluations = 0
         self.num_truncated = 0
 
     @classmethod
     def load(
-        cls, config: PipelineConfig, pipelines: Sequence[str], device: torch.device, variant: str | None = None
+        cls,
+        config: PipelineConfig,
+        pipelines: Sequence[str],
+        device: torch.device,
+        variant: str | None = None,
+        **settings: Any,
     ) -> Self:
-        """The pipeline of a config, one of the classes named, on `device`. Raises `ModelError` if it cannot be had."""
+        """The pipeline of a config, one of the classes named, on `device`. Raises `ModelError` if it cannot be had.
+
+        settings: further arguments of the family.
+        """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, variant)
-        pipe.scheduler = make_scheduler(config.scheduler, pipe.scheduler.config)
+        pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler)
         folder = Path(config.path).expanduser()
         return cls(
             pipe.to(device),
@@ -87,6 +92,7 @@ class LatentPipeline(ABC):
             negative_prompt=config.negative_prompt,
             height=config.height,
             width=config.width,
+            **settings,
         )
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
@@ -98,32 +104,31 @@ class LatentPipeline(ABC):
     def predict(
         self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
     ) -> Tensor:
-        """Guided noise prediction, whatever the network predicts; shape and dtype of `latents` (B, C, h, w)."""
-        timestep = self._ddim.timesteps(num_steps)[position]
+        """Guided noise (velocity for a flow model), whatever the network predicts; shape and dtype of `latents`."""
+        timestep = self._schedule.timestep(position, num_steps, latents)
         wide = latents.to(at_least_float32(latents.dtype))
         output = self._guided(wide, timestep, embedding, guidance)
-        return self._ddim.to_epsilon(output, wide, timestep).to(latents.dtype)
+        return self._schedule.to_prediction(output, wide, timestep).to(latents.dtype)
 
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
-        return self._ddim.move(latents, prediction, start, end, num_steps)
+        return self._schedule.move(latents, prediction, start, end, num_steps)
 
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
-        return self._ddim.diffuse(latents, noise, start, end, num_steps)
+        return self._schedule.diffuse(latents, noise, start, end, num_steps)
 
     def sample(
         self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
     ) -> Tensor:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
-        self._ddim.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
         # Here and not before: golden noise is also made for pipelines that sample on their own, such as LCM.
-        check_deterministic(self._pipe.scheduler)
+        self._check_scheduler(self._pipe.scheduler)
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
-        scheduler.set_timesteps(num_steps, device=self.device)
-        latents = noise.to(at_least_float32(noise.dtype)) * scheduler.init_noise_sigma
+        latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps)
         for timestep in scheduler.timesteps:
-            output = self._guided(scheduler.scale_model_input(latents, timestep), timestep, embedding, guidance)
+            scaled = self._schedule.network_input(scheduler, latents, timestep)
+            output = self._guided(scaled, timestep, embedding, guidance)
             latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
         return latents.to(noise.dtype)
 
@@ -141,6 +146,27 @@ class LatentPipeline(ABC):
         """Latents as the VAE's encoder made them, at least float32."""
         return latents.to(at_least_float32(latents.dtype)) / self._pipe.vae.config.scaling_factor
 
+    @classmethod
+    def scheduler_of(cls, option: str, scheduler: Any) -> Any:
+        """The sampler of an option on the schedule of the pipeline's own. Raises `ModelError` where there is none."""
+        return make_scheduler(option, scheduler.config)
+
+    def shape_of(self, height: int | None, width: int | None) -> tuple[int, int, int]:
+        """Shape of the latents of an image of this size in px, None for the model's own. Raises `ConfigError`."""
+        channels, *sides = self._own_latent_shape()
+        factor = self._pipe.vae_scale_factor
+        multiple = factor * self.patch_size
+        for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
+            if side_px is not None:
+                fits = side_px >= multiple and side_px % multiple == 0
+                require(fits, option, side_px, f"a multiple of {multiple} px")
+                sides[axis] = side_px // factor
+        return channels, sides[0], sides[1]
+
+    def for_pipeline(self, noise: Tensor) -> Tensor:
+        """Noise (B, C, h, w) as the pipeline takes `latents`."""
+        return noise
+
     @abstractmethod
     def _encode(self, prompts: Sequence[str]) -> Condition:
         """What the prompts tell the denoiser; "text" (B, tokens, dim) is what `cond` of the embedding is."""
@@ -150,10 +176,10 @@ class LatentPipeline(ABC):
         return self._encode([self._negative_prompt or ""])
 
     @abstractmethod
-    def _run(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         """One pass of the denoiser on latents (B, C, h, w) of its dtype; output of the same shape."""
 
-    def _guided(self, latents: Tensor, timestep: int | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+    def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
         names = [name for name in embedding.extra if not name.startswith("uncond_")]
         given = {"text": embedding.cond} | {name: embedding.extra[name] for name in names}
@@ -166,9 +192,16 @@ class LatentPipeline(ABC):
         uncond, cond = self._denoise(torch.cat([latents, latents]), timestep, both).chunk(2)
         return uncond + guidance * (cond - uncond)
 
-    def _denoise(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+    def _denoise(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         self.num_evaluations += len(latents)
         return self._run(latents.to(self.dtype), timestep, condition).to(latents.dtype)
+
+    def _make_schedule(self) -> DdimSchedule | FlowSchedule:
+        return DdimSchedule(self._pipe.scheduler.config)
+
+    def _latents_to_a_patch(self) -> int:
+        """Side of the patches that the network cuts latents into."""
+        return self._network.config.patch_size
 
     def _own_latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the latents the network was made for."""
@@ -177,15 +210,15 @@ class LatentPipeline(ABC):
         height, width = (size, size) if isinstance(size, int) else size
         return config.in_channels, height, width
 
-    def _tokens(self, prompts: Sequence[str]) -> list[Any]:
+    def _tokens(self, prompts: Sequence[str], lengths: Sequence[int] | None = None) -> list[Any]:
         """Token ids and attention masks (B, tokens) of each tokenizer.
 
-        A prompt cut by any of them counts once, with a warning.
+        lengths: in place of `text_lengths`. A prompt cut by any of them counts once, with a warning.
         """
         tokens: list[Any] = []
         cut: set[int] = set()
         tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
-        lengths = self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
+        lengths = lengths or self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
         for tokenizer, length in zip(tokenizers, lengths, strict=True):
             texts = self._texts(prompts, tokenizer)
             cut |= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
@@ -209,7 +242,11 @@ class LatentPipeline(ABC):
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
 
+    def _check_scheduler(self, scheduler: Any) -> None:
+        """Raise `ModelError` for a scheduler that would not give equal images for equal noise."""
+        check_deterministic(scheduler)
 
-def each_row(timestep: int | Tensor, latents: Tensor) -> Tensor:
+
+def each_row(timestep: float | Tensor, latents: Tensor) -> Tensor:
     """One timestep for each of the latents (B, ...), as transformers take it: (B,)."""
     return torch.as_tensor(timestep, device=latents.device).expand(len(latents))

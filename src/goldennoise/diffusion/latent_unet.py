@@ -17,7 +17,10 @@ class LatentUNet(LatentPipeline):
 
     denoiser = "unet"
 
-    def _run(self, latents: Tensor, timestep: int | Tensor, condition: Condition) -> Tensor:
+    def _latents_to_a_patch(self) -> int:
+        return 1
+
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         return self._network(
             latents,
             timestep,

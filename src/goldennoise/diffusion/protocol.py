@@ -12,7 +12,8 @@ from torch import Tensor
 class PromptEmbedding:
     """Prompts as the denoiser takes them.
 
-    cond, uncond: (B, tokens, dim), the prompts and the negative prompt (empty by default).
+    cond, uncond: (B, tokens, dim), the prompts and the negative prompt (empty by default); for models guided without a
+    second pass both are the prompts.
     extra: further inputs of the family, each (B, ...), split along the batch like the rest.
     """
 

@@ -5,6 +5,7 @@ Imports neither torch nor diffusers: the command line checks the option before a
 
 import difflib
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from goldennoise.errors import ModelError, require
@@ -39,15 +40,22 @@ DETERMINISTIC = (
 )
 """Classes a pipeline given by the user may carry."""
 
+FLOW_SCHEDULERS = {
+    "flow_euler": "FlowMatchEulerDiscreteScheduler without stochastic_sampling",
+    "flow_dpmpp_2m": "DPMSolverMultistepScheduler with use_flow_sigmas=True and a deterministic algorithm_type",
+}
+"""Options for flow-matching models, the second for those alone whose schedule is shifted by a constant."""
 
-def check_option(option: str) -> None:
-    """Raises `ConfigError` for a sampler that does not exist or draws noise of its own."""
+
+def check_option(option: str, allowed: Sequence[str]) -> None:
+    """Raises `ConfigError` for a sampler that does not exist, does not fit the family or draws noise of its own."""
     if option in STOCHASTIC:
         hint = f"; {option} draws fresh noise at its steps, so equal initial noise would not give equal images"
     else:
-        near = difflib.get_close_matches(option, SCHEDULERS, n=1)
+        near = difflib.get_close_matches(option, allowed, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-    require(option in SCHEDULERS, "scheduler", option, f"one of {', '.join(SCHEDULERS)}{hint}")
+    choice = f"one of {', '.join(allowed)}" if len(allowed) > 1 else f"{allowed[0]}, this family's only sampler"
+    require(option in allowed, "scheduler", option, choice + hint)
 
 
 def make_scheduler(option: str, config: Any) -> Any:
@@ -79,4 +87,31 @@ def check_deterministic(scheduler: Any) -> None:
         raise ModelError(
             f"{name}{setting} may draw noise of its own, so equal noise need not give equal images: set the pipeline's "
             f"scheduler to a deterministic one of {', '.join(DETERMINISTIC)}."
+        )
+
+
+def make_flow_scheduler(option: str, scheduler: Any) -> Any:
+    """The chosen flow-matching scheduler on the noise levels of `scheduler`, the pipeline's own."""
+    from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
+
+    config = scheduler.config
+    shift = config.shift if isinstance(scheduler, FlowMatchEulerDiscreteScheduler) else config.flow_shift
+    if option == "flow_euler":
+        return FlowMatchEulerDiscreteScheduler.from_config(config, shift=shift)
+    settings: dict[str, Any] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+    return DPMSolverMultistepScheduler.from_config(config, **settings, **SCHEDULERS["dpmpp_2m"][1])
+
+
+def check_flow(scheduler: Any, allowed: Sequence[str]) -> None:
+    """Raises `ModelError` for a diffusers scheduler that is none of the `allowed` options or draws noise of its own."""
+    name, config = type(scheduler).__name__, scheduler.config
+    fits = False
+    if name == "FlowMatchEulerDiscreteScheduler":
+        fits = not config.stochastic_sampling
+    elif name == "DPMSolverMultistepScheduler" and "flow_dpmpp_2m" in allowed:
+        fits = config.use_flow_sigmas and not config.algorithm_type.startswith("sde")
+    if not fits:
+        raise ModelError(
+            f"{name} as it is set does not sample this flow-matching model, or draws noise of its own: set the "
+            f"pipeline's scheduler to {' or '.join(FLOW_SCHEDULERS[option] for option in allowed)}."
         )

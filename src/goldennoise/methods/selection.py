@@ -56,7 +56,7 @@ class Selector:
 
 
 def _ddim_sample(model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
-    """Latents (B, C, h, w) at the end of DDIM steps whose activations are computed again on the way back."""
+    """Latents (B, C, h, w) at the end of plain steps (DDIM, or along a flow), computed again on the way back."""
 
     def step(latents: Tensor, position: int) -> Tensor:
         prediction = model.predict(latents, position, embedding, model.guidance, num_steps)

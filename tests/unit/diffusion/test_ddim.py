@@ -82,7 +82,7 @@ def test_v_is_turned_into_the_noise_it_stands_for() -> None:
     alpha_bar = schedule.alpha_bar(0, 10)
     latents = alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * epsilon
     velocity = alpha_bar**0.5 * epsilon - (1 - alpha_bar) ** 0.5 * clean
-    torch.testing.assert_close(schedule.to_epsilon(velocity, latents, 901), epsilon, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(schedule.to_prediction(velocity, latents, 901), epsilon, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("num_steps", [0, -1, 1000, 1001])

@@ -82,9 +82,10 @@ def test_a_hub_model_that_cannot_be_had_comes_with_the_command_that_fetches_it()
 
 def test_a_pipeline_of_another_family_is_refused(folder: Path) -> None:
     index = folder / "model_index.json"
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "FluxPipeline"}))
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "KolorsPipeline"}))
     with pytest.raises(
-        ModelError, match=r"holds a FluxPipeline.*needs a StableDiffusionPipeline: supported are .*, StableDiffusionXL"
+        ModelError,
+        match=r"holds a KolorsPipeline.*needs a StableDiffusionPipeline: supported are .*, StableDiffusionXL",
     ):
         build(Config(path=str(folder)), CPU)
 

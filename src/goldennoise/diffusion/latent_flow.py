@@ -1,0 +1,113 @@
+"""Flow-matching transformers that are guided by two passes: Stable Diffusion 3, SANA."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import SanaPipeline
+from torch import Tensor
+from torch.nn.functional import pad
+
+from goldennoise.diffusion.flow import FlowSchedule
+from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline, each_row
+from goldennoise.diffusion.schedulers import check_flow, make_flow_scheduler
+
+
+class LatentFlow(LatentPipeline):
+    """A pipeline whose denoiser is a transformer that predicts velocities."""
+
+    denoiser = "transformer"
+    samplers: tuple[str, ...] = ("flow_euler",)
+
+    @classmethod
+    def scheduler_of(cls, option: str, scheduler: Any) -> Any:
+        check_flow(scheduler, cls.samplers)
+        return make_flow_scheduler(option, scheduler)
+
+    def _make_schedule(self) -> FlowSchedule:
+        return FlowSchedule(self._pipe.scheduler, self.patch_size)
+
+    def _check(self, pipe: Any) -> None:
+        super()._check(pipe)
+        # The noise levels of golden noise are the scheduler's too.
+        self._check_scheduler(pipe.scheduler)
+
+    def _check_scheduler(self, scheduler: Any) -> None:
+        check_flow(scheduler, self.samplers)
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        return super()._unscaled(latents) + (self._pipe.vae.config.get("shift_factor") or 0.0)
+
+
+class StableDiffusion3(LatentFlow):
+    """Stable Diffusion 3 and 3.5: the penultimate hidden states and pooled outputs of two CLIP encoders, and T5.
+
+    The text is CLIP's tokens, filled up with zeros to the width of T5, followed by T5's.
+    """
+
+    tokenizers = ("tokenizer", "tokenizer_2", "tokenizer_3")
+    text_encoders = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    text_lengths = (77, 77, 256)
+
+    def _encode(self, prompts: Sequence[str]) -> Condition:
+        *clip, t5 = self._tokens(prompts)
+        first, second = (
+            getattr(self._pipe, name)(tokens.input_ids, output_hidden_states=True)
+            for name, tokens in zip(self.text_encoders, clip, strict=False)
+        )
+        long = self._pipe.text_encoder_3(t5.input_ids)[0]
+        short = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        text = torch.cat([pad(short, (0, long.shape[-1] - short.shape[-1])), long], dim=1)
+        pooled = torch.cat([first.text_embeds, second.text_embeds], dim=-1)
+        return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
+
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        return self._network(
+            hidden_states=latents,
+            timestep=each_row(timestep, latents),
+            encoder_hidden_states=condition["text"],
+            pooled_projections=condition["pooled"],
+            return_dict=False,
+        )[0]
+
+
+class Sana(LatentFlow):
+    """SANA: the last hidden states of Gemma, which reads the pipeline's own instruction before the prompt.
+
+    Of instruction and prompt the network gets the first token and the last 299; the negative prompt stands alone.
+    The prompt is lowercased and stripped, as the pipeline does by default.
+    """
+
+    samplers = ("flow_euler", "flow_dpmpp_2m")
+    num_tokens = 300
+
+    def __init__(self, pipe: Any, **settings: Any) -> None:
+        super().__init__(pipe, **settings)
+        self.noise_dtype = torch.float32  # the pipeline draws its noise so, whatever its own dtype
+
+    def _encode(self, prompts: Sequence[str]) -> Condition:
+        instruction = "\n".join(
+            inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
+        )
+        read = len(self._pipe.tokenizer.encode(instruction)) - 2 + self.num_tokens
+        return self._encode_alone([instruction + prompt.lower().strip() for prompt in prompts], read)
+
+    def _encode_negative(self, given: Condition) -> Condition:  # noqa: ARG002
+        return self._encode_alone([(self._negative_prompt or "").lower().strip()], self.num_tokens)
+
+    def _encode_alone(self, texts: Sequence[str], num_read: int) -> Condition:
+        self._pipe.tokenizer.padding_side = "right"
+        (tokens,) = self._tokens(texts, [num_read])
+        text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
+        kept = [0, *range(1 - self.num_tokens, 0)]
+        return {"text": text[:, kept].to(self.dtype), "mask": tokens.attention_mask[:, kept]}
+
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        return self._network(
+            latents,
+            encoder_hidden_states=condition["text"],
+            encoder_attention_mask=condition["mask"],
+            timestep=each_row(timestep, latents) * self._network.config.timestep_scale,
+            return_dict=False,
+        )[0]

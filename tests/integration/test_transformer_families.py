@@ -1,0 +1,43 @@
+"""Collect, train and eval on tiny random transformers: FLUX collects through the real command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from integration.command_line import run_ok
+from tiny_flows import FLOWS
+from tiny_transformers import TRANSFORMERS
+
+from goldennoise.config import RunConfig, load
+from goldennoise.stages import component
+
+FAMILIES = TRANSFORMERS | FLOWS
+OPTIONS = {
+    "pixart_sigma": "pixart_sigma",
+    "hunyuan_dit": "hunyuan_dit",
+    "stable_diffusion_3": "sd35",
+    "sana": "sana",
+    "flux": "flux_dev",
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_collect_train_and_eval(kind: str, tmp_path: Path) -> None:
+    FAMILIES[kind]().save_pretrained(tmp_path / "model")
+    overrides = (
+        *("experiment=smoke", f"model={OPTIONS[kind]}", f"model.path={tmp_path / 'model'}", "model.dtype=float32"),
+        *("model.height=64", "model.width=64", "compute=cpu"),
+    )
+    few = {"collect": ["stage.num_prompts=4"], "eval": ["method=[standard,re_denoise,npnet]", "stage.num_seeds=1"]}
+    if kind == "flux":
+        run_ok(tmp_path, "stage=collect", *overrides, *few["collect"])
+    for stage in ("collect", "train", "eval"):  # what is complete already is left alone
+        config: RunConfig = load([f"stage={stage}", *overrides, *few.get(stage, []), f"outputs={tmp_path}"])
+        component(stage).run(config)
+    summary = json.loads((tmp_path / "scores/smoke/v1/summary.json").read_text())
+    cost = {name: method["evaluations_per_image"] for name, method in summary["methods"].items()}
+    if kind == "flux":
+        assert cost == {"standard": 2, "npnet": 2, "re_denoise": 2 + 1 + 1}
+    else:
+        assert cost == {"standard": 4, "npnet": 4, "re_denoise": 4 + 2 + 1}
+    assert not (tmp_path / "pairs/smoke/v2").exists()
