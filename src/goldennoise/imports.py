@@ -9,6 +9,7 @@ from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ModelError
 from goldennoise.hub import HUB_ID
 from goldennoise.npnet.checkpoint import CONFIG, WEIGHTS, find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.npnet.config import NPNetConfig
 from goldennoise.npnet.published import SUFFIXES, load_published
 from goldennoise.provenance import file_digest
 from goldennoise.records import RECORD, STAGE_OF_KIND
@@ -91,7 +92,7 @@ def import_network(
     return artifact
 
 
-def described(config: Any, model: Mapping[str, Any]) -> str:
+def described(config: NPNetConfig, model: Mapping[str, Any]) -> str:
     """What an NPNet is for, in words."""
     return (
         f"for latents {' x '.join(map(str, config.latent_shape))} and text {config.num_tokens} x {config.text_dim} of "

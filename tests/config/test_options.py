@@ -152,6 +152,28 @@ def test_score_takes_a_folder_and_a_file_and_chooses_no_scorer() -> None:
         load(["stage=score", "prompts.path=mine.txt"])
 
 
+def test_convert_takes_a_source_and_published_files_are_for_sdxl() -> None:
+    config = load(["stage=convert", "stage.npnet=sdxl.pth"])
+    assert (config.stage.npnet, config.stage.layout, config.scorer, config.method) == (
+        "sdxl.pth",
+        "goldennoise",
+        {},
+        {},
+    )
+    assert config.model.path == "stabilityai/stable-diffusion-xl-base-1.0"
+    assert load(["stage=convert", "stage.npnet=sdxl.pth", "model=shapes"]).model.path == "shapes"
+    with pytest.raises(ConfigError, match=r"stage\.npnet is not set"):
+        load(["stage=convert"])
+
+
+def test_sample_takes_a_prompt_and_works_without_a_network_or_a_scorer() -> None:
+    config = load(["stage=sample", 'stage.prompt="a cat, sleeping"'])
+    assert (config.stage.prompt, list(config.method), config.scorer) == ("a cat, sleeping", ["re_denoise"], {})
+    assert list(load(["stage=demo_app", "method=[npnet]"]).method) == ["npnet"]
+    with pytest.raises(ConfigError, match=r"stage\.prompt is not set"):
+        load(["stage=sample"])
+
+
 def test_published_network_is_the_default_one() -> None:
     assert load(["npnet=published"]).npnet == ArchitectureConfig()
 

@@ -88,6 +88,22 @@ def test_three_lines_of_python(pipeline: Path) -> None:
     assert images.shape == (2, 3, 64, 64)
 
 
+def test_a_network_given_away_and_taken_back_scores_the_same(pipeline: Path, tmp_path: Path) -> None:
+    GoldenNoise.from_pretrained(pipeline / "npnet/smoke/v1").save_pretrained(tmp_path / "given")
+    card = (tmp_path / "given/README.md").read_text()
+    assert "pairs/smoke@v1" in card
+    run_ok(pipeline, "stage=convert", f"stage.npnet={tmp_path / 'given'}", "name=given")
+    run_ok(pipeline, "stage=eval", "experiment=smoke", "name=given", "method=[standard,npnet]")
+    summary = json.loads((pipeline / "scores/given/v1/summary.json").read_text())
+    assert {info["role"] for info in summary["scorers"].values()} == {"unknown"}
+    columns = ["prompt_id", "seed", "scorer", "score"]
+    given, trained = (
+        pd.read_parquet(pipeline / f"scores/{name}/v1/scores.parquet").query("method == 'npnet'")[columns]
+        for name in ("given", "smoke")
+    )
+    pd.testing.assert_frame_equal(given.reset_index(drop=True), trained.reset_index(drop=True))
+
+
 def test_a_damaged_shard_is_refused_by_train_and_made_anew_by_collect(tmp_path: Path) -> None:
     run_ok(tmp_path, "stage=collect", "experiment=smoke")
     shard = tmp_path / "pairs/smoke/v1/pairs-00000.safetensors"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """artifact: reference of a trained network, such as "npnet/shapes@latest", or a folder."""
+    """artifact: reference of a trained network, such as "npnet/shapes@latest", its folder, or a hub id "owner/name"."""
 
     kind: str = "npnet"
     artifact: str = "npnet/shapes@latest"

@@ -85,9 +85,8 @@ def _publish(config: "RunConfig", store: ArtifactStore, path: Path, inputs: list
     stage: Config = config.stage
     network = load_published(path, stage.svd_attention) if path.is_file() else load_npnet(path)
     refuse_unpublishable(network.config)
-    identity = {"stage": {"kind": "convert", "layout": stage.layout, "svd_attention": stage.svd_attention}}
-    if not inputs:
-        identity["source"] = source_digests(path)
+    options = {"kind": "convert", "layout": stage.layout, "svd_attention": stage.svd_attention}
+    identity = {"stage": options, "source": None if inputs else source_digests(path)}
     outcome = store.begin("checkpoint", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")

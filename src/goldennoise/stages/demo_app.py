@@ -49,7 +49,7 @@ def page(config: "RunConfig") -> Any:
             with Image.open(pair(prompt, seed, num_seeds)) as picture:
                 return picture.convert("RGB")
         except GoldenNoiseError as error:
-            raise gradio.Error(str(error)) from None
+            raise gradio.Error(str(error), print_exception=False) from None
 
     return gradio.Interface(
         clicked,

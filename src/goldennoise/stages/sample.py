@@ -124,7 +124,7 @@ def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", p
             )
             for image in images.to_dict("records")
         ]
-        for seed, images in table.groupby("seed", sort=True)
+        for seed, images in table.groupby("seed")
     ]
     with whole(draft.path / PICTURE) as beside:
         side_by_side(prompt, rows).save(beside, format="PNG")

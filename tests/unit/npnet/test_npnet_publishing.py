@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_npnet
 import timm
 import torch
 import torch.nn.functional as F
@@ -140,6 +141,12 @@ def test_what_a_published_layout_cannot_hold_is_refused_by_name(config: NPNetCon
     assert f"this NPNet has {expected}; keep it in the layout goldennoise" in str(caught.value)
 
 
+def test_a_network_that_is_refused_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="canonical_signs=True, not False"):
+        save_published(small_npnet.make_network(), tmp_path / "npnet.pth", "nested")
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_difference_is_named_and_training_options_are_none() -> None:
     refuse_unpublishable(replace(CONFIG, architecture=replace(PUBLISHED, drop_path_rate=0.3)))
     with pytest.raises(ModelError, match="image_size=32, not 224; canonical_signs=True, not False; 64 tokens, not 77"):
@@ -147,7 +154,8 @@ def test_every_difference_is_named_and_training_options_are_none() -> None:
 
 
 def test_an_interrupted_write_leaves_no_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
+    def stop(_: object, target: Path) -> None:
+        target.write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("goldennoise.npnet.publishing.save_file", stop)

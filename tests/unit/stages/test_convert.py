@@ -10,6 +10,7 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
+from safetensors.torch import load_file
 from unit.evaluation.fakes import Run
 from unit.npnet.small_npnet import make_inputs, make_network
 
@@ -54,6 +55,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "given"
 
 
+def _doubled(module: torch.nn.Module) -> None:
+    if isinstance(module, NPNet):
+        module.alpha.mul_(2)
+
+
 def equal(one: NPNet, other: NPNet) -> bool:
     mine, theirs = one.state_dict(), other.state_dict()
     return mine.keys() == theirs.keys() and all(torch.equal(theirs[name], tensor) for name, tensor in mine.items())
@@ -81,6 +87,17 @@ def test_a_published_file_becomes_a_network_and_the_network_a_file_for_others(
     assert not load_npnet(tmp_path / "npnet/test/v2").config.architecture.svd_attention
 
 
+def test_a_file_goes_from_one_published_layout_to_the_other(published: NPNet, file: Path, tmp_path: Path) -> None:
+    artifact = run(a_run(tmp_path, file, layout="flat"))
+    assert artifact.record["inputs"] == []
+    assert equal(load_published(artifact.path / "npnet.safetensors"), published)
+    content = torch.load(file)
+    torch.save(content | {"alpha": torch.ones(1)}, tmp_path / "other.pth")
+    other = run(a_run(tmp_path, tmp_path / "other.pth", layout="flat"))
+    assert other.version == "v2"
+    assert load_file(other.path / "npnet.safetensors")["alpha"].item() == 1.0
+
+
 def test_a_folder_becomes_a_network_of_the_model_that_it_names(folder: Path, tmp_path: Path) -> None:
     artifact = run(a_run(tmp_path, folder))
     noise, text = make_inputs()
@@ -90,9 +107,11 @@ def test_a_folder_becomes_a_network_of_the_model_that_it_names(folder: Path, tmp
     assert record == {"model": MODEL, "pairs": 36, "source": "given"}
     moved = folder.rename(tmp_path / "moved")
     assert run(a_run(tmp_path, moved)).path == artifact.path
+    save_npnet(make_network().requires_grad_(False).apply(_doubled), moved, {"model": MODEL})
+    assert run(a_run(tmp_path, moved)).version == "v2"
     (artifact.path / "config.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="run the convert command again"):
-        artifact.check()
+    with pytest.raises(ArtifactError, match=r"config\.json is damaged: .* run the convert command again"):
+        run(a_run(tmp_path, "npnet/test@v1", layout="flat"))
 
 
 def test_a_hub_id_as_a_method_names_it_is_imported(
