@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-slow lint format bench world clean
+.PHONY: setup demo test test-slow parity lint format bench world clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3.11
@@ -27,6 +27,9 @@ test: setup  ## all tests but the slow ones
 
 test-slow: setup  ## the tests that take minutes each
 	$(BIN)/pytest -m slow --timeout 3600
+
+parity: setup  ## the scorers beside the packages that published them, each in an environment of its own
+	$(BIN)/python scripts/parity
 
 lint: setup  ## style, types, import rules
 	$(BIN)/ruff check .

@@ -174,6 +174,13 @@ def test_sample_takes_a_prompt_and_works_without_a_network_or_a_scorer() -> None
         load(["stage=sample"])
 
 
+def test_several_scorers_score_side_by_side_each_with_its_options() -> None:
+    chosen = ["scorer=[hpsv2,pickscore]", "+scorer.old={kind: hpsv2, release: v2.0}", "scorer.pickscore.path=here"]
+    scorer = load(["stage=score", "stage.images=pictures", "prompts.path=mine.txt", *chosen]).scorer
+    assert list(scorer) == ["hpsv2", "pickscore", "old"]
+    assert (scorer["hpsv2"].release, scorer["old"].release, scorer["pickscore"].path) == ("v2.1", "v2.0", "here")
+
+
 def test_published_network_is_the_default_one() -> None:
     assert load(["npnet=published"]).npnet == ArchitectureConfig()
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision.transforms.functional as tv
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -17,6 +18,7 @@ BICUBIC = InterpolationMode.BICUBIC
 SIDE_PX = 224
 SIZES = [(512, 512), (224, 224), (64, 64), (768, 512), (229, 337), (300, 1000), (231, 224), (225, 227), (100, 37)]
 LEVEL = 1 / 255
+ANTIALIAS: Any = {"mode": "bicubic", "antialias": True}
 
 
 def pixels(height: int, width: int, sigma: float) -> Any:
@@ -36,13 +38,13 @@ def denormalised(normalised: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("sigma", [0, 3])
-def test_cropping_is_that_of_pillow_but_for_its_rounding(size: tuple[int, int], sigma: float) -> None:
+def test_cropping_is_that_of_pillow(size: tuple[int, int], sigma: float) -> None:
     image = pixels(*size, sigma)
     by_pillow = CenterCrop(SIDE_PX)(Resize(SIDE_PX, interpolation=BICUBIC)(Image.fromarray(image)))
     expected = torch.from_numpy(np.array(by_pillow)).permute(2, 0, 1).float() / 255
     difference = (denormalised(cropped(tensor(image), SIDE_PX)) - expected).abs()
-    assert difference.max() < 1.1 * LEVEL
-    assert difference.mean() < 0.35 * LEVEL
+    assert difference.max() < 2.01 * LEVEL
+    assert (difference > 0.01 * LEVEL).float().mean() < 1e-2
 
 
 @pytest.mark.parametrize("left_over", [0, 1, 2, 3, 5])
@@ -71,6 +73,16 @@ def test_the_normalisation_is_that_of_clip(preprocess: Any) -> None:
     grey = torch.full((1, 3, 8, 8), 0.5)
     expected = [(0.5 - 0.48145466) / 0.26862954, (0.5 - 0.4578275) / 0.26130258, (0.5 - 0.40821073) / 0.27577711]
     torch.testing.assert_close(preprocess(grey, 8)[0, :, 4, 4], torch.tensor(expected))
+
+
+def test_the_gradient_is_that_of_resizing_without_rounding() -> None:
+    images = (0.3 + 0.4 * tensor(pixels(40, 30, 3))).requires_grad_()
+    weights = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    (cropped(images, 16) * weights).sum().backward()
+    smooth = images.detach().clone().requires_grad_()
+    resized = F.interpolate(F.interpolate(smooth, size=(40, 16), **ANTIALIAS), size=(21, 16), **ANTIALIAS)
+    ((resized[:, :, 2:18] - 0.5) / torch.tensor(STD)[:, None, None] * weights).sum().backward()
+    torch.testing.assert_close(images.grad, smooth.grad)
 
 
 @pytest.mark.parametrize("preprocess", [cropped, letterboxed])

@@ -1,19 +1,23 @@
 """What every scorer with published weights must do, on small random weights by the code that reads the real ones."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_weights
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_weights import WRITERS, built
 from torch import Tensor
 
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.evaluation.image_folder import read_image
-from goldennoise.scorers import clipscore, hpsv2, mps
+from goldennoise.scorers import clipscore, hpsv2, imagereward, mps, preprocess
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.options import WeightsConfig
 from goldennoise.scorers.protocol import Scorer
@@ -93,7 +97,41 @@ def test_images_of_any_size(scorer: Scorer, size: tuple[int, int]) -> None:
     assert scorer.score(some_images(2, *size), PROMPTS[:2]).isfinite().all()
 
 
-def test_the_gradient_is_that_of_finite_differences(scorer: Scorer) -> None:
+def test_the_middle_is_seen_and_by_hpsv2_the_whole(scorer: Scorer) -> None:
+    wide = some_images(1, 32, 67)
+    odd, even = wide[..., 17:49], wide[..., 18:50]
+    seen = scorer.score(wide, ["a dog"])
+    if scorer.name == "hpsv2":
+        images = wide.clone().requires_grad_()
+        scorer.score(images, ["a dog"]).sum().backward()
+        assert images.grad is not None
+        assert (images.grad.abs().sum(dim=(0, 1, 2)) > 0).all()
+    else:
+        close(seen, scorer.score(odd if scorer.name in ("pickscore", "mps") else even, ["a dog"]))
+    assert (scorer.score(odd, ["a dog"]) - scorer.score(even, ["a dog"])).abs() > 3e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_words"), [("hpsv2", 75), ("clipscore", 72), ("pickscore", 75), ("mps", 75), ("imagereward", 33)]
+)
+def test_prompts_are_cut_where_the_reference_cuts_them(scorers: dict[str, Scorer], kind: str, num_words: int) -> None:
+    images = best_images(scorers[kind], ["c"])
+    for kept in (num_words, num_words - 1):
+        prompts = [" ".join(["c"] * kept + [last]) for last in ("d", "e")]
+        one, other = scorers[kind].score(images.expand(2, -1, -1, -1), prompts).tolist()
+        assert (one == other) == (kept == num_words)
+
+
+def best_images(scorer: Scorer, prompts: Sequence[str]) -> Tensor:
+    """The image that the scorer likes best for each prompt."""
+    images = some_images(12)
+    best = [scorer.score(images, [prompt] * len(images)).argmax() for prompt in prompts]
+    return images[torch.stack(best)]
+
+
+def test_the_gradient_is_that_of_finite_differences(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the score without the 8-bit rounding, which the gradient leaves out: steps of levels have no slope."""
+    monkeypatch.setattr(preprocess, "_rounded", lambda images: images)
     assert scorer.differentiable
     generator = torch.Generator().manual_seed(3)
     start = 0.3 + 0.4 * some_images(2)
@@ -147,9 +185,6 @@ def test_image_features_have_unit_length(scorers: dict[str, Any], kind: str) -> 
 
 
 def test_a_file_from_a_folder_is_scored_whatever_its_mode(scorer: Scorer, tmp_path: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
     grey = np.random.default_rng(0).integers(0, 65536, (40, 48), dtype=np.uint16)
     Image.fromarray(grey).save(tmp_path / "16bit.png")
     Image.fromarray(np.uint8(grey >> 8)).save(tmp_path / "grey.png")
@@ -191,6 +226,24 @@ def test_mps_counts_the_words_near_the_condition_by_the_nearest_of_the_prompt(sc
     near = one._near(tokens)
     assert near[0, [best, 1, 2, 3]].tolist() == [True, True, False, False]
     assert one._near(tokens * torch.tensor([1.0, 1e4, 1.0, 1.0, 1.0])[:, None, None]).equal(near)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("pickscore", "logit_scale"), ("mps", "mps.model.logit_scale")])
+def test_the_logit_scale_is_part_of_the_score(scorers: dict[str, Scorer], kind: str, name: str, tmp_path: Path) -> None:
+    config = WRITERS[kind](tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors[name] += 1
+    save_file(tensors, tmp_path / "model.safetensors")
+    close(built(config).score(some_images(), PROMPTS), math.e * scorers[kind].score(some_images(), PROMPTS))
+
+
+def test_imagereward_is_standardised_as_published(tmp_path: Path) -> None:
+    config = WRITERS["imagereward"](tmp_path)
+    tensors = torch.load(tmp_path / imagereward.FILE)
+    tensors["mlp.layers.7.weight"] *= 0
+    tensors["mlp.layers.7.bias"][:] = 0.16717362830052426 + 2 * 1.0333394966054072
+    torch.save(tensors, tmp_path / imagereward.FILE)
+    close(built(config).score(some_images(), PROMPTS), torch.full((len(PROMPTS),), 2.0))
 
 
 def test_only_so_many_texts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""goldennoise's side of a parity check: the scorers of the package, built from the files the references wrote."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import open_clip
+import torch
+from material import described, read_inputs
+from torch import nn
+from transformers import BertTokenizer, CLIPConfig, CLIPModel
+
+from goldennoise import scorers
+from goldennoise.evaluation.image_folder import read_image
+from goldennoise.scorers import blip_reward
+from goldennoise.scorers.mps_cross_model import CrossModel
+from goldennoise.scorers.reward_head import RewardHead
+
+BPE = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
+CLIP_FOLDER = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+SMALL = {
+    "small-b": {
+        "embed_dim": 768,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 224, "layers": 3, "width": 128, "head_width": 64, "patch_size": 32},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+    },
+    "small-h": {
+        "embed_dim": 128,
+        "vision_cfg": {"image_size": 224, "layers": 3, "width": 160, "head_width": 80, "patch_size": 28},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+    },
+}
+TEXT = {"hidden_size": 768, "num_hidden_layers": 2, "num_attention_heads": 12, "intermediate_size": 128}
+SMALLER: dict[str, dict[str, Any]] = {
+    "clipscore": {"ARCHITECTURE": "small-b", "FILE": "clip.pt"},
+    "aesthetic": {"ARCHITECTURE": "small-b", "FILE": "clip.pt"},
+    "hpsv2": {"ARCHITECTURE": "small-h"},
+    "blip_reward": {
+        "VISION": {"img_size": 224, "patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 4},
+        "TEXT": blip_reward.TEXT | TEXT,
+    },
+}
+"""What stands in the modules for the published architectures."""
+WORDS = ["a", "cat", "dog", "red", "blue", "circle", "photo", "of", "the", "two", "three", "harbour", "woman", "horse"]
+
+
+def write_small(work: Path) -> None:
+    """What the references build from: small open_clip architectures, vocabularies of CLIP and of BERT's kind."""
+    for name, described_as in SMALL.items():
+        (work / f"{name}.json").write_text(json.dumps(described_as))
+        open_clip.add_model_config(work / f"{name}.json")
+    (work / "bpe.txt.gz").write_bytes(BPE.read_bytes())
+    letters = [*map(chr, range(33, 127)), *"éàèüß猫が窓рыжийкотقطة"]
+    letters = list(dict.fromkeys(letter.lower() for letter in letters))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (work / "bert").mkdir()
+    (work / "bert" / "vocab.txt").write_text("\n".join([*words, *WORDS[1:]]), encoding="utf-8")
+    BertTokenizer.from_pretrained(work / "bert").save_pretrained(work / "bert")
+
+
+def scores(case: str, work: Path) -> list[float]:
+    """Of the scorer built from the files in `work`, one by one, as the references score."""
+    with ExitStack() as stack:
+        for module, small in SMALLER.items():
+            stack.enter_context(patch.multiple(f"goldennoise.scorers.{module}", **small))
+        scorer = scorers.component(case).build(_config(case, work), torch.device("cpu"))
+    found = []
+    for path, prompt in zip(*read_inputs(work), strict=True):
+        image = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            found += scorer.score(image, [prompt]).tolist()
+    return found
+
+
+def _config(case: str, work: Path) -> Any:
+    make = scorers.component(case).Config
+    clip = str(work / CLIP_FOLDER)
+    match case:
+        case "aesthetic":
+            return make(path=str(work), head_path=str(work), head_sha256=None)
+        case "imagereward":
+            return make(path=str(work), tokenizer_path=str(work / "bert"))
+        case "pickscore":
+            return make(path=str(work / "pickscore"), tokenizer_path=clip)
+        case "mps":
+            return make(path=str(work / "mps"), clip_path=clip)
+    return make(path=str(work))
+
+
+def tensors(case: str, work: Path) -> dict[str, list[int]]:
+    """Names and shapes of what the scorer wants at the published size."""
+    with torch.device("meta"):
+        if case in ("clipscore", "aesthetic", "hpsv2"):
+            head = described(RewardHead()) if case == "aesthetic" else {}
+            return described(open_clip.CLIP(**open_clip.get_model_config(scorers.component(case).ARCHITECTURE))) | head
+        if case == "imagereward":
+            return described(blip_reward.BlipReward())
+        clip = described(CLIPModel(CLIPConfig.from_json_file(work / "clip.json")))
+        if case == "pickscore":
+            return clip
+        return described(nn.ModuleDict({"cross_model": CrossModel(1024)})) | {f"model.{n}": s for n, s in clip.items()}
+
+
+def unused(case: str) -> Sequence[str]:
+    """Tensors of a published file that the scorer knows and leaves out."""
+    return blip_reward.UNUSED if case == "imagereward" else ()
