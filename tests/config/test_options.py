@@ -191,7 +191,7 @@ def test_ddp_takes_the_number_of_processes_from_the_launcher(monkeypatch: pytest
 
 
 def test_the_table_of_models_is_that_of_their_files() -> None:
-    lines = (Path(__file__).parents[2] / "docs" / "reference.md").read_text().splitlines()
+    lines = (Path(__file__).parents[2] / "docs" / "models.md").read_text().splitlines()
     start = lines.index("| `model=` | family (`model.kind`) | path | image | steps, sampler | guidance |")
     rows = [line.replace("`", "").strip("| ").split(" | ") for line in takewhile(str.strip, lines[start + 2 :])]
     assert sorted(name for name, *_ in rows) == sorted(option for group, option in OPTIONS if group == "model")

@@ -109,7 +109,7 @@ class ProcessScorer:
         except OSError as error:
             raise ScorerError(
                 f"scorer {self.name}: scorer.{self.name}.command={self._config.command} cannot be run "
-                f"({error.strerror}); give the Python of an environment that has its package, which docs/reference.md "
+                f"({error.strerror}); give the Python of an environment that has its package, which docs/scorers.md "
                 "says how to make"
             ) from None
 

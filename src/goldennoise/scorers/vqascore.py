@@ -1,7 +1,7 @@
 """VQAScore (Lin et al., arXiv 2404.01291): how probable "Yes" is as the answer to whether the image shows the prompt.
 
 Its package, t2v-metrics, pins versions that exclude ours, so it runs in a process of its own. What it declares to need
-cannot be installed as it stands; docs/reference.md says how its environment is made.
+cannot be installed as it stands; docs/scorers.md says how its environment is made.
 """
 
 from dataclasses import dataclass, field

@@ -1,18 +1,20 @@
-"""Collect, train and eval on tiny random transformers: FLUX collects through the real command line."""
+"""Collect, train, eval and sample on tiny random pipelines: FLUX collects through the real command line."""
 
 import json
 from pathlib import Path
 
 import pytest
 from integration.command_line import run_ok
+from tiny import tiny_xl_pipeline
 from tiny_flows import FLOWS
 from tiny_transformers import TRANSFORMERS
 
 from goldennoise.config import RunConfig, load
 from goldennoise.stages import component
 
-FAMILIES = TRANSFORMERS | FLOWS
+FAMILIES = TRANSFORMERS | FLOWS | {"stable_diffusion_xl": tiny_xl_pipeline}
 OPTIONS = {
+    "stable_diffusion_xl": "sdxl",
     "pixart_sigma": "pixart_sigma",
     "hunyuan_dit": "hunyuan_dit",
     "stable_diffusion_3": "sd35",
@@ -22,12 +24,13 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_collect_train_and_eval(kind: str, tmp_path: Path) -> None:
+def test_collect_train_eval_and_sample(kind: str, tmp_path: Path) -> None:
     FAMILIES[kind]().save_pretrained(tmp_path / "model")
-    overrides = (
-        *("experiment=smoke", f"model={OPTIONS[kind]}", f"model.path={tmp_path / 'model'}", "model.dtype=float32"),
+    model = (
+        *(f"model={OPTIONS[kind]}", f"model.path={tmp_path / 'model'}", "model.dtype=float32"),
         *("model.height=64", "model.width=64", "compute=cpu"),
     )
+    overrides = ("experiment=smoke", *model)
     few = {"collect": ["stage.num_prompts=4"], "eval": ["method=[standard,re_denoise,npnet]", "stage.num_seeds=1"]}
     if kind == "flux":
         run_ok(tmp_path, "stage=collect", *overrides, *few["collect"])
@@ -41,3 +44,9 @@ def test_collect_train_and_eval(kind: str, tmp_path: Path) -> None:
     else:
         assert cost == {"standard": 4, "npnet": 4, "re_denoise": 4 + 2 + 1}
     assert not (tmp_path / "pairs/smoke/v2").exists()
+
+    network = ["method=[npnet]", "method.npnet.artifact=npnet/smoke@v1"]
+    asked = ["stage=sample", "stage.prompt=a red circle", *network, *model, "model.num_steps=2"]
+    made = component("sample").run(load([*asked, f"outputs={tmp_path}", "name=one"]))
+    assert len(list((made.path / "images").glob("*/*.png"))) == 2
+    assert (made.path / "side_by_side.png").is_file()
