@@ -1,6 +1,6 @@
 """Tensors by name: reading them from a file and holding them against what a network needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -8,9 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from goldennoise.errors import ModelError
-
-NUM_NAMED = 3
-"""Tensors an error message names one by one."""
+from goldennoise.tensors import mismatch
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -25,23 +23,5 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path) -> None:
     """Raise `ModelError` unless `found`, read from `source`, has the names and shapes of `expected`."""
-    problems = []
-    if missing := expected.keys() - found.keys():
-        problems.append(f"without {_listed(missing)}")
-    if unexpected := found.keys() - expected.keys():
-        problems.append(f"with unexpected {_listed(unexpected)}")
-    wrong = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if wrong:
-        problems.append(f"with other shapes, {_listed(wrong)}")
-    if problems:
-        raise ModelError(f"{source} does not hold the tensors of its NPNet: it is {'; '.join(problems)}.")
-
-
-def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - NUM_NAMED} more" if len(ordered) > NUM_NAMED else ""
-    return ", ".join(ordered[:NUM_NAMED]) + more
+    if problems := mismatch(expected, found):
+        raise ModelError(f"{source} does not hold the tensors of its NPNet: it is {problems}.")

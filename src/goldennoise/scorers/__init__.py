@@ -1,7 +1,6 @@
 """Scorers, one file each."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,17 @@ from goldennoise import registry
 if TYPE_CHECKING:
     from goldennoise.scorers.protocol import Scorer
 
-DECIDES_NOTHING: Mapping[str, bool] = {"decides": False}
-"""Metadata of a config's field that says how or from where a scorer runs: no score depends on it."""
 
 PARTS = (
     *("batch", "process", "protocol", "served", "options", "weights", "texts", "preprocess"),
     *("open_clip_towers", "transformers_clip", "reward_head", "mps_cross_model", "blip_reward"),
 )
 """Modules that scorers share, or that are part of one; every other is a scorer."""
+
+
+def undeciding(**settings: Any) -> Any:
+    """`dataclasses.field` for an option that says how or from where a scorer runs: no score depends on it."""
+    return field(metadata={"decides": False}, **settings)
 
 
 def kinds() -> list[str]:
@@ -32,5 +34,5 @@ def component(kind: str) -> ModuleType:
 
 def identity(config: Any, scorer: "Scorer") -> dict[str, Any]:
     """What decides the scores: the options of `config` that do, and the version of the scorer built from it."""
-    deciding = [field.name for field in fields(config) if field.metadata.get("decides", True)]
+    deciding = [option.name for option in fields(config) if option.metadata.get("decides", True)]
     return {name: getattr(config, name) for name in deciding} | {"version": scorer.version}

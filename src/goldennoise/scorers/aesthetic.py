@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig, require_sha256
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ class Config(WeightsConfig):
     """path, revision, sha256: of CLIP; those that begin with head_: of the predictor's head."""
 
     kind: str = "aesthetic"
-    path: str = "timm/vit_large_patch14_clip_224.openai"
-    head_path: str = "camenduru/improved-aesthetic-predictor"
-    head_revision: str | None = None
-    head_sha256: str | None = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
+    path: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+    head_path: str = undeciding(default="camenduru/improved-aesthetic-predictor")
+    head_revision: str | None = undeciding(default=None)
+    head_sha256: str | None = undeciding(default="21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0")
 
     def __post_init__(self) -> None:
         super().__post_init__()

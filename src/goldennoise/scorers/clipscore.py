@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Config(WeightsConfig):
     """
 
     kind: str = "clipscore"
-    path: str = "timm/vit_base_patch32_clip_224.openai"
+    path: str = undeciding(default="timm/vit_base_patch32_clip_224.openai")
     prefix: str = "A photo depicts"
 
 

@@ -7,12 +7,12 @@ compare with numbers measured here.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ScorerError
-from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +32,9 @@ class Config:
 
     kind: str = "geneval"
     # The version names what they hold; where it lies decides nothing.
-    metadata: str = field(default="data/prompts/geneval_metadata.jsonl", metadata=DECIDES_NOTHING)
-    detector: str = field(default="facebook/mask2former-swin-small-coco-instance", metadata=DECIDES_NOTHING)
-    clip: str = field(default="timm/vit_large_patch14_clip_224.openai", metadata=DECIDES_NOTHING)
+    metadata: str = undeciding(default="data/prompts/geneval_metadata.jsonl")
+    detector: str = undeciding(default="facebook/mask2former-swin-small-coco-instance")
+    clip: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
 
 
 class Geneval:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Config(WeightsConfig):
     """
 
     kind: str = "hpsv2"
-    path: str = "xswu/HPSv2"
+    path: str = undeciding(default="xswu/HPSv2")
     release: str = "v2.1"
 
     def __post_init__(self) -> None:

@@ -3,10 +3,10 @@
 Its package pins versions that exclude ours, so it runs in a process of its own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.process import ProcessConfig, ProcessScorer
 
 if TYPE_CHECKING:
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 class Config(ProcessConfig):
     kind: str = "hpsv3"
     # The package imports matplotlib and tensorboard and does not say so.
-    command: str = field(
+    command: str = undeciding(
         default="uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard "
-        "python",
-        metadata=DECIDES_NOTHING,
+        "python"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Config(WeightsConfig):
     """path: holds ImageReward.pt; tokenizer_path: a folder or a hub id of BERT's tokenizer."""
 
     kind: str = "imagereward"
-    path: str = "THUDM/ImageReward"
+    path: str = undeciding(default="THUDM/ImageReward")
     tokenizer_path: str = "google-bert/bert-base-uncased"
     tokenizer_revision: str | None = None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Config(WeightsConfig):
     """path: holds model.safetensors; clip_path: a folder or a hub id with the config.json and tokenizer of its CLIP."""
 
     kind: str = "mps"
-    path: str = "RE-N-Y/mpsv1"
+    path: str = undeciding(default="RE-N-Y/mpsv1")
     clip_path: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
     clip_revision: str | None = None
 

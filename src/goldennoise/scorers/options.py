@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 
 DTYPES = ("float32", "bfloat16", "float16")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -17,9 +18,10 @@ class WeightsConfig:
     """
 
     kind: str = ""
-    path: str = ""
-    revision: str | None = None
-    sha256: str | None = None
+    # The version holds the hash of the file; where it lies decides nothing.
+    path: str = undeciding(default="")
+    revision: str | None = undeciding(default=None)
+    sha256: str | None = undeciding(default=None)
     dtype: str = "float32"
 
     def __post_init__(self) -> None:

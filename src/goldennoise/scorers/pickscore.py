@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.options import WeightsConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Config(WeightsConfig):
     """path: holds model.safetensors and config.json; tokenizer_path: a folder or a hub id of its tokenizer."""
 
     kind: str = "pickscore"
-    path: str = "yuvalkirstain/PickScore_v1"
+    path: str = undeciding(default="yuvalkirstain/PickScore_v1")
     tokenizer_path: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
     tokenizer_revision: str | None = None
 

@@ -14,14 +14,14 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
 from goldennoise.errors import ScorerError, require
-from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers import undeciding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,9 +39,9 @@ class ProcessConfig:
     start_timeout_s: for its environment, its weights and loading them. batch_timeout_s: for the scores of a batch.
     """
 
-    command: str = field(metadata=DECIDES_NOTHING)
-    start_timeout_s: float = field(default=3600.0, metadata=DECIDES_NOTHING)
-    batch_timeout_s: float = field(default=600.0, metadata=DECIDES_NOTHING)
+    command: str = undeciding()
+    start_timeout_s: float = undeciding(default=3600.0)
+    batch_timeout_s: float = undeciding(default=600.0)
 
     def __post_init__(self) -> None:
         require(bool(_words(self.command)), "command", repr(self.command), "a command that a shell could read")

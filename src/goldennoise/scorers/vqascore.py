@@ -4,10 +4,10 @@ Its package, t2v-metrics, pins versions that exclude ours, so it runs in a proce
 cannot be installed as it stands; docs/scorers.md says how its environment is made.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.process import ProcessConfig, ProcessScorer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Config(ProcessConfig):
 
     kind: str = "vqascore"
     model: str = "clip-flant5-xxl"
-    command: str = field(default="vqascore/bin/python", metadata=DECIDES_NOTHING)
+    command: str = undeciding(default="vqascore/bin/python")
 
 
 def build(config: Config, device: "torch.device") -> ProcessScorer:

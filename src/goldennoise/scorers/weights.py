@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from goldennoise.errors import ScorerError
 from goldennoise.hub import find_file
 from goldennoise.provenance import file_digest
-
-NUM_NAMED = 3
-"""Tensors an error message names one by one."""
+from goldennoise.tensors import mismatch
 
 
 def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> tuple[dict[str, Tensor], str]:
@@ -63,27 +61,9 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     Raises `ScorerError` naming what is missing, unexpected or of another shape. source: what a message calls the file.
     """
     found = {name: tensor for name, tensor in tensors.items() if name not in set(unused)}
-    expected = network.state_dict()
-    problems = []
-    if missing := expected.keys() - found.keys():
-        problems.append(f"without {_listed(missing)}")
-    if unexpected := found.keys() - expected.keys():
-        problems.append(f"with unexpected {_listed(unexpected)}")
-    if wrong := [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]:
-        problems.append(f"with other shapes, {_listed(wrong)}")
-    if problems:
-        raise ScorerError(f"{source} does not hold the tensors of its scorer: it is {'; '.join(problems)}.")
+    if problems := mismatch(network.state_dict(), found):
+        raise ScorerError(f"{source} does not hold the tensors of its scorer: it is {problems}.")
     network.load_state_dict(found)
-
-
-def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - NUM_NAMED} more" if len(ordered) > NUM_NAMED else ""
-    return ", ".join(ordered[:NUM_NAMED]) + more
 
 
 def frozen(network: nn.Module, device: torch.device, dtype: str) -> Any:

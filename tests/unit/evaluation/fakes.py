@@ -14,7 +14,7 @@ from torch import Tensor
 from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.prompts import Prompt
-from goldennoise.scorers import DECIDES_NOTHING
+from goldennoise.scorers import undeciding
 from goldennoise.scorers.weighted_sum import WeightedSum
 
 KINDS = ("single object", "two objects", "counting")
@@ -61,7 +61,7 @@ class ScorerConfig:
     """place: where it runs."""
 
     kind: str
-    place: str = field(default="here", metadata=DECIDES_NOTHING)
+    place: str = undeciding(default="here")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import WRITERS, built
 from torch import Tensor
 
+from goldennoise import scorers as scorer_kinds
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.evaluation.image_folder import read_image
 from goldennoise.scorers import clipscore, hpsv2, imagereward, mps, preprocess
@@ -175,6 +176,15 @@ def test_the_version_is_that_of_the_weights(scorer: Scorer, tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         versions.append(built(WRITERS[scorer.name](tmp_path / name, seed)).version)
     assert versions[0] == scorer.version != versions[1]
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_where_the_weights_lie_decides_nothing_and_which_they_are_does(scorers: dict[str, Scorer], kind: str) -> None:
+    config, scorer = scorer_kinds.component(kind).Config(), scorers[kind]
+    found = scorer_kinds.identity(config, scorer)
+    assert scorer_kinds.identity(replace(config, path="elsewhere", revision="v2"), scorer) == found
+    assert scorer_kinds.identity(replace(config, dtype="bfloat16"), scorer) != found
+    assert found["version"] == scorer.version
 
 
 @pytest.mark.parametrize("kind", sorted(set(WRITERS) - {"mps", "imagereward", "aesthetic"}))

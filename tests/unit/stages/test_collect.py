@@ -32,7 +32,7 @@ from goldennoise.training.loggers import LoggerConfig
 class FakeConfig:
     kind: str = "fake"
     option: int = 1
-    place: str = dataclasses.field(default="here", metadata=scorers.DECIDES_NOTHING)
+    place: str = scorers.undeciding(default="here")
 
 
 @dataclass(frozen=True)
