@@ -15,9 +15,9 @@ from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from goldennoise import scorers
 from goldennoise.evaluation.image_folder import read_image
-from goldennoise.scorers import blip_reward
-from goldennoise.scorers.mps_cross_model import CrossModel
-from goldennoise.scorers.reward_head import RewardHead
+from goldennoise.scorers.networks import blip_reward
+from goldennoise.scorers.networks.mps_cross_model import CrossModel
+from goldennoise.scorers.networks.reward_head import RewardHead
 
 BPE = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
 CLIP_FOLDER = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"

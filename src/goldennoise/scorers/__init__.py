@@ -10,11 +10,8 @@ if TYPE_CHECKING:
     from goldennoise.scorers.protocol import Scorer
 
 
-PARTS = (
-    *("batch", "process", "protocol", "served", "options", "weights", "texts", "preprocess"),
-    *("open_clip_towers", "transformers_clip", "reward_head", "mps_cross_model", "blip_reward"),
-)
-"""Modules that scorers share, or that are part of one; every other is a scorer."""
+PARTS = ("batch", "networks", "options", "process", "protocol", "served")
+"""Modules that scorers share; every other is a scorer."""
 
 
 def undeciding(**settings: Any) -> Any:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.reward_head import RewardHead
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.reward_head import RewardHead
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
 FILE = "open_clip_model.safetensors"
@@ -57,9 +57,9 @@ class Aesthetic:
 
 def build(config: Config, device: "torch.device") -> Aesthetic:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.reward_head import RewardHead
-    from goldennoise.scorers.weights import frozen, load_strictly, read_weights
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.reward_head import RewardHead
+    from goldennoise.scorers.networks.weights import frozen, load_strictly, read_weights
 
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     head_tensors, head_version = read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)

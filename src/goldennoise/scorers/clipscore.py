@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 FILE = "open_clip_model.safetensors"
@@ -57,8 +57,8 @@ class ClipScore:
 
 def build(config: Config, device: "torch.device") -> ClipScore:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.weights import read_weights
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.weights import read_weights
 
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)

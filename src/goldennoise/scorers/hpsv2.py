@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-H-14"
 FILES = {"v2.0": "HPS_v2_compressed.pt", "v2.1": "HPS_v2.1_compressed.pt"}
@@ -59,8 +59,8 @@ class HpsV2:
 
 def build(config: Config, device: "torch.device") -> HpsV2:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
-    from goldennoise.scorers.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.weights import read_weights
+    from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
+    from goldennoise.scorers.networks.weights import read_weights
 
     file = FILES[config.release]
     tensors, version = read_weights(config.path, file, config.revision, config.sha256)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.scorers.blip_reward import BlipReward
+    from goldennoise.scorers.networks.blip_reward import BlipReward
 
 FILE = "ImageReward.pt"
 MEAN, STD = 0.16717362830052426, 1.0333394966054072
@@ -52,7 +52,7 @@ class ImageReward:
 
     def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 35 tokens."""
-        from goldennoise.scorers.preprocess import cropped
+        from goldennoise.scorers.networks.preprocess import cropped
 
         tokens = self._tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=NUM_TOKENS, return_tensors="pt"
@@ -65,8 +65,8 @@ def build(config: Config, device: "torch.device") -> ImageReward:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from transformers import BertTokenizer
 
-    from goldennoise.scorers.blip_reward import UNUSED, BlipReward
-    from goldennoise.scorers.weights import frozen, load_strictly, load_tokenizer, read_weights
+    from goldennoise.scorers.networks.blip_reward import UNUSED, BlipReward
+    from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
     tokenizer = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)

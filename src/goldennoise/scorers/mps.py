@@ -58,7 +58,7 @@ class Mps:
 
     def __init__(self, clip: Any, cross: Any, tokenizer: Any, version: str) -> None:
         """clip: a transformers `CLIPModel`; cross: a `CrossModel`; tokenizer: a `CLIPTokenizer`."""
-        from goldennoise.scorers.texts import KeptTexts
+        from goldennoise.scorers.networks.texts import KeptTexts
 
         self.version = version
         self._clip = clip
@@ -71,7 +71,7 @@ class Mps:
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         from torch.nn.functional import cosine_similarity
 
-        from goldennoise.scorers.preprocess import cropped
+        from goldennoise.scorers.networks.preprocess import cropped
 
         texts = self._texts(prompts)
         tokens, pooled = texts[:, :-1], texts[:, -1]
@@ -110,9 +110,9 @@ def build(config: Config, device: "torch.device") -> Mps:
     from torch.nn import ModuleDict
     from transformers import CLIPTokenizer
 
-    from goldennoise.scorers.mps_cross_model import CrossModel
-    from goldennoise.scorers.transformers_clip import POSITION_IDS, untrained_clip
-    from goldennoise.scorers.weights import frozen, load_strictly, load_tokenizer, read_weights
+    from goldennoise.scorers.networks.mps_cross_model import CrossModel
+    from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
+    from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
     clip: Any = untrained_clip(config.clip_path, config.clip_revision)
     tokenizer = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)

@@ -43,7 +43,7 @@ class PickScore:
 
     def __init__(self, model: Any, tokenizer: Any, version: str) -> None:
         """model: a transformers `CLIPModel`; tokenizer: its `CLIPTokenizer`."""
-        from goldennoise.scorers.texts import KeptTexts
+        from goldennoise.scorers.networks.texts import KeptTexts
 
         self.version = version
         self._model = model
@@ -62,7 +62,7 @@ class PickScore:
     def _encode_images(self, images: "Tensor") -> "Tensor":
         from torch.nn.functional import normalize
 
-        from goldennoise.scorers.preprocess import cropped
+        from goldennoise.scorers.networks.preprocess import cropped
 
         vision = self._model.vision_model
         pixels = cropped(images.to(self._model.device), vision.config.image_size, odd="down")
@@ -83,8 +83,8 @@ def build(config: Config, device: "torch.device") -> PickScore:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from transformers import CLIPTokenizer
 
-    from goldennoise.scorers.transformers_clip import POSITION_IDS, untrained_clip
-    from goldennoise.scorers.weights import frozen, load_strictly, load_tokenizer, read_weights
+    from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
+    from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
     model = untrained_clip(config.path, config.revision)
     tokenizer = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from goldennoise.scorers.preprocess import MEAN, STD, cropped, letterboxed
+from goldennoise.scorers.networks.preprocess import MEAN, STD, cropped, letterboxed
 
 BICUBIC = InterpolationMode.BICUBIC
 SIDE_PX = 224

@@ -18,8 +18,9 @@ from torch import Tensor
 from goldennoise import scorers as scorer_kinds
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.evaluation.image_folder import read_image
-from goldennoise.scorers import clipscore, hpsv2, imagereward, mps, preprocess
+from goldennoise.scorers import clipscore, hpsv2, imagereward, mps
 from goldennoise.scorers.batch import score_batch
+from goldennoise.scorers.networks import preprocess
 from goldennoise.scorers.options import WeightsConfig
 from goldennoise.scorers.protocol import Scorer
 

@@ -16,7 +16,8 @@ from tiny_weights import FILES, WRITERS, built
 
 from goldennoise import scorers
 from goldennoise.errors import ConfigError, ModelError, ScorerError
-from goldennoise.scorers import aesthetic, blip_reward
+from goldennoise.scorers import aesthetic
+from goldennoise.scorers.networks import blip_reward
 
 KINDS = sorted(WRITERS)
 

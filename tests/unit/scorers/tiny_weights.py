@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from transformers import BertTokenizer, CLIPConfig, CLIPModel, CLIPVisionConfig
 
 from goldennoise import scorers
-from goldennoise.scorers import aesthetic, blip_reward, clipscore, hpsv2, imagereward, mps, pickscore
-from goldennoise.scorers.mps_cross_model import CrossModel
+from goldennoise.scorers import aesthetic, clipscore, hpsv2, imagereward, mps, pickscore
+from goldennoise.scorers.networks import blip_reward
+from goldennoise.scorers.networks.mps_cross_model import CrossModel
+from goldennoise.scorers.networks.reward_head import RewardHead
 from goldennoise.scorers.protocol import Scorer
-from goldennoise.scorers.reward_head import RewardHead
 
 CPU = torch.device("cpu")
 OPEN_CLIP = "goldennoise-tiny"

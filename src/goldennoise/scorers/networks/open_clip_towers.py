@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from goldennoise.scorers.preprocess import cropped, letterboxed
-from goldennoise.scorers.texts import KeptTexts
-from goldennoise.scorers.weights import frozen, load_strictly
+from goldennoise.scorers.networks.preprocess import cropped, letterboxed
+from goldennoise.scorers.networks.texts import KeptTexts
+from goldennoise.scorers.networks.weights import frozen, load_strictly
 
 
 class OpenClipTowers:

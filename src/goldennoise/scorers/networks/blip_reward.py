@@ -10,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from transformers import BlipTextConfig, BlipTextModel
 
-from goldennoise.scorers.reward_head import RewardHead
+from goldennoise.scorers.networks.reward_head import RewardHead
 
 VISION: dict[str, Any] = {"img_size": 224, "patch_size": 16, "embed_dim": 1024, "depth": 24, "num_heads": 16}
 TEXT: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""What scorers with published weights are built from: networks, their weights, texts and preprocessing."""
