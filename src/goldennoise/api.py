@@ -75,7 +75,8 @@ class GoldenNoise:
         pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise (B, C, h, w)
         of unit scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the
         default.
-        Raises `ModelError` when the network was made for another model, `ConfigError` for arguments that do not fit.
+        Raises `ModelError` when the network was made for another latent shape or text encoder, `ConfigError` for
+        arguments that do not fit.
         """
         model = diffusion.from_pipeline(pipe)
         prompts = _prompts(prompt)

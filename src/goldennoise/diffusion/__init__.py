@@ -24,6 +24,7 @@ PARTS = (
     "latent_pipeline",
     "latent_unet",
     "loading",
+    "lora",
     "protocol",
     "re_denoise",
     "schedulers",

@@ -18,6 +18,7 @@ class PipelineConfig:
     DDIM, or straight along a flow's velocity, whatever the scheduler. height, width: of the image in px, None for the
     model's own.
     negative_prompt: what guidance leads away from; None where the pipeline itself decides.
+    lora: merged into the weights: a safetensors file, a folder, or a hub id; see `goldennoise.diffusion.lora`.
     """
 
     side_multiple_px: ClassVar[int] = 8
@@ -29,6 +30,7 @@ class PipelineConfig:
     kind: str = ""
     path: str = ""
     revision: str | None = None
+    lora: str | None = None
     num_steps: int = 50
     guidance: float = 7.5
     scheduler: str = "ddim"
@@ -39,11 +41,17 @@ class PipelineConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.path), "path", repr(self.path), 'a folder, a hub id or "shapes"')
+        require(self.lora != "", "lora", repr(self.lora), "null, a file, a folder or a hub id")
         require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
-        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
+        self._check_guidance()
         check_option(self.scheduler, self.schedulers)
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
         for option, side_px in (("height", self.height), ("width", self.width)):
             multiple = self.side_multiple_px
             fits = side_px is None or (side_px > 0 and side_px % multiple == 0)
             require(fits, option, side_px, f"null or a multiple of {multiple} px")
+
+    def _check_guidance(self) -> None:
+        # diffusers takes 0 for "no guidance", which is the prompt alone; the formula gives the pass without prompt.
+        allowed = "a finite number above 0; 1 is the prompt alone, which diffusers samples at 0"
+        require(0 < self.guidance < math.inf, "guidance", self.guidance, allowed)

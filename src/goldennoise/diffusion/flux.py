@@ -1,5 +1,6 @@
 """FLUX.1 dev and schnell: a flow-matching transformer guided in one pass, text from CLIP and T5. Imports no torch."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +40,9 @@ class Config(PipelineConfig):
         reason = "null: this family is guided by a scale it takes as an input, not away from a prompt"
         require(self.negative_prompt is None, "negative_prompt", repr(self.negative_prompt), reason)
 
+    def _check_guidance(self) -> None:
+        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
+
 
 def build(config: Config, device: "torch.device") -> "DiffusionModel":
     """Load the pipeline and move it to `device`. Raises `ModelError` for one that is missing or of another family."""
@@ -48,7 +52,12 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
 
 
 def from_pipeline(pipe: Any) -> "DiffusionModel":
-    """A `FluxPipeline` with its own scheduler, device and dtype, and diffusers' default 28 steps at 3.5."""
+    """A `FluxPipeline` with its own scheduler, device and dtype, and diffusers' default 28 steps at 3.5.
+
+    T5 reads 512 tokens, as in dev, or 256 where the network takes no guidance, as in schnell.
+    """
     from goldennoise.diffusion.latent_flux import Flux
 
-    return Flux(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=28, guidance=3.5)
+    length = 512 if pipe.transformer.config.guidance_embeds else 256
+    name = pipe.name_or_path or type(pipe).__name__
+    return Flux(pipe, name=name, num_steps=28, guidance=3.5, max_sequence_length=length)

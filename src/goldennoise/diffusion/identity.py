@@ -8,7 +8,7 @@ from typing import Any
 
 from goldennoise.shapes.locations import PIPELINE
 
-SAME_MODEL = ("kind", "path", "revision", "weights")
+SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
 
 

@@ -61,7 +61,7 @@ class Flux(LatentFlow):
         places = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), rows, columns)
         output = self._network(
             hidden_states=self.for_pipeline(latents),
-            timestep=each_row(timestep, latents) / 1000,
+            timestep=each_row(timestep, latents).to(latents.dtype) / 1000,  # rounded as in the pipeline
             guidance=condition.get("guidance"),
             pooled_projections=condition["pooled"],
             encoder_hidden_states=condition["text"],

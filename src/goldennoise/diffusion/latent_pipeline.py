@@ -14,6 +14,7 @@ from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.loading import load_pipeline
+from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.schedulers import check_deterministic, make_scheduler
 from goldennoise.errors import ModelError, require
@@ -62,7 +63,8 @@ class LatentPipeline(ABC):
         self.num_steps = num_steps
         self.guidance = guidance
         self.latent_shape = self.shape_of(height, width)
-        self.device: torch.device = self._network.device
+        # With offloading the networks wait elsewhere.
+        self.device: torch.device = pipe._execution_device
         self.dtype: torch.dtype = self._network.dtype
         self.noise_dtype = self.dtype
         self.num_evaluations = 0
@@ -83,6 +85,8 @@ class LatentPipeline(ABC):
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, variant)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler)
+        if config.lora is not None:
+            merge_lora(pipe, config.lora)
         folder = Path(config.path).expanduser()
         return cls(
             pipe.to(device),

@@ -47,7 +47,7 @@ def load_pipeline(
             **({"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}),
         )
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{_missing(path, revision)} ({reason})") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -93,5 +93,6 @@ def _missing(path: str, revision: str | None) -> str:
     command = f"hf download {path}" + (f" --revision {revision}" if revision else "")
     return (
         f"model.path={path} is neither a folder here nor a model that could be fetched or found in the download cache: "
-        f"check the name, then run `{command}` where there is a network"
+        f"check the name, then run `{command}` where there is a network; for a gated one accept its licence on the hub "
+        "and run `hf auth login` first"
     )

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from goldennoise.diffusion.ddim import at_least_float32
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.errors import require
 
@@ -37,7 +38,8 @@ def re_denoise(
     shift = SHIFT[variant]
     deepest = num_steps - shift
     require(1 <= depth <= deepest, "depth", depth, f"from 1 to {deepest} for num_steps={num_steps}, variant={variant}")
-    latents = noise
+    # What a round changes is small: rounding in half precision at every step would be of its order.
+    latents = noise.to(at_least_float32(noise.dtype))
     for _ in range(num_rounds):
         for position in range(depth):
             prediction = model.predict(latents, position, embedding, denoise_guidance, num_steps)
@@ -45,4 +47,4 @@ def re_denoise(
         for position in reversed(range(depth)):
             prediction = model.predict(latents, position, embedding, invert_guidance, num_steps)
             latents = model.move(latents, prediction, position + 1 + shift, position + shift, num_steps)
-    return latents
+    return latents.to(noise.dtype)

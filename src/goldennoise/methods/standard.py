@@ -23,7 +23,7 @@ class Config(MethodConfig):
 
     def __post_init__(self) -> None:
         scale = self.guidance
-        require(scale is None or 0 <= scale < math.inf, "guidance", scale, "null or a finite number >= 0")
+        require(scale is None or 0 < scale < math.inf, "guidance", scale, "null or a finite number above 0")
 
 
 class Standard(Method):

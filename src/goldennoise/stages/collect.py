@@ -15,7 +15,7 @@ from goldennoise.artifacts import ArtifactStore
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
-from goldennoise.evaluation.networks import resolve_networks
+from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
 from goldennoise.methods.base import After
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.pairs import Collector, PreferenceFilter, collect_pairs
@@ -36,6 +36,7 @@ class Config:
     source_network: an npnet artifact whose golden noise the teacher starts from, None for the random noise itself; the
     source of a pair stays random, so NPNet learns both rounds as one. preference: the scorer that decides which pairs
     are kept, by more than `margin` in its unit. seed_index: another one gives other noise for the same prompts.
+    other_model: as in eval, "allow" takes a network that was trained for another model.
     """
 
     kind: str = "collect"
@@ -45,6 +46,7 @@ class Config:
     margin: float = 0.0
     prompts_per_shard: int = 64
     seed_index: int = 0
+    other_model: str = "refuse"
 
     def __post_init__(self) -> None:
         require(
@@ -55,6 +57,7 @@ class Config:
         require(math.isfinite(self.margin), "margin", self.margin, "a finite number")
         require(self.prompts_per_shard >= 1, "prompts_per_shard", self.prompts_per_shard, "at least 1")
         require(self.seed_index >= 0, "seed_index", self.seed_index, "at least 0")
+        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
 def run(config: "RunConfig") -> Artifact:
@@ -63,6 +66,9 @@ def run(config: "RunConfig") -> Artifact:
     prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
     networks = resolve_networks(store, chain)
+    if config.stage.other_model == "refuse":
+        for network in networks.values():
+            refuse_other_model(network, config.model)
     inputs = list(networks.values())
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
@@ -111,10 +117,12 @@ def _chain(config: "RunConfig") -> list[Any]:
 
 def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: dict[str, Scorer]) -> dict[str, Any]:
     texts = "\n".join(prompt.text for prompt in prompts)
+    # Which networks are used is told by the artifact's inputs, whatever they were called.
+    stage = {key: value for key, value in asdict(config.stage).items() if key not in ("source_network", "other_model")}
+    if config.stage.source_network is not None:
+        stage["source_network"] = True
     return {
-        # Which networks are used is told by the artifact's inputs, whatever they were called.
-        "stage": asdict(config.stage)
-        | {"num_prompts": len(prompts), "source_network": config.stage.source_network is not None},
+        "stage": stage | {"num_prompts": len(prompts)},
         "model": model_identity(config.model),
         "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
         "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},

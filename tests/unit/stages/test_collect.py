@@ -16,6 +16,7 @@ from goldennoise import diffusion, methods, scorers, stages
 from goldennoise.artifacts import ArtifactStore
 from goldennoise.compute import ComputeConfig
 from goldennoise.config import RunConfig
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.methods.base import Method, MethodConfig
@@ -239,7 +240,7 @@ def test_a_teachers_network_must_exist_and_be_whole_and_becomes_an_input(
     with pytest.raises(ArtifactError, match="net"):
         collect.run(config)
     store = ArtifactStore(config.outputs)
-    draft = store.begin("npnet", "net", "auto", {}, [], {})
+    draft = store.begin("npnet", "net", "auto", {"model": model_identity(config.model)}, [], {})
     assert isinstance(draft, Draft)
     with draft:
         (draft.path / "model.safetensors").write_bytes(b"weights")
@@ -256,7 +257,8 @@ def test_the_next_round_starts_from_a_network_and_pairs_keep_their_random_source
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = collect.run(config)
-    draft = ArtifactStore(config.outputs).begin("npnet", "net", "auto", {}, [], {})
+    store, for_model = ArtifactStore(config.outputs), {"model": model_identity(config.model)}
+    draft = store.begin("npnet", "net", "auto", for_model, [], {})
     assert isinstance(draft, Draft)
     with draft:
         (draft.path / "model.safetensors").write_bytes(b"weights")
@@ -290,9 +292,24 @@ class Doubling(Method):
         return 2 * batch.source
 
 
+def test_a_network_of_another_model_is_refused_unless_it_is_allowed(config: RunConfig, loaded: list[FakeModel]) -> None:
+    store = ArtifactStore(config.outputs)
+    draft = store.begin("npnet", "net", "auto", {"model": model_identity(FakeConfig(kind="other"))}, [], {})
+    assert isinstance(draft, Draft)
+    with draft:
+        draft.commit({})
+    config = dataclasses.replace(config, method={"npnet": NetworkConfig()})
+    with pytest.raises(ArtifactError, match="was trained for another model"):
+        collect.run(config)
+    assert loaded == []
+    allowed = dataclasses.replace(config.stage, other_model="allow")
+    assert collect.run(dataclasses.replace(config, stage=allowed)).version == "v1"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("other_model", "maybe"),
         ("num_prompts", 0),
         ("source_network", ""),
         ("margin", float("nan")),

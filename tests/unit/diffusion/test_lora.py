@@ -1,0 +1,111 @@
+"""A LoRA merged into a pipeline gives the pipeline's own images with it, and one that does not fit is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from tiny import tiny_pipeline, tiny_xl_pipeline
+from tiny_transformers import TRANSFORMERS
+
+from goldennoise.diffusion import pixart_sigma
+from goldennoise.diffusion.identity import differences, model_identity
+from goldennoise.diffusion.lora import STANDARD_FILE, merge_lora
+from goldennoise.diffusion.stable_diffusion import Config, build
+from goldennoise.errors import ModelError
+from goldennoise.seeding import gaussian_noise
+
+CPU = torch.device("cpu")
+
+
+def write_lora(pipe: Any, folder: Path) -> Path:
+    """Random LoRA weights for the attention of the pipeline's UNet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # Without the usual start, at which a LoRA changes nothing.
+        pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    pipe.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(pipe.unet))
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    tiny_pipeline().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def lora(tmp_path: Path) -> Path:
+    return write_lora(tiny_pipeline(), tmp_path / "lora")
+
+
+@pytest.mark.parametrize("given", ["folder", "file"])
+@torch.no_grad()
+def test_images_are_those_of_the_pipeline_with_the_lora(model_folder: Path, lora: Path, given: str) -> None:
+    asked = str(lora if given == "folder" else lora / STANDARD_FILE)
+    model = build(Config(path=str(model_folder), num_steps=3, guidance=2.0, lora=asked), CPU)
+    noise = gaussian_noise(model.latent_shape, [0])
+    images = model.decode(model.sample(noise, model.encode(["red"])))
+    pipe = tiny_pipeline()
+    settings = {"latents": noise, "num_inference_steps": 3, "guidance_scale": 2.0, "output_type": "pt"}
+    without = pipe(["red"], **settings).images
+    pipe.load_lora_weights(lora)
+    torch.testing.assert_close(images, pipe(["red"], **settings).images, rtol=0, atol=1e-4)
+    assert float((images - without).abs().max()) > 1e-3
+
+
+def test_a_merged_lora_leaves_a_plain_network(model_folder: Path, lora: Path) -> None:
+    model = build(Config(path=str(model_folder), lora=str(lora)), CPU)
+    assert model._pipe.unet.state_dict().keys() == tiny_pipeline().unet.state_dict().keys()
+
+
+def test_a_model_with_a_lora_is_another_model() -> None:
+    plain, adapted = Config(path="mine"), Config(path="mine", lora="style")
+    assert differences(model_identity(plain), adapted) == ["model.lora=style, not None"]
+    assert differences({name: value for name, value in model_identity(plain).items() if name != "lora"}, plain) == []
+
+
+def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
+    folder = write_lora(tiny_xl_pipeline(), tmp_path / "xl")
+    with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline of these widths"):
+        merge_lora(tiny_pipeline(), str(folder))
+
+
+def test_what_is_no_lora_is_refused(model_folder: Path) -> None:
+    with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline"):
+        merge_lora(tiny_pipeline(), str(model_folder / "unet" / "diffusion_pytorch_model.safetensors"))
+
+
+def test_a_truncated_file_is_refused(lora: Path) -> None:
+    file = lora / STANDARD_FILE
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=rf"{STANDARD_FILE} is truncated or damaged"):
+        merge_lora(tiny_pipeline(), str(lora))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("nowhere", "model.lora=nowhere: there is no such file or folder"),
+        ("owner/name", f"`hf download owner/name {STANDARD_FILE}`"),
+        ("owner/name/four_steps.safetensors", "`hf download owner/name four_steps.safetensors`"),
+    ],
+)
+def test_a_lora_that_is_not_to_be_had_is_named(monkeypatch: pytest.MonkeyPatch, asked: str, words: str) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=words):
+        merge_lora(tiny_pipeline(), asked)
+
+
+def test_a_folder_without_one_names_the_file(model_folder: Path) -> None:
+    with pytest.raises(ModelError, match=rf"{STANDARD_FILE} does not exist"):
+        merge_lora(tiny_pipeline(), str(model_folder))
+
+
+def test_a_family_that_diffusers_reads_no_lora_for_is_refused(tmp_path: Path, lora: Path) -> None:
+    TRANSFORMERS["pixart_sigma"]().save_pretrained(tmp_path / "pixart")
+    with pytest.raises(ModelError, match="diffusers reads no LoRA for a PixArtSigmaPipeline; merge it"):
+        pixart_sigma.build(pixart_sigma.Config(path=str(tmp_path / "pixart"), lora=str(lora)), CPU)
