@@ -39,7 +39,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "clipscore": {"ARCHITECTURE": "small-b", "FILE": "clip.pt"},
     "aesthetic": {"ARCHITECTURE": "small-b", "FILE": "clip.pt"},
     "hpsv2": {"ARCHITECTURE": "small-h"},
-    "blip_reward": {
+    "networks.blip_reward": {
         "VISION": {"img_size": 224, "patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 4},
         "TEXT": blip_reward.TEXT | TEXT,
     },

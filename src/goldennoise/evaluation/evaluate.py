@@ -58,8 +58,8 @@ def evaluate_part(
 
 
 def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:
-    """The first scorer that embeds images, by which diversity is measured; None if there is none."""
-    return next(((name, scorer) for name, scorer in scorers.items() if isinstance(scorer, Embedder)), None)
+    """The scorer by whose image embedding diversity is measured, the first by name; None if there is none."""
+    return next(((name, scorer) for name, scorer in sorted(scorers.items()) if isinstance(scorer, Embedder)), None)
 
 
 def _shares(cost: Cost, num_samples: int) -> pd.DataFrame:

@@ -36,7 +36,7 @@ class ImagePart:
             table = pd.read_parquet(self.table_file(draft))
         except (OSError, pa.ArrowException):
             return False
-        if list(table.columns) != [*COLUMNS, *scorers]:
+        if set(table.columns) != {*COLUMNS, *scorers}:  # the order of scorers decides nothing
             return False
         return list(table["image"]) == list(self.images) and list(table["prompt"]) == list(self.prompts)
 

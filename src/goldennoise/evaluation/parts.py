@@ -67,7 +67,7 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
         return False
     expected = [*SCORE_COLUMNS[:4], *COST_COLUMNS, *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
     expected += [*(PREFIX + scorer for scorer in scorers), *([EMBEDDING] if embeds else [])]
-    if list(table.columns) != expected:
+    if set(table.columns) != set(expected):  # the order of scorers decides nothing
         return False
     found = list(zip(table["prompt_id"], table["seed"], strict=True))
     asked = [(sample.prompt.id, sample.seed) for sample in part.samples]

@@ -1,9 +1,10 @@
 """Objects in an image, by the Mask2Former that transformers has (arXiv 2112.01527).
 
 GenEval uses mmdet's `mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco`. The checkpoint here is of the same architecture,
-trained on the same data by its authors: detections are alike, not equal. What happens before and after the network is
-what mmdet 2.27 does for that model, and what `post_process_instance_segmentation` of transformers does not do: masks in
-the image's own size that may overlap, and confidence = class probability x mean probability inside the mask.
+trained on the same data by its authors: detections are alike, not equal. The size an image is seen at, and what happens
+after the network, is what mmdet 2.27 does for that model, and what `post_process_instance_segmentation` of transformers
+does not do: masks in the image's own size that may overlap, and confidence = class probability x mean probability in
+the mask. Padding is 0 after normalisation, as this checkpoint was trained with; square images need none.
 """
 
 from typing import Any
@@ -44,9 +45,15 @@ class Detector:
         # Any: transformers wraps `to` in a way that type checkers cannot follow.
         network: Any
         try:
-            network = Mask2FormerForUniversalSegmentation.from_pretrained(self.weights.parent, use_safetensors=True)
+            loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(
+                self.weights.parent, use_safetensors=True, output_loading_info=True
+            )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"{source} does not hold a {EXPECTED}: give one, such as {PUBLISHED}") from error
+        network, loading = loaded
+        # transformers would fill what is missing with random numbers.
+        if missing := sorted(loading["missing_keys"]):
+            raise ModelError(f"{self.weights} comes without {missing[0]} and other tensors: give {PUBLISHED} whole")
         if network.config.num_labels != len(CLASSES):
             num_classes = network.config.num_labels
             raise ModelError(f"{source} tells {num_classes} classes apart: give a {EXPECTED}, such as {PUBLISHED}")

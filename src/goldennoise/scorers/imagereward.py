@@ -27,8 +27,8 @@ class Config(WeightsConfig):
 
     kind: str = "imagereward"
     path: str = undeciding(default="THUDM/ImageReward")
-    tokenizer_path: str = "google-bert/bert-base-uncased"
-    tokenizer_revision: str | None = None
+    tokenizer_path: str = undeciding(default="google-bert/bert-base-uncased")
+    tokenizer_revision: str | None = undeciding(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,8 +68,8 @@ def build(config: Config, device: "torch.device") -> ImageReward:
     from goldennoise.scorers.networks.blip_reward import UNUSED, BlipReward
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    tokenizer = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    tokenizer, words = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     network = BlipReward()
     load_strictly(network, tensors, f"{config.path}/{FILE}", UNUSED)
-    return ImageReward(frozen(network, device, config.dtype), tokenizer, version)
+    return ImageReward(frozen(network, device, config.dtype), tokenizer, f"{version} {words}")

@@ -37,8 +37,8 @@ class Config(WeightsConfig):
 
     kind: str = "mps"
     path: str = undeciding(default="RE-N-Y/mpsv1")
-    clip_path: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-    clip_revision: str | None = None
+    clip_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    clip_revision: str | None = undeciding(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,11 +114,11 @@ def build(config: Config, device: "torch.device") -> Mps:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    clip: Any = untrained_clip(config.clip_path, config.clip_revision)
-    tokenizer = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)
+    clip, described = untrained_clip(config.clip_path, config.clip_revision)
+    tokenizer, words = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)
     networks = ModuleDict({"model": clip, "cross_model": CrossModel(clip.config.projection_dim)})
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     tensors = {name.removeprefix("mps.").replace(".fn.", "."): tensor for name, tensor in tensors.items()}
     load_strictly(networks, tensors, f"{config.path}/{FILE}", [f"model.{name}" for name in POSITION_IDS])
     frozen(networks, device, config.dtype)
-    return Mps(clip, networks["cross_model"], tokenizer, version)
+    return Mps(clip, networks["cross_model"], tokenizer, f"{version} {described} {words}")

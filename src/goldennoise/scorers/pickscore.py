@@ -22,8 +22,8 @@ class Config(WeightsConfig):
 
     kind: str = "pickscore"
     path: str = undeciding(default="yuvalkirstain/PickScore_v1")
-    tokenizer_path: str = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-    tokenizer_revision: str | None = None
+    tokenizer_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    tokenizer_revision: str | None = undeciding(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +86,8 @@ def build(config: Config, device: "torch.device") -> PickScore:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    model = untrained_clip(config.path, config.revision)
-    tokenizer = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    model, described = untrained_clip(config.path, config.revision)
+    tokenizer, words = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     load_strictly(model, tensors, f"{config.path}/{FILE}", POSITION_IDS)
-    return PickScore(frozen(model, device, config.dtype), tokenizer, version)
+    return PickScore(frozen(model, device, config.dtype), tokenizer, f"{version} {described} {words}")

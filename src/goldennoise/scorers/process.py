@@ -5,6 +5,7 @@ What runs there is `served.py`, which also says what the lines that go back and 
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import shlex
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SERVED = Path(__file__).with_name("served.py")
+log = logging.getLogger(__name__)
+
 END_S = 5.0
 """How long a process may take to end by itself when it has nothing more to read."""
 NUM_LAST_LINES = 3
@@ -67,6 +70,10 @@ class ProcessScorer:
         self._child = self._started([*_words(config.command), "-I", str(SERVED), *arguments])
         self._end = weakref.finalize(self, _end, self._child, self._folder)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        log.info(
+            "scorer %s: waiting up to %g s for %s; what it says goes to %s",
+            *(name, config.start_timeout_s, config.command, self._errors),
+        )
         threading.Thread(target=_read, args=(self._child.stdout, self._lines), daemon=True).start()
         self.version = self._answer("version", str, config.start_timeout_s, "start")
 
@@ -104,11 +111,12 @@ class ProcessScorer:
                     stderr=errors,
                     text=True,
                     encoding="utf-8",
+                    errors="replace",
                     start_new_session=True,
                 )
         except OSError as error:
             raise ScorerError(
-                f"scorer {self.name}: scorer.{self.name}.command={self._config.command} cannot be run "
+                f"scorer {self.name}: its option command={self._config.command} cannot be run "
                 f"({error.strerror}); give the Python of an environment that has its package, which docs/scorers.md "
                 "says how to make"
             ) from None
@@ -156,10 +164,12 @@ def _words(command: str) -> list[str]:
 
 def _read(answers: IO[str], lines: "queue.SimpleQueue[str]") -> None:
     """Every line, and "" at the end."""
-    with answers:
-        for line in answers:
-            lines.put(line)
-    lines.put("")
+    try:
+        with answers:
+            for line in answers:
+                lines.put(line)
+    finally:
+        lines.put("")
 
 
 def _end(child: "subprocess.Popen[str]", folder: "tempfile.TemporaryDirectory[str]") -> None:

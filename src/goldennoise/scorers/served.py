@@ -3,13 +3,15 @@
 Run as `python -I served.py KIND DEVICE [OPTION ...]` by `process.py`, in an environment that has the package and not
 goldennoise: nothing but the standard library and the package is imported here. The first line it writes is
 {"version": ...}, when the model is loaded; then {"scores": [...]} for every line {"images": [PNG file, ...],
-"prompts": [...]} it reads. It ends when there is no more to read.
+"prompts": [...]} it reads. It ends when there is no more to read, even in the middle of loading or scoring.
 """
 
 import importlib.metadata
 import json
 import os
+import queue
 import sys
+import threading
 from collections.abc import Callable
 from typing import IO
 
@@ -41,12 +43,14 @@ SERVED: dict[str, tuple[str, Callable[..., Score]]] = {"vqascore": ("t2v-metrics
 
 
 def main(kind: str, device: str, *options: str) -> None:
-    requests, answers = _own_pipes()
+    pipe, answers = _own_pipes()
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(pipe, requests), daemon=True).start()
     distribution, load = SERVED[kind]
     score = load(device, *options)
     _write(answers, {"version": " ".join([distribution, importlib.metadata.version(distribution), *options])})
-    for line in requests:
-        request = json.loads(line)
+    while True:
+        request = json.loads(requests.get())
         pairs = zip(request["images"], request["prompts"])  # noqa: B905 (Python 3.9 has no strict)
         _write(answers, {"scores": [score(image, prompt) for image, prompt in pairs]})
 
@@ -58,6 +62,13 @@ def _own_pipes() -> tuple[IO[str], IO[str]]:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     return requests, answers
+
+
+def _read(pipe: IO[str], requests: "queue.SimpleQueue[str]") -> None:
+    """Every request, and the end of this process with that of goldennoise, whatever it is doing then."""
+    for line in pipe:
+        requests.put(line)
+    os._exit(0)
 
 
 def _write(answers: IO[str], message: dict[str, object]) -> None:

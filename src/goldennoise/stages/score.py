@@ -43,6 +43,8 @@ class Config:
 def run(config: "RunConfig") -> Artifact:
     """The image_scores artifact of this config: complete already, resumed, repaired, or made."""
     _refuse_unfit(config)
+    import pandas as pd
+
     from goldennoise.evaluation.image_folder import find_images
     from goldennoise.prompts import all_prompts
 
@@ -65,6 +67,7 @@ def run(config: "RunConfig") -> Artifact:
     outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
+        print("\n".join(_means(pd.read_parquet(outcome.path / "scores.parquet"), judges, categories)))
         return outcome
     with outcome as draft:
         table = _score(config, draft, images, prompts, judges)

@@ -9,6 +9,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
 from unit.geneval import tiny_networks
@@ -43,7 +44,8 @@ def prescribe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[
 
     def made(classes: Tensor, masks: Tensor) -> tuple[Detector, Prescribed]:
         network = Prescribed(classes, masks)
-        monkeypatch.setattr(Mask2FormerForUniversalSegmentation, "from_pretrained", lambda *_, **__: network)
+        loaded = network, {"missing_keys": set()}
+        monkeypatch.setattr(Mask2FormerForUniversalSegmentation, "from_pretrained", lambda *_, **__: loaded)
         for name in ("config.json", "model.safetensors"):
             (tmp_path / name).touch()
         return Detector(str(tmp_path), CPU), network
@@ -263,3 +265,12 @@ def test_other_networks_are_refused(weights: Path, tmp_path: Path, monkeypatch: 
     (tmp_path / "model.safetensors").rename(tmp_path / "open_clip_model.safetensors")
     with pytest.raises(ModelError, match=r"open_clip_model\.safetensors does not hold CLIP tiny-geneval: give timm"):
         ColourNamer(str(tmp_path), CPU)
+
+
+def test_a_file_without_a_tensor_is_refused_and_not_filled_up(tmp_path: Path) -> None:
+    tiny_networks.save_detector(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["class_predictor.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"comes without class_predictor\.weight and other tensors"):
+        Detector(str(tmp_path), CPU)

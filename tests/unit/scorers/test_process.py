@@ -138,13 +138,13 @@ def test_a_process_without_a_word_is_told() -> None:
 
 def test_a_command_that_is_not_there_is_named() -> None:
     config = ProcessConfig(command="/no/such/python -X utf8")
-    with pytest.raises(ScorerError, match=r"scorer\.foreign\.command=/no/such/python -X utf8 cannot be run \(No such"):
+    with pytest.raises(ScorerError, match=r"its option command=/no/such/python -X utf8 cannot be run \(No such"):
         ProcessScorer("foreign", "points", config, [])
 
 
 def test_an_environment_that_has_not_been_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ScorerError, match=r"scorer\.vqascore\.command=vqascore/bin/python cannot be run \(No such"):
+    with pytest.raises(ScorerError, match=r"its option command=vqascore/bin/python cannot be run \(No such"):
         vqascore.build(vqascore.Config(), torch.device("cpu"))
 
 

@@ -179,6 +179,19 @@ def test_the_version_is_that_of_the_weights(scorer: Scorer, tmp_path: Path) -> N
     assert versions[0] == scorer.version != versions[1]
 
 
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_the_version_is_that_of_everything_pickscore_is_built_from(tmp_path: Path, file: str) -> None:
+    versions = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        config = WRITERS["pickscore"](tmp_path / name)
+        if name == "other":
+            found = next((tmp_path / name).rglob(file))
+            found.write_text(found.read_text() + " ")
+        versions.append(built(config).version)
+    assert versions[0] != versions[1]
+
+
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_where_the_weights_lie_decides_nothing_and_which_they_are_does(scorers: dict[str, Scorer], kind: str) -> None:
     config, scorer = scorer_kinds.component(kind).Config(), scorers[kind]

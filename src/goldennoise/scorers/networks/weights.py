@@ -71,14 +71,14 @@ def frozen(network: nn.Module, device: torch.device, dtype: str) -> Any:
     return network.to(device, getattr(torch, dtype)).eval().requires_grad_(False)
 
 
-def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> Any:
-    """A transformers tokenizer from a folder or the hub.
+def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> tuple[Any, str]:
+    """A transformers tokenizer from a folder or the hub, and the first hex digits of its files' SHA-256.
 
     Raises `ModelError` for files that are not to be had, `ScorerError` for damaged ones.
     """
     # Without them from_pretrained does not complain: it makes a tokenizer that knows no words.
     files = [find_file(path, file, revision=revision) for file in ("tokenizer_config.json", "tokenizer.json")]
     try:
-        return tokenizer_class.from_pretrained(files[0].parent)
+        return tokenizer_class.from_pretrained(files[0].parent), " ".join(file_digest(file)[:12] for file in files)
     except (OSError, ValueError) as error:
         raise ScorerError(f"{files[1]} is damaged ({error}): delete it and fetch it again.") from error
