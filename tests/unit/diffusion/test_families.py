@@ -12,7 +12,7 @@ from tiny_transformers import TRANSFORMERS
 from goldennoise import diffusion
 from goldennoise.diffusion.latent_flux import Flux
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ModelError
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a green ring above a star", ""]
@@ -186,3 +186,21 @@ def test_a_pipeline_without_one_of_its_parts_is_refused(kind: str) -> None:
 
 def test_every_family_is_tested_here() -> None:
     assert sorted(FAMILIES) == sorted(diffusion.kinds())
+
+
+@pytest.mark.parametrize(("distilled", "num_tokens"), [(False, 512), (True, 256)])
+def test_flux_reads_as_many_tokens_as_its_pipeline(distilled: bool, num_tokens: int) -> None:
+    model = diffusion.from_pipeline(tiny_flux_pipeline(distilled=distilled))
+    assert model.encode(["a red circle"]).cond.shape[1] == num_tokens
+
+
+@pytest.mark.parametrize("kind", sorted(set(FAMILIES) - set(ONE_PASS)))
+def test_guidance_0_is_refused_where_it_would_leave_out_the_prompt(kind: str) -> None:
+    with pytest.raises(ConfigError, match=r"guidance=0\.0: .* 1 is the prompt alone, which diffusers samples at 0"):
+        diffusion.component(kind).Config(guidance=0.0)
+
+
+def test_a_model_works_where_its_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tiny_pipeline()
+    monkeypatch.setattr(type(pipe), "_execution_device", torch.device("meta"))  # as offloading has it
+    assert diffusion.from_pipeline(pipe).device == torch.device("meta")

@@ -297,3 +297,11 @@ def test_hpsv3_is_served_by_the_package_and_by_its_repository(
 def test_an_environment_without_the_package_is_told() -> None:
     with pytest.raises(ScorerError, match=r"ended with code 1; its last words: .*No module named 't2v_metrics'"):
         vqascore.build(vqascore.Config(command=sys.executable), torch.device("cpu"))
+
+
+def test_what_serves_ends_with_its_pipe_even_while_it_loads(environment: Callable[[dict[str, str]], str]) -> None:
+    """A run that is killed cannot end it otherwise, and it may hold a whole GPU."""
+    command = environment({"hpsv3.py": "import time\ntime.sleep(60)"})
+    child = subprocess.Popen([*command.split(), "-I", str(process.SERVED), "hpsv3", "cpu"], stdin=subprocess.PIPE)
+    child.communicate(timeout=30)
+    assert child.returncode == 0
