@@ -3,7 +3,8 @@
 #   bash examples/collect_your_fine_tune.sh MODEL PROMPTS [KEY=VALUE ...]
 # MODEL: a diffusers folder or a hub id. PROMPTS: a text file, one prompt a line; the paper took 100,000.
 # KEY=VALUE go to all three stages, such as model.guidance=7.5, compute.batch_size=4 or outputs=FOLDER.
-# Every pair is kept: no scorer that ships here judges images but those of the shapes world.
+# Every pair is kept. To keep those that people would prefer, write scorer=[hpsv2] stage.preference=hpsv2 in place of
+# scorer=[shapes_clip] stage.margin=-1000; it fetches the scorer's weights.
 set -euo pipefail
 model=$1 prompts=$2
 shift 2

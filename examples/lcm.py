@@ -1,7 +1,7 @@
 """Four steps with a latent consistency model: the NPNet of SDXL as it is.
 
 python examples/lcm.py stabilityai/stable-diffusion-xl-base-1.0 NPNET "a cat on a bench" [LORA]
-LORA: such as latent-consistency/lcm-lora-sdxl, needs `pip install peft`; leave it out for a model with it merged in.
+LORA: such as latent-consistency/lcm-lora-sdxl; leave it out for a model with it merged in.
 """
 
 import sys

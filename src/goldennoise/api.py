@@ -44,7 +44,10 @@ class GoldenNoise:
         return cls(load_npnet(found), read_record(found) if found.is_dir() else None)
 
     def save_pretrained(self, folder: str | Path, license: str | None = None) -> None:
-        """Write what `push_to_hub` uploads: weights, configuration with the record, and a README made from both."""
+        """Write what `push_to_hub` uploads: weights, configuration with the record, and a README made from both.
+
+        license: as in `push_to_hub`. Raises `ConfigError` for one that is no name of a licence.
+        """
         card = model_card(self.network.config, self.record, license)
         save_npnet(self.network, Path(folder), self.record)
         (Path(folder) / CARD).write_text(card, encoding="utf-8")
