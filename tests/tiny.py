@@ -51,10 +51,11 @@ def tiny_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
         return CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS, pad_token=pad)
 
 
-def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
+def tiny_pipeline(seed: int = 0, time_cond_proj_dim: int | None = None, **scheduler: object) -> Any:
     """A `StableDiffusionPipeline` with random weights: 4 x 8 x 8 latents, 32 x 32 px, 77 tokens of 16 numbers.
 
-    Keyword arguments override the settings of the DDIM scheduler.
+    time_cond_proj_dim: of a UNet that takes guidance as an input. Other keyword arguments override the settings of the
+    DDIM scheduler.
     """
     tokenizer = tiny_tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +64,7 @@ def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
             vae=tiny_vae(),
             text_encoder=CLIPTextModel(tiny_text_config(tokenizer, TEXT_DIM, num_layers=1)).eval(),
             tokenizer=tokenizer,
-            unet=tiny_unet(),
+            unet=tiny_unet(time_cond_proj_dim=time_cond_proj_dim),
             scheduler=tiny_scheduler(**scheduler),
             safety_checker=None,
             feature_extractor=None,
@@ -73,10 +74,13 @@ def tiny_pipeline(seed: int = 0, **scheduler: object) -> Any:
     return pipe
 
 
-def tiny_xl_pipeline(seed: int = 0, *, force_zeros: bool = True, **scheduler: object) -> Any:
+def tiny_xl_pipeline(
+    seed: int = 0, time_cond_proj_dim: int | None = None, *, force_zeros: bool = True, **scheduler: object
+) -> Any:
     """A `StableDiffusionXLPipeline` with random weights: 4 x 8 x 8 latents, 32 x 32 px, 77 tokens of 16 + 8 numbers.
 
-    force_zeros: its rule for no negative prompt. Other keyword arguments override the settings of the DDIM scheduler.
+    time_cond_proj_dim: of a UNet that takes guidance as an input. force_zeros: its rule for no negative prompt. Other
+    keyword arguments override the settings of the DDIM scheduler.
     """
     tokenizer, second_dim, pooled_dim, time_dim = tiny_tokenizer(), 8, 12, 4
     second = tiny_text_config(tokenizer, second_dim, num_layers=2, projection_dim=pooled_dim)
@@ -89,6 +93,7 @@ def tiny_xl_pipeline(seed: int = 0, *, force_zeros: bool = True, **scheduler: ob
             tokenizer=tokenizer,
             tokenizer_2=tiny_tokenizer(pad="!"),  # as SDXL's: the two differ in nothing else
             unet=tiny_unet(
+                time_cond_proj_dim=time_cond_proj_dim,
                 cross_attention_dim=TEXT_DIM + second_dim,
                 addition_embed_type="text_time",
                 addition_time_embed_dim=time_dim,
@@ -130,7 +135,11 @@ def tiny_unet(**overrides: Any) -> Any:
     with torch.no_grad():
         # Freshly initialised, the text hardly reaches the output; guidance would then be tested on rounding errors.
         for name, weight in unet.named_parameters():
-            if "attn2" in name or name == "conv_out.weight" or name.startswith("add_embedding"):
+            if (
+                "attn2" in name
+                or name == "conv_out.weight"
+                or name.startswith(("add_embedding", "time_embedding.cond"))
+            ):
                 weight.mul_(4.0)
     return unet.eval()
 
@@ -194,7 +203,12 @@ class TinyModel:
         return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
 
     def sample(
-        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,  # noqa: ARG002
     ) -> Tensor:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance

@@ -9,8 +9,12 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    LCMScheduler,
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
@@ -30,16 +34,23 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "unipc": (UniPCMultistepScheduler, {}),
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
     "heun": (HeunDiscreteScheduler, {}),
+    "euler_a": (EulerAncestralDiscreteScheduler, {}),
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "lcm": (LCMScheduler, {}),
 }
 
 
-def assert_same_images(pipe: Any, num_steps: int, guidance: float, model: DiffusionModel | None = None) -> None:
+def assert_same_images(
+    pipe: Any, num_steps: int, guidance: float, model: DiffusionModel | None = None, timesteps: list[int] | None = None
+) -> None:
     noise = gaussian_noise((4, 8, 8), range(len(PROMPTS)))
+    seeds = [7, 8, 9]
     arguments = {"num_inference_steps": num_steps, "guidance_scale": guidance, "output_type": "pt"}
-    expected = pipe(PROMPTS, latents=noise, **arguments).images
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    expected = pipe(PROMPTS, latents=noise, generator=generators, timesteps=timesteps, **arguments).images
     model = model or diffusion.from_pipeline(pipe)
     with torch.no_grad():
-        images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance))
+        images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance, seeds))
     assert expected.std() > 0.05
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
@@ -83,6 +94,49 @@ def test_every_scheduler_of_every_family(family: tuple[str, Path], option: str, 
     scheduler, needed = SCHEDULERS[option]
     pipe.scheduler = scheduler.from_pretrained(folder / "scheduler", **needed)
     assert_same_images(pipe, 6, 3.0, model)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "settings"),
+    [(KDPM2AncestralDiscreteScheduler, {}), (DPMSolverSinglestepScheduler, {"algorithm_type": "sde-dpmsolver++"})],
+)
+def test_other_stochastic_schedulers(scheduler: Any, settings: dict[str, Any]) -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **settings)
+    assert_same_images(pipe, 6, 3.0)
+
+
+@pytest.mark.parametrize("option", ["euler", "dpmpp_2m", "dpmpp_2m_sde", "heun", "lcm"])
+def test_timesteps_of_ones_own(family: tuple[str, Path], option: str) -> None:
+    kind, folder = family
+    timesteps = [999, 719, 439, 39]
+    pipe = FAMILIES[kind]()
+    pipe.scheduler.save_pretrained(folder / "scheduler")
+    component = diffusion.component(kind)
+    config = component.Config(path=str(folder), scheduler=option, num_steps=4, timesteps=timesteps)
+    scheduler, needed = SCHEDULERS[option]
+    pipe.scheduler = scheduler.from_pretrained(folder / "scheduler", **needed)
+    assert_same_images(pipe, 4, 3.0, component.build(config, torch.device("cpu")), timesteps)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("option", ["ddim", "euler", "euler_a", "unipc"])
+def test_spacing_of_timesteps(family: tuple[str, Path], option: str, spacing: str) -> None:
+    kind, folder = family
+    pipe = FAMILIES[kind]()
+    pipe.scheduler.save_pretrained(folder / "scheduler")
+    component = diffusion.component(kind)
+    config = component.Config(path=str(folder), scheduler=option, timestep_spacing=spacing)
+    pipe.scheduler = SCHEDULERS[option][0].from_pretrained(folder / "scheduler", timestep_spacing=spacing)
+    assert_same_images(pipe, 4, 3.0, component.build(config, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 8.5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_unet_distilled_with_guidance(family: str, guidance: float) -> None:
+    pipe = FAMILIES[family](time_cond_proj_dim=7)
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    assert_same_images(pipe, 4, guidance)
 
 
 @pytest.mark.parametrize("size_px", [(48, 64), (16, 32)])

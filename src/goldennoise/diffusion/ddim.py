@@ -1,5 +1,6 @@
 """Deterministic DDIM steps in both directions (Song et al. 2021, eq. 12 with eta 0) on a diffusers noise schedule."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,11 +50,24 @@ class DdimSchedule:
         """What the network is told at a position, whatever the latents."""
         return self.timesteps(num_steps)[position]
 
-    def start(self, scheduler: Any, noise: Tensor, num_steps: int) -> Tensor:
-        """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale."""
+    def start(self, scheduler: Any, noise: Tensor, num_steps: int, timesteps: Sequence[int] | None = None) -> Tensor:
+        """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale.
+
+        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for any that it does not take.
+        """
         self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
-        scheduler.set_timesteps(num_steps, device=noise.device)
+        if timesteps is None:
+            self._set(scheduler, "num_steps", num_steps, num_inference_steps=num_steps, device=noise.device)
+        else:
+            self._set(scheduler, "timesteps", list(timesteps), timesteps=list(timesteps), device=noise.device)
         return noise * scheduler.init_noise_sigma
+
+    def _set(self, scheduler: Any, option: str, value: object, **arguments: Any) -> None:
+        try:
+            scheduler.set_timesteps(**arguments)
+        except (TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            require(False, option, value, f"what {type(scheduler).__name__} can step through ({reason})")
 
     def network_input(self, scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
         """The scheduler's latents in the scale that the network takes."""

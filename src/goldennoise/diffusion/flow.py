@@ -1,5 +1,6 @@
 """Straight steps in both directions on the schedule of a flow-matching model (Lipman et al. 2023, Liu et al. 2023)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class FlowSchedule:
             arguments["sigmas"] = np.linspace(1.0, 1 / num_steps, num_steps)
         scheduler.set_timesteps(num_steps, device=latents.device, **arguments)
 
-    def start(self, scheduler: Any, noise: Tensor, num_steps: int) -> Tensor:
+    def start(self, scheduler: Any, noise: Tensor, num_steps: int, timesteps: Sequence[int] | None = None) -> Tensor:  # noqa: ARG002
         """Latents at position 0 of a scheduler made ready: the noise itself."""
         self.set_timesteps(scheduler, num_steps, noise)
         return noise

@@ -25,6 +25,7 @@ class Config(PipelineConfig):
 
     side_multiple_px: ClassVar[int] = 16
     schedulers: ClassVar[tuple[str, ...]] = ("flow_euler",)
+    timestep_spacings: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "flux"
     path: str = "black-forest-labs/FLUX.1-dev"

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from diffusers import SanaPipeline
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from goldennoise.diffusion.flow import FlowSchedule
@@ -21,7 +21,7 @@ class LatentFlow(LatentPipeline):
     samplers: tuple[str, ...] = ("flow_euler",)
 
     @classmethod
-    def scheduler_of(cls, option: str, scheduler: Any) -> Any:
+    def scheduler_of(cls, option: str, scheduler: Any, spacing: str | None = None) -> Any:  # noqa: ARG003
         check_flow(scheduler, cls.samplers)
         return make_flow_scheduler(option, scheduler)
 
@@ -31,10 +31,11 @@ class LatentFlow(LatentPipeline):
     def _check(self, pipe: Any) -> None:
         super()._check(pipe)
         # The noise levels of golden noise are the scheduler's too.
-        self._check_scheduler(pipe.scheduler)
+        check_flow(pipe.scheduler, self.samplers)
 
-    def _check_scheduler(self, scheduler: Any) -> None:
+    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None) -> dict[str, list[Generator]]:  # noqa: ARG002
         check_flow(scheduler, self.samplers)
+        return {}
 
     def _unscaled(self, latents: Tensor) -> Tensor:
         return super()._unscaled(latents) + (self._pipe.vae.config.get("shift_factor") or 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
@@ -16,7 +16,7 @@ from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.schedulers import check_deterministic, make_scheduler
+from goldennoise.diffusion.schedulers import is_stochastic, make_scheduler
 from goldennoise.errors import ModelError, require
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,12 @@ class LatentPipeline(ABC):
         negative_prompt: str | None = None,
         height: int | None = None,
         width: int | None = None,
+        timesteps: Sequence[int] | None = None,
     ) -> None:
-        """height, width: of the image in px, None for the model's own. Raises `ModelError` for what it cannot run."""
+        """height, width: of the image in px, None for the model's own. timesteps: of sampling in `num_steps`.
+
+        Raises `ModelError` for a pipeline it cannot run.
+        """
         self._check(pipe)
         for network in (self.denoiser, "vae", *self.text_encoders):
             getattr(pipe, network).eval().requires_grad_(False)
@@ -59,6 +63,7 @@ class LatentPipeline(ABC):
         self.patch_size = self._latents_to_a_patch()
         self._schedule = self._make_schedule()
         self._negative_prompt = negative_prompt
+        self._timesteps = timesteps
         self.name = name
         self.num_steps = num_steps
         self.guidance = guidance
@@ -84,7 +89,7 @@ class LatentPipeline(ABC):
         settings: further arguments of the family.
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, variant)
-        pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler)
+        pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)
         folder = Path(config.path).expanduser()
@@ -96,6 +101,7 @@ class LatentPipeline(ABC):
             negative_prompt=config.negative_prompt,
             height=config.height,
             width=config.width,
+            timesteps=config.timesteps,
             **settings,
         )
 
@@ -121,19 +127,25 @@ class LatentPipeline(ABC):
         return self._schedule.diffuse(latents, noise, start, end, num_steps)
 
     def sample(
-        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,
     ) -> Tensor:
         num_steps = self.num_steps if num_steps is None else num_steps
         guidance = self.guidance if guidance is None else guidance
-        # Here and not before: golden noise is also made for pipelines that sample on their own, such as LCM.
-        self._check_scheduler(self._pipe.scheduler)
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
-        latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps)
+        # Here and not before: golden noise is also made for pipelines that sample on their own.
+        draws = self._draws(scheduler, step_seeds)
+        timesteps = self._timesteps if num_steps == self.num_steps else None
+        latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps, timesteps)
         for timestep in scheduler.timesteps:
             scaled = self._schedule.network_input(scheduler, latents, timestep)
             output = self._guided(scaled, timestep, embedding, guidance)
-            latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
+            latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
         return latents.to(noise.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -151,9 +163,9 @@ class LatentPipeline(ABC):
         return latents.to(at_least_float32(latents.dtype)) / self._pipe.vae.config.scaling_factor
 
     @classmethod
-    def scheduler_of(cls, option: str, scheduler: Any) -> Any:
+    def scheduler_of(cls, option: str, scheduler: Any, spacing: str | None = None) -> Any:
         """The sampler of an option on the schedule of the pipeline's own. Raises `ModelError` where there is none."""
-        return make_scheduler(option, scheduler.config)
+        return make_scheduler(option, scheduler.config, spacing)
 
     def shape_of(self, height: int | None, width: int | None) -> tuple[int, int, int]:
         """Shape of the latents of an image of this size in px, None for the model's own. Raises `ConfigError`."""
@@ -246,9 +258,19 @@ class LatentPipeline(ABC):
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
 
-    def _check_scheduler(self, scheduler: Any) -> None:
-        """Raise `ModelError` for a scheduler that would not give equal images for equal noise."""
-        check_deterministic(scheduler)
+    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None) -> dict[str, list[Generator]]:
+        """What a stochastic scheduler's steps draw from, a generator for each row; nothing for a deterministic one.
+
+        On the CPU, so that every device draws the same. Raises `ModelError` for a scheduler it cannot answer for.
+        """
+        if not is_stochastic(scheduler):
+            return {}
+        if step_seeds is None:
+            raise ModelError(
+                f"{type(scheduler).__name__} draws noise at its steps, so equal noise gives equal images only with "
+                "equal seeds for these draws: give sample() step_seeds, one for each row."
+            )
+        return {"generator": [Generator().manual_seed(seed) for seed in step_seeds]}
 
 
 def each_row(timestep: float | Tensor, latents: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline
-from goldennoise.errors import ModelError
+from goldennoise.diffusion.protocol import PromptEmbedding
 
 
 class LatentUNet(LatentPipeline):
-    """A pipeline whose denoiser is a UNet."""
+    """A pipeline whose denoiser is a UNet; one distilled with guidance, such as LCM's, takes its scale as an input."""
 
     denoiser = "unet"
 
@@ -25,6 +25,7 @@ class LatentUNet(LatentPipeline):
             latents,
             timestep,
             encoder_hidden_states=condition["text"],
+            timestep_cond=condition.get("guidance"),
             added_cond_kwargs=self._added(latents, condition),
             return_dict=False,
         )[0]
@@ -36,12 +37,14 @@ class LatentUNet(LatentPipeline):
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:
         return self._pipe.maybe_convert_prompt(list(prompts), tokenizer)
 
-    def _check(self, pipe: Any) -> None:
-        super()._check(pipe)
-        if pipe.unet.config.time_cond_proj_dim is not None:
-            raise ModelError(
-                "This UNet takes the guidance scale as an input (distilled); use a model guided by two passes."
-            )
+    def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        width = self._network.config.time_cond_proj_dim
+        if width is None:
+            return super()._guided(latents, timestep, embedding, guidance)
+        given = {name: part for name, part in embedding.extra.items() if not name.startswith("uncond_")}
+        scales = torch.full((len(latents),), guidance - 1)
+        scale = self._pipe.get_guidance_scale_embedding(scales, embedding_dim=width).to(latents.device, self.dtype)
+        return self._denoise(latents, timestep, {"text": embedding.cond, "guidance": scale} | given)
 
 
 class StableDiffusion(LatentUNet):

@@ -78,9 +78,18 @@ class DiffusionModel(Protocol):
         ...
 
     def sample(
-        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,
     ) -> Tensor:
-        """Latents (B, C, h, w) at the end of sampling from initial noise of unit scale (B, C, h, w)."""
+        """Latents (B, C, h, w) at the end of sampling from initial noise of unit scale (B, C, h, w).
+
+        step_seeds: of the noise that a stochastic sampler draws at its steps, one for each row, so that equal noise
+        and seed give equal images; a deterministic sampler needs none. Raises `ModelError` where they are missing.
+        """
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Config(PipelineConfig):
 
     side_multiple_px: ClassVar[int] = 32
     schedulers: ClassVar[tuple[str, ...]] = ("flow_euler", "flow_dpmpp_2m")
+    timestep_spacings: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "sana"
     path: str = "Efficient-Large-Model/Sana_1600M_1024px_BF16_diffusers"

@@ -1,4 +1,4 @@
-"""The samplers to choose from: deterministic ones only, so that the initial noise alone decides the image.
+"""The samplers to choose from. A stochastic one draws noise at its steps too, from a seed of each sample.
 
 Imports neither torch nor diffusers: the command line checks the option before anything loads.
 """
@@ -21,11 +21,20 @@ SCHEDULERS: dict[str, tuple[str, dict[str, object]]] = {
     # Without the Runge-Kutta steps at the start, which cost four evaluations each; as Stable Diffusion's own config.
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
     "heun": ("HeunDiscreteScheduler", {"clip_sample": False}),
+    "euler_a": ("EulerAncestralDiscreteScheduler", {}),
+    "dpmpp_2m_sde": (
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "thresholding": False},
+    ),
+    "lcm": ("LCMScheduler", {"clip_sample": False, "thresholding": False}),
 }
-"""Option -> diffusers class, and what it must be told. Clipping x_0 to an image's range is meant for pixels."""
+"""Option -> diffusers class, and what it must be told. Clipping x_0 to an image's range is meant for pixels.
 
-STOCHASTIC = ("ddpm", "dpmpp_2m_sde", "dpmpp_2s_a", "dpmpp_sde", "euler_a", "kdpm2_a", "lcm", "tcd")
-"""Names that users of diffusers may ask for, refused with the reason."""
+The last three are stochastic.
+"""
+
+SPACINGS = ("leading", "linspace", "trailing")
+"""How timesteps are laid over the schedule of training; see diffusers' `timestep_spacing`."""
 
 DETERMINISTIC = (
     "DDIMScheduler",
@@ -38,7 +47,8 @@ DETERMINISTIC = (
     "PNDMScheduler",
     "UniPCMultistepScheduler",
 )
-"""Classes a pipeline given by the user may carry."""
+STOCHASTIC = ("EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "LCMScheduler")
+"""Classes a pipeline given by the user may carry; those that solve an SDE with `algorithm_type` are stochastic too."""
 
 FLOW_SCHEDULERS = {
     "flow_euler": "FlowMatchEulerDiscreteScheduler without stochastic_sampling",
@@ -48,20 +58,18 @@ FLOW_SCHEDULERS = {
 
 
 def check_option(option: str, allowed: Sequence[str]) -> None:
-    """Raises `ConfigError` for a sampler that does not exist, does not fit the family or draws noise of its own."""
-    if option in STOCHASTIC:
-        hint = f"; {option} draws fresh noise at its steps, so equal initial noise would not give equal images"
-    else:
-        near = difflib.get_close_matches(option, allowed, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+    """Raises `ConfigError` for a sampler that does not exist or does not fit the family."""
+    near = difflib.get_close_matches(option, allowed, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
     choice = f"one of {', '.join(allowed)}" if len(allowed) > 1 else f"{allowed[0]}, this family's only sampler"
     require(option in allowed, "scheduler", option, choice + hint)
 
 
-def make_scheduler(option: str, config: Any) -> Any:
+def make_scheduler(option: str, config: Any, spacing: str | None = None) -> Any:
     """The chosen diffusers scheduler on the noise schedule of `config`, that of the pipeline's own scheduler.
 
-    Raises `ModelError` where it cannot follow that schedule.
+    spacing: of the timesteps, one of `SPACINGS`, None for the pipeline's own. Raises `ModelError` where it cannot
+    follow that schedule.
     """
     import diffusers
 
@@ -73,21 +81,21 @@ def make_scheduler(option: str, config: Any) -> Any:
             f"scheduler={option} has no schedule with zero terminal SNR, which this model was trained on: choose ddim, "
             "euler, dpmpp_2m or unipc."
         )
-    return scheduler_class.from_config(config, **settings)
+    spaced = {} if spacing is None else {"timestep_spacing": spacing}
+    return scheduler_class.from_config(config, **settings, **spaced)
 
 
-def check_deterministic(scheduler: Any) -> None:
-    """Raises `ModelError` for a diffusers scheduler that may draw noise of its own."""
+def is_stochastic(scheduler: Any) -> bool:
+    """Whether a diffusers scheduler draws noise at its steps. Raises `ModelError` for one whose draws are not known."""
     name = type(scheduler).__name__
+    if name not in DETERMINISTIC + STOCHASTIC:
+        raise ModelError(
+            f"Nothing is known of {name}, which may draw noise of its own: set the pipeline's scheduler to one of "
+            f"{', '.join(DETERMINISTIC + STOCHASTIC)}."
+        )
     # A config made from that of another class keeps settings that mean nothing to this one.
     has_algorithms = "algorithm_type" in inspect.signature(type(scheduler)).parameters
-    algorithm = scheduler.config.algorithm_type if has_algorithms else ""
-    if name not in DETERMINISTIC or algorithm.startswith("sde"):
-        setting = algorithm and f" with algorithm_type={algorithm}"
-        raise ModelError(
-            f"{name}{setting} may draw noise of its own, so equal noise need not give equal images: set the pipeline's "
-            f"scheduler to a deterministic one of {', '.join(DETERMINISTIC)}."
-        )
+    return name in STOCHASTIC or (has_algorithms and scheduler.config.algorithm_type.startswith("sde"))
 
 
 def make_flow_scheduler(option: str, scheduler: Any) -> Any:

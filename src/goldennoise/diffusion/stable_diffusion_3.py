@@ -19,6 +19,7 @@ class Config(PipelineConfig):
 
     side_multiple_px: ClassVar[int] = 16
     schedulers: ClassVar[tuple[str, ...]] = ("flow_euler",)
+    timestep_spacings: ClassVar[tuple[str, ...]] = ()
 
     kind: str = "stable_diffusion_3"
     path: str = "stabilityai/stable-diffusion-3.5-large"

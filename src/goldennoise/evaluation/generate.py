@@ -56,7 +56,8 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
     batch = SampleBatch(texts, [sample.seed for sample in samples], embedding, source, root_seed)
     with measure(model) as cost:
         noise = method.golden(model, batch)
-        images = model.decode(model.sample(noise, embedding, guidance=method.guidance))
+        latents = model.sample(noise, embedding, guidance=method.guidance, step_seeds=batch.step_seeds)
+        images = model.decode(latents)
     for sample, image in zip(samples, images, strict=True):
         if not bool(image.isfinite().all()):
             raise ModelError(
@@ -70,4 +71,5 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
 def warm_up(model: DiffusionModel, samples: Sequence[Sample], root_seed: int) -> None:
     """Run one short pass, so that what a device sets up once is not counted as the first method's time."""
     embedding = model.encode([sample.prompt.text for sample in samples])
-    model.decode(model.sample(source_noise(model, samples, root_seed), embedding, num_steps=1))
+    source = source_noise(model, samples, root_seed)
+    model.decode(model.sample(source, embedding, num_steps=1, step_seeds=[sample.seed for sample in samples]))

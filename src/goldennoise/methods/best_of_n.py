@@ -39,10 +39,10 @@ class BestOfN(Method):
         from goldennoise.methods.selection import better_of
 
         best = batch.source
-        best_scores = self.selector.of_noise(model, best, batch.embedding, batch.prompts)
+        best_scores = self.selector.of_noise(model, best, batch)
         for candidate in range(1, self.num_candidates):
             noise = batch.fresh_noise(f"best_of_n/{candidate}")
-            scores = self.selector.of_noise(model, noise, batch.embedding, batch.prompts)
+            scores = self.selector.of_noise(model, noise, batch)
             best, best_scores = better_of(best, best_scores, noise, scores)
         return best
 

@@ -89,9 +89,7 @@ class Find(Method):
         for number in range(config.num_updates):
             fresh = [batch.fresh_noise(f"find/{number}/{k}") for k in range(config.num_rollouts)]
             noise = policy.draw(torch.stack(fresh))
-            rewards = torch.stack(
-                [self.selector.of_noise(model, z.to(batch.source), batch.embedding, batch.prompts) for z in noise]
-            )
+            rewards = torch.stack([self.selector.of_noise(model, z.to(batch.source), batch) for z in noise])
             figures = update(noise, self._advantages(rewards, values))
             log.info("find: update %d, reward %.4g, %s", number, float(rewards.mean()), figures)
         return policy.draw(batch.source.float()[None])[0].to(batch.source.dtype)

@@ -26,13 +26,20 @@ class SampleBatch:
     source: Tensor
     root_seed: int = 0
 
+    @property
+    def step_seeds(self) -> list[int]:
+        """Of a stochastic sampler's draws: the same for all noises of a sample, so that these alone differ."""
+        return self._seeds("steps")
+
     def fresh_noise(self, purpose: str) -> Tensor:
         """New standard normal noise, shape, device and dtype of `source`, its own for every purpose and sample."""
-        seeds = [
+        return gaussian_noise(self.source.shape[1:], self._seeds(purpose)).to(self.source)
+
+    def _seeds(self, purpose: str) -> list[int]:
+        return [
             derive_seed(self.root_seed, purpose, prompt_id(prompt), seed)
             for prompt, seed in zip(self.prompts, self.seeds, strict=True)
         ]
-        return gaussian_noise(self.source.shape[1:], seeds).to(self.source)
 
 
 @dataclass(frozen=True)

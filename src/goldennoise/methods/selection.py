@@ -1,6 +1,7 @@
 """Choosing noises by a scorer, as all searching methods do."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,6 +10,9 @@ from torch.utils.checkpoint import checkpoint
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.errors import ScorerError
 from goldennoise.scorers.protocol import Scorer
+
+if TYPE_CHECKING:
+    from goldennoise.methods.protocol import SampleBatch
 
 
 class Selector:
@@ -32,11 +36,10 @@ class Selector:
         return scores if self._scorer.higher_is_better else -scores
 
     @torch.no_grad()
-    def of_noise(
-        self, model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, prompts: Sequence[str]
-    ) -> Tensor:
-        """Scores (B,) of the images that the model samples from `noise` (B, C, h, w), on the noise's device."""
-        return self.of_images(model.decode(model.sample(noise, embedding)), prompts).to(noise.device)
+    def of_noise(self, model: DiffusionModel, noise: Tensor, batch: "SampleBatch") -> Tensor:
+        """Scores (B,) of the images that the model samples from `noise` (B, C, h, w) for the samples of a batch."""
+        latents = model.sample(noise, batch.embedding, step_seeds=batch.step_seeds)
+        return self.of_images(model.decode(latents), batch.prompts).to(noise.device)
 
     def through(
         self,

@@ -42,7 +42,7 @@ class ZeroOrder(Method):
         from goldennoise.methods.selection import better_of
 
         def scores_of(noise: "Tensor") -> "Tensor":
-            return self.selector.of_noise(model, noise, batch.embedding, batch.prompts)
+            return self.selector.of_noise(model, noise, batch)
 
         best, best_scores = batch.source, scores_of(batch.source)
         for number in range(self.config.num_rounds):

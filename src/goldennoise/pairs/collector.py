@@ -71,7 +71,8 @@ class Collector:
         _require_noise(golden, source, texts)
         # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
         noise = torch.stack([source, golden], dim=1).flatten(0, 1)
-        images = self.model.decode(self.model.sample(noise, embedding.repeat(2)))
+        step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
+        images = self.model.decode(self.model.sample(noise, embedding.repeat(2), step_seeds=step_seeds))
         doubled = [text for text in texts for _ in range(2)]
         called = [f'the {image} image of "{text}"' for text in texts for image in ("source", "golden")]
         scores = score_batch(self.scorers, images, doubled, called)

@@ -63,4 +63,5 @@ class SampleImages(Callback):
         return list((pairs * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
     def _images(self, noise: Tensor) -> Tensor:
-        return self.model.decode(self.model.sample(noise, self.examples.embedding)).clamp(0, 1)
+        step_seeds = list(range(len(noise)))
+        return self.model.decode(self.model.sample(noise, self.examples.embedding, step_seeds=step_seeds)).clamp(0, 1)

@@ -3,48 +3,116 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
 
 from goldennoise import diffusion
+from goldennoise.diffusion.latent_unet import StableDiffusion
 from goldennoise.diffusion.re_denoise import re_denoise
-from goldennoise.diffusion.schedulers import DETERMINISTIC, SCHEDULERS, STOCHASTIC, check_deterministic, make_scheduler
+from goldennoise.diffusion.schedulers import SCHEDULERS, is_stochastic, make_scheduler
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.seeding import gaussian_noise
 
 FAMILIES = ["stable_diffusion", "stable_diffusion_xl"]
+STOCHASTIC_OPTIONS = ["euler_a", "dpmpp_2m_sde", "lcm"]
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize("option", STOCHASTIC)
-def test_a_stochastic_sampler_is_refused_with_the_reason(kind: str, option: str) -> None:
-    with pytest.raises(ConfigError, match=f"^scheduler={option}: .*one of ddim, .*; {option} draws fresh noise"):
-        diffusion.component(kind).Config(scheduler=option)
+def model_with(option: str) -> Any:
+    """A tiny Stable Diffusion with the sampler of an option."""
+    pipe = tiny_pipeline()
+    pipe.scheduler = make_scheduler(option, pipe.scheduler.config)
+    return diffusion.from_pipeline(pipe)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_an_unknown_sampler_is_refused_with_those_there_are(kind: str) -> None:
-    allowed = "scheduler must be one of ddim, euler, dpmpp_2m, unipc, pndm, heun"
+    allowed = "scheduler must be one of ddim, euler, dpmpp_2m, unipc, pndm, heun, euler_a, dpmpp_2m_sde, lcm"
     with pytest.raises(ConfigError, match=rf"^scheduler=eular: {allowed}; did you mean euler\?$"):
         diffusion.component(kind).Config(scheduler="eular")
     with pytest.raises(ConfigError, match=f"^scheduler=xyz: {allowed}$"):
         diffusion.component(kind).Config(scheduler="xyz")
 
 
-def test_every_option_is_a_deterministic_scheduler() -> None:
-    for option, (name, _) in SCHEDULERS.items():
-        assert name in DETERMINISTIC
-        check_deterministic(make_scheduler(option, tiny_scheduler().config))
+@pytest.mark.parametrize("option", SCHEDULERS)
+def test_which_options_draw_noise(option: str) -> None:
+    assert is_stochastic(make_scheduler(option, tiny_scheduler().config)) == (option in STOCHASTIC_OPTIONS)
 
 
 @pytest.mark.parametrize("option", SCHEDULERS)
 def test_an_option_is_the_same_sampler_whatever_the_pipeline_was_set_to(option: str) -> None:
-    others = {"algorithm_type": "sde-dpmsolver++", "solver_order": 3, "clip_sample": True, "thresholding": True}
+    others = {"algorithm_type": "sde-dpmsolver", "solver_order": 3, "clip_sample": True, "thresholding": True}
     chosen = {"_use_default_values": []}  # diffusers would take the class's own default for what nobody chose
     scheduler = make_scheduler(option, dict(tiny_scheduler().config) | others | chosen)
-    check_deterministic(scheduler)
+    assert is_stochastic(scheduler) == (option in STOCHASTIC_OPTIONS)
     for clipping in {"clip_sample", "thresholding"} & set(inspect.signature(type(scheduler)).parameters):
         assert not scheduler.config[clipping]
-    assert option != "dpmpp_2m" or scheduler.config.solver_order == 2
+    assert not option.startswith("dpmpp_2m") or scheduler.config.solver_order == 2
+
+
+@pytest.mark.parametrize("option", STOCHASTIC_OPTIONS)
+@torch.no_grad()
+def test_draws_of_the_steps_follow_the_seeds(option: str) -> None:
+    model, noise = model_with(option), gaussian_noise((4, 8, 8), [0, 0, 0])
+    embedding = model.encode(["a"] * 3)
+    first, same, other = model.sample(noise, embedding, num_steps=4, step_seeds=[1, 1, 2])
+    assert torch.equal(first, same)
+    assert (first - other).abs().max() > 1e-2
+    alone = model.sample(noise[:1], model.encode(["a"]), num_steps=4, step_seeds=[2])[0]
+    assert (alone - other).abs().max() < 1e-5 * other.abs().max()
+
+
+@pytest.mark.parametrize("option", STOCHASTIC_OPTIONS)
+@torch.no_grad()
+def test_a_stochastic_sampler_needs_seeds(option: str) -> None:
+    model = model_with(option)
+    with pytest.raises(ModelError, match=r"Scheduler draws noise at its steps, .*give sample\(\) step_seeds"):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]))
+
+
+@torch.no_grad()
+def test_a_scheduler_nothing_is_known_of_is_refused() -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
+    model = diffusion.from_pipeline(pipe)
+    with pytest.raises(ModelError, match=r"^Nothing is known of DDPMScheduler, .* one of DDIMScheduler, "):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), step_seeds=[0])
+
+
+@torch.no_grad()
+def test_more_steps_than_a_consistency_model_has_are_refused() -> None:
+    model = model_with("lcm")
+    with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be what LCMScheduler can step through"):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=51, step_seeds=[0])
+
+
+@torch.no_grad()
+def test_timesteps_for_a_sampler_that_takes_none_are_refused() -> None:
+    model = StableDiffusion(tiny_pipeline(), name="tiny", num_steps=2, guidance=3.0, timesteps=[999, 400])
+    with pytest.raises(ConfigError, match=r"^timesteps=\[999, 400\]: timesteps must be what DDIMScheduler can step"):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]))
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("timesteps", [[999, 400], [], [1, 2, 3], [999, 400, 400], [999, 400, -1]])
+def test_timesteps_that_are_no_schedule_are_refused(kind: str, timesteps: list[int]) -> None:
+    with pytest.raises(ConfigError, match="timesteps must be null or num_steps=3 falling numbers, the last at least 0"):
+        diffusion.component(kind).Config(num_steps=3, timesteps=timesteps)
+
+
+def test_spacing_is_checked() -> None:
+    with pytest.raises(ConfigError, match="timestep_spacing must be null or one of leading, linspace, trailing"):
+        diffusion.component("stable_diffusion").Config(timestep_spacing="trailling")
+
+
+@pytest.mark.parametrize("kind", ["flux", "sana", "stable_diffusion_3"])
+def test_a_flow_has_a_schedule_of_its_own(kind: str) -> None:
+    settings: dict[str, Any]
+    for option, settings in (
+        ("timestep_spacing", {"timestep_spacing": "trailing"}),
+        ("timesteps", {"num_steps": 2, "timesteps": [999, 400]}),
+    ):
+        with pytest.raises(ConfigError, match=f"{option} must be null for this family"):
+            diffusion.component(kind).Config(**settings)
 
 
 @pytest.mark.parametrize("option", ["pndm", "heun"])
@@ -53,21 +121,24 @@ def test_a_sampler_that_would_drop_zero_terminal_snr_is_refused(option: str) -> 
         make_scheduler(option, tiny_scheduler(rescale_betas_zero_snr=True).config)
 
 
-@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc"])
+@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc", *STOCHASTIC_OPTIONS])
 def test_zero_terminal_snr_is_kept(option: str) -> None:
     scheduler = make_scheduler(option, tiny_scheduler(rescale_betas_zero_snr=True).config)
     assert scheduler.alphas_cumprod[-1] < 1e-6
 
 
 @pytest.mark.parametrize(
-    ("option", "passes"), [("ddim", 6), ("euler", 6), ("dpmpp_2m", 6), ("unipc", 6), ("pndm", 7), ("heun", 11)]
+    ("option", "passes"),
+    [
+        *((option, 6) for option in ("ddim", "euler", "dpmpp_2m", "unipc", *STOCHASTIC_OPTIONS)),
+        ("pndm", 7),
+        ("heun", 11),
+    ],
 )
 @torch.no_grad()
 def test_what_six_steps_of_a_sampler_cost(option: str, passes: int) -> None:
-    pipe = tiny_pipeline()
-    pipe.scheduler = make_scheduler(option, pipe.scheduler.config)
-    model = diffusion.from_pipeline(pipe)
-    model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=6, guidance=1.0)
+    model = model_with(option)
+    model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=6, guidance=1.0, step_seeds=[0])
     assert model.num_evaluations == passes
 
 

@@ -102,9 +102,9 @@ def test_find_beats_plain_reinforce_on_the_same_budget(calibration: str) -> None
     def gain(**settings: object) -> float:
         config = Config(num_updates=12, num_rollouts=6, learning_rate=2e-2, **settings)  # type: ignore[arg-type]
         golden = Find(config, Selector(Offset())).golden(TinyModel(), batch)
-        return float((Selector(Offset()).of_noise(TinyModel(), golden, batch.embedding, PROMPTS) - standard).mean())
+        return float((Selector(Offset()).of_noise(TinyModel(), golden, batch) - standard).mean())
 
-    standard = Selector(Offset()).of_noise(TinyModel(), batch.source, batch.embedding, PROMPTS)
+    standard = Selector(Offset()).of_noise(TinyModel(), batch.source, batch)
     plain = gain(calibration="none", ratio_clip=None)
     ours = gain(calibration=calibration)
     assert ours > 0

@@ -43,7 +43,12 @@ class FakeModel:
         raise NotImplementedError
 
     def sample(
-        self, noise: Tensor, embedding: PromptEmbedding, num_steps: int | None = None, guidance: float | None = None
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,  # noqa: ARG002
     ) -> Tensor:
         self.num_evaluations += len(noise) * (num_steps or self.num_steps)
         noise = noise * (guidance or self.guidance)

@@ -62,7 +62,7 @@ class FakeModel:
         cond = torch.stack([text_of(prompt) for prompt in prompts])
         return PromptEmbedding(cond, torch.zeros_like(cond), {})
 
-    def sample(self, noise: Tensor, embedding: PromptEmbedding) -> Tensor:
+    def sample(self, noise: Tensor, embedding: PromptEmbedding, step_seeds: Sequence[int]) -> Tensor:  # noqa: ARG002
         return noise + embedding.cond.mean()
 
     def decode(self, latents: Tensor) -> Tensor:
