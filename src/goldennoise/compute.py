@@ -1,4 +1,4 @@
-"""Where a stage runs: device, processes, batch size. None of it may change a result."""
+"""Where and how a stage runs: device, processes, batch size, memory, speed. None of it may change a result."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +15,11 @@ class ComputeConfig:
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.
+
+    Memory: decode_batch_size: images decoded at once, None for all of a batch. vae_tiling: decode large images in
+    overlapping tiles, whose seams change pixels a little. offload: keep each network on the CPU until it is its turn.
+    Speed: channels_last: the memory format of convolutions. compile: torch.compile of the denoiser. attention: name of
+    a diffusers attention backend, None for its own choice; other arithmetic rounds differently.
     """
 
     device: str = "auto"
@@ -22,6 +27,12 @@ class ComputeConfig:
     batch_size: int = 16
     num_workers: int = 0
     num_threads: int | None = None
+    decode_batch_size: int | None = None
+    vae_tiling: bool = False
+    offload: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    attention: str | None = None
 
     def __post_init__(self) -> None:
         require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
@@ -31,6 +42,9 @@ class ComputeConfig:
         require(
             self.num_threads is None or self.num_threads >= 1, "num_threads", self.num_threads, "null or at least 1"
         )
+        decoded = self.decode_batch_size
+        require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
+        require(not (self.offload and self.device == "cpu"), "offload", self.offload, "false on the CPU")
 
     def torch_device(self) -> "torch.device":
         """The device of this process, under torchrun or srun the one of its local rank; sets torch's thread count.

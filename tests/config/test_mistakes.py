@@ -67,7 +67,8 @@ MISTAKES = [
     ("compute.num_threads=0", "compute.num_threads=0: num_threads must be null or at least 1"),
     ("model.scheduler=eular", "model.scheduler=eular: scheduler must be one of ddim, euler, "),
     ("model.scheduler=eular", "did you mean euler?"),
-    ("model.scheduler=euler_a", "; euler_a draws fresh noise at its steps, so equal initial noise would not give"),
+    ("model.timestep_spacing=trailling", "timestep_spacing must be null or one of leading, linspace, trailing"),
+    ("model.timesteps=[999,400]", "timesteps must be null or num_steps=20 falling numbers, the last at least 0"),
     ("method.re_denoise.depth=30", "method.re_denoise.depth=30: depth must be from 1 to 10"),
     ("prompts=file", "prompts.path=None: path must be the path of a prompt file"),
     # a weighted sum's parts

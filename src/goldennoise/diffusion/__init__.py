@@ -27,6 +27,7 @@ PARTS = (
     "lora",
     "protocol",
     "re_denoise",
+    "running",
     "schedulers",
 )
 

@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -16,8 +16,12 @@ from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.running import tune
 from goldennoise.diffusion.schedulers import is_stochastic, make_scheduler
 from goldennoise.errors import ModelError, require
+
+if TYPE_CHECKING:
+    from goldennoise.compute import ComputeConfig
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +78,7 @@ class LatentPipeline(ABC):
         self.noise_dtype = self.dtype
         self.num_evaluations = 0
         self.num_truncated = 0
+        self._num_decoded: int | None = None
 
     @classmethod
     def load(
@@ -149,9 +154,27 @@ class LatentPipeline(ABC):
         return latents.to(noise.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
+        parts = latents.split(self._num_decoded or len(latents))
+        return torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
+
+    def _decode(self, latents: Tensor) -> Tensor:
         vae = self._decoder
         pixels = vae.decode(self._unscaled(latents).to(vae.dtype), return_dict=False)[0]
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
+        """Set up what saves memory or time. Raises `ConfigError` for what this model does not have.
+
+        device: that an offloaded model, which has to be on the CPU, is computed on.
+        """
+        tune(self._pipe, self._network, compute)
+        self._num_decoded = compute.decode_batch_size
+        if compute.offload:
+            decoder = self._decoder  # a copy for another dtype is made without the hooks of its original
+            self._pipe.enable_model_cpu_offload(device=device)
+            self.device = self._pipe._execution_device
+            if decoder is not self._pipe.vae:
+                decoder.to(self.device)
 
     @property
     def _decoder(self) -> Any:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from goldennoise import diffusion, methods, scorers
+from goldennoise import methods, scorers
 from goldennoise.artifacts import Artifact, Draft
+from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
@@ -45,8 +46,8 @@ def run_identity(
 
 
 def built_model(config: "RunConfig") -> DiffusionModel:
-    """The model of a run on its device."""
-    return diffusion.component(config.model.kind).build(config.model, config.compute.torch_device())
+    """The model of a run, set up as it asks."""
+    return running.load(config.model, config.compute)
 
 
 def make_parts(

@@ -8,10 +8,10 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
-from goldennoise import diffusion, methods, scorers
+from goldennoise import methods, scorers
 from goldennoise.artifacts import ArtifactStore
+from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
@@ -79,7 +79,7 @@ def run(config: "RunConfig") -> Artifact:
         print(f"{outcome.reference} is complete.")
         return outcome
     with outcome as draft:
-        index = _collect(draft, partial(_collector, config, chain, judges, device, networks), prompts, config.stage)
+        index = _collect(draft, partial(_collector, config, chain, judges, networks), prompts, config.stage)
         higher_is_better = judges[config.stage.preference].higher_is_better
         counts = _counts(draft, index, config.stage, higher_is_better) | {"held_out_prompts": num_held_out}
         artifact = draft.commit(counts)
@@ -135,14 +135,13 @@ def _collector(
     config: "RunConfig",
     chain: list[Any],
     judges: dict[str, Scorer],
-    device: torch.device,
     networks: Mapping[str, Artifact],
 ) -> Collector:
     """Loads the model, so it is called only when there is a shard to make."""
     stage = config.stage
     tools = MethodTools(judges, lambda _, reference: networks[reference].path)
     return Collector(
-        diffusion.component(config.model.kind).build(config.model, device),
+        running.load(config.model, config.compute),
         reduce(After, [methods.build(method, tools) for method in chain]),
         judges,
         PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),

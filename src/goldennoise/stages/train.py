@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import diffusion, scorers
+from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, require
@@ -110,6 +110,7 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
 
 def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path, reference: str) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
+    from goldennoise.diffusion import running
     from goldennoise.npnet.checkpoint import save_npnet
     from goldennoise.pairs.reader import PairReader
     from goldennoise.training import loggers
@@ -119,7 +120,7 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path,
     version = reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     needed = processes.is_first or config.stage.objective == "reward"
-    model = diffusion.component(config.model.kind).build(config.model, device) if needed else None
+    model = running.load(config.model, config.compute) if needed else None
     objective = _objective(config, model, device)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)

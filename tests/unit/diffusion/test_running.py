@@ -1,0 +1,101 @@
+"""What saves memory or time leaves images as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_pipeline, tiny_xl_pipeline
+from tiny_flows import tiny_flux_pipeline
+
+from goldennoise import diffusion
+from goldennoise.compute import ComputeConfig
+from goldennoise.diffusion import running
+from goldennoise.errors import ConfigError
+from goldennoise.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a green ring"]
+
+
+def images_of(model: Any) -> torch.Tensor:
+    noise = gaussian_noise(model.latent_shape, range(3)).to(model.dtype)
+    with torch.no_grad():
+        return model.decode(model.sample(noise, model.encode(PROMPTS), num_steps=2))
+
+
+@pytest.mark.parametrize("pipeline", [tiny_pipeline, tiny_xl_pipeline])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"channels_last": True},
+        {"decode_batch_size": 1},
+        {"decode_batch_size": 2},
+        {"vae_tiling": True},  # images of one tile
+        {"channels_last": True, "decode_batch_size": 2, "vae_tiling": True},
+    ],
+)
+def test_images_stay_as_they_are(pipeline: Any, options: dict[str, Any]) -> None:
+    expected = images_of(diffusion.from_pipeline(pipeline()))
+    model = diffusion.from_pipeline(pipeline())
+    model.run_with(ComputeConfig(**options), torch.device("cpu"))
+    torch.testing.assert_close(images_of(model), expected, rtol=0, atol=1e-5)
+
+
+def test_what_was_asked_for_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tiny_pipeline()
+    model = diffusion.from_pipeline(pipe)
+    decoded: list[int] = []
+    decode = pipe.vae.decode
+    monkeypatch.setattr(pipe.vae, "decode", lambda z, **options: decoded.append(len(z)) or decode(z, **options))
+    model.run_with(ComputeConfig(channels_last=True, decode_batch_size=2, vae_tiling=True), torch.device("cpu"))
+    images_of(model)
+    assert decoded == [2, 1]
+    assert pipe.vae.use_tiling
+    assert pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert pipe.vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_attention_backends_of_a_transformer() -> None:
+    expected = images_of(diffusion.from_pipeline(tiny_flux_pipeline()))
+    model = diffusion.from_pipeline(tiny_flux_pipeline())
+    model.run_with(ComputeConfig(attention="_native_math"), torch.device("cpu"))
+    torch.testing.assert_close(images_of(model), expected, rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"^compute.attention=fast: \w+ cannot run it .*must be one of"):
+        model.run_with(ComputeConfig(attention="fast"), torch.device("cpu"))
+
+
+def test_what_a_model_does_not_have_is_refused(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path)
+    config = diffusion.component("stable_diffusion").Config(path=str(tmp_path))
+    with pytest.raises(ConfigError, match="a UNet2DConditionModel has torch's attention alone; set null"):
+        running.load(config, ComputeConfig(attention="flash"))
+
+
+def test_offloading_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^offload=True: offload must be false on the CPU$"):
+        ComputeConfig(device="cpu", offload=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^compute.offload=true: networks wait on the CPU for a GPU"):
+        running.load(diffusion.component("stable_diffusion").Config(), ComputeConfig(offload=True))
+
+
+def test_an_offloaded_model_is_built_on_the_cpu_and_hooked_for_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pipe = tiny_xl_pipeline()
+    pipe.save_pretrained(tmp_path)
+    hooked: list[torch.device] = []
+    monkeypatch.setattr(type(pipe), "enable_model_cpu_offload", lambda _, device: hooked.append(device))
+    monkeypatch.setattr(ComputeConfig, "torch_device", lambda _: torch.device("cuda", 1))
+    config = diffusion.component("stable_diffusion_xl").Config(path=str(tmp_path))
+    model = running.load(config, ComputeConfig(offload=True))
+    assert hooked == [torch.device("cuda", 1)]
+    assert model._network.device == torch.device("cpu")
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_gives_the_same_images() -> None:
+    expected = images_of(diffusion.from_pipeline(tiny_pipeline()))
+    model = diffusion.from_pipeline(tiny_pipeline())
+    model.run_with(ComputeConfig(compile=True), torch.device("cpu"))
+    torch.testing.assert_close(images_of(model), expected, rtol=0, atol=1e-4)
