@@ -15,6 +15,7 @@ from tiny_flows import BY_RESOLUTION, FLOWS, tiny_flux_pipeline, tiny_sana_pipel
 from tiny_transformers import TRANSFORMERS, tiny_hunyuan_pipeline, tiny_pixart_pipeline
 
 from goldennoise import diffusion
+from goldennoise.diffusion import stable_diffusion_3
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.seeding import gaussian_noise
 
@@ -101,6 +102,16 @@ def test_another_size_of_a_flow_from_a_folder(kind: str, tmp_path: Path) -> None
 )
 def test_settings_of_the_schedule_of_sd3(settings: dict[str, Any]) -> None:
     assert_same_images(tiny_sd3_pipeline(**settings), 4, 3.0)
+
+
+def test_sd3_without_t5(tmp_path: Path) -> None:
+    pipe = tiny_sd3_pipeline()
+    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
+    assert_same_images(pipe, 4, 3.0)
+    pipe.save_pretrained(tmp_path)
+    config = stable_diffusion_3.Config(path=str(tmp_path), num_steps=4)
+    model = stable_diffusion_3.build(config, torch.device("cpu"))
+    assert model.encode(PROMPTS).cond.shape[1] == 77 + 256
 
 
 def test_flux_without_guidance_and_with_fewer_tokens(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ PARTS = (
     "schedulers",
 )
 
+INPAINTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+"""Pipelines whose inpainting counterparts start from the latents they are given."""
+
 
 def kinds() -> list[str]:
     """Names of the families."""
@@ -50,13 +53,14 @@ def pipelines() -> dict[str, ModuleType]:
 def from_pipeline(pipe: Any) -> "LatentPipeline":
     """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
 
-    A ControlNet pipeline is taken as the model that it controls: noise and text are those of that model, the control
-    acts in the pipeline's own steps alone. Raises `ModelError` when no family takes pipelines of this class.
+    A ControlNet or inpainting pipeline is taken as the model that it steers: noise and text are those of that model,
+    what steers it acts in the pipeline's own steps alone. Raises `ModelError` when no family takes such pipelines.
     """
-    families, name = pipelines(), type(pipe).__name__.replace("ControlNet", "")
-    if name not in families:
+    families, name = pipelines(), type(pipe).__name__
+    base = name.replace("ControlNet", "").replace("Inpaint", "")
+    if base not in families or ("Inpaint" in name and base not in INPAINTED):
         raise ModelError(
-            f"{type(pipe).__name__} is not supported: pass a diffusers pipeline of class "
-            f"{' or '.join(sorted(families))}, or one of these with ControlNet."
+            f"{name} is not supported: pass a diffusers pipeline of class {' or '.join(sorted(families))}, one of "
+            "these with ControlNet, or one of Stable Diffusion or SDXL that inpaints."
         )
-    return families[name].from_pipeline(pipe)
+    return families[base].from_pipeline(pipe)

@@ -12,7 +12,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """path: "shapes" for the packaged world, a local diffusers folder, or a hub id (with `revision`).
+    """path: "shapes" for the packaged world, a local diffusers folder, or a hub id (with `revision`). variant: of the
+    weight files, such as "fp16" for a repository that names them so; None for the plain names.
 
     num_steps, guidance, scheduler: the recommended sampler, which every method is compared at; re-denoise steps by
     DDIM, or straight along a flow's velocity, whatever the scheduler. height, width: of the image in px, None for the
@@ -35,6 +36,7 @@ class PipelineConfig:
     kind: str = ""
     path: str = ""
     revision: str | None = None
+    variant: str | None = None
     lora: str | None = None
     num_steps: int = 50
     guidance: float = 7.5

@@ -13,6 +13,9 @@ from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline, each_row
 from goldennoise.diffusion.schedulers import check_flow, make_flow_scheduler
 
+T5_TOKENS = 256
+"""What Stable Diffusion 3 reads of a prompt's tokens for T5."""
+
 
 class LatentFlow(LatentPipeline):
     """A pipeline whose denoiser is a transformer that predicts velocities."""
@@ -44,20 +47,31 @@ class LatentFlow(LatentPipeline):
 class StableDiffusion3(LatentFlow):
     """Stable Diffusion 3 and 3.5: the penultimate hidden states and pooled outputs of two CLIP encoders, and T5.
 
-    The text is CLIP's tokens, filled up with zeros to the width of T5, followed by T5's.
+    The text is CLIP's tokens, filled up with zeros to the width of T5, followed by T5's: zeros in a pipeline that was
+    loaded without T5 to save its memory.
     """
 
-    tokenizers = ("tokenizer", "tokenizer_2", "tokenizer_3")
-    text_encoders = ("text_encoder", "text_encoder_2", "text_encoder_3")
-    text_lengths = (77, 77, 256)
+    tokenizers: tuple[str, ...] = ("tokenizer", "tokenizer_2", "tokenizer_3")
+    text_encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    text_lengths: tuple[int, ...] = (77, 77, T5_TOKENS)
+
+    def __init__(self, pipe: Any, **settings: Any) -> None:
+        if pipe.text_encoder_3 is None:
+            self.tokenizers, self.text_encoders = self.tokenizers[:2], self.text_encoders[:2]
+            self.text_lengths = self.text_lengths[:2]
+        super().__init__(pipe, **settings)
 
     def _encode(self, prompts: Sequence[str]) -> Condition:
-        *clip, t5 = self._tokens(prompts)
+        tokens = self._tokens(prompts)
         first, second = (
-            getattr(self._pipe, name)(tokens.input_ids, output_hidden_states=True)
-            for name, tokens in zip(self.text_encoders, clip, strict=False)
+            getattr(self._pipe, name)(part.input_ids, output_hidden_states=True)
+            for name, part in zip(self.text_encoders[:2], tokens[:2], strict=True)
         )
-        long = self._pipe.text_encoder_3(t5.input_ids)[0]
+        if len(tokens) == 3:
+            long = self._pipe.text_encoder_3(tokens[2].input_ids)[0]
+        else:
+            width = self._network.config.joint_attention_dim
+            long = first.text_embeds.new_zeros(len(prompts), T5_TOKENS, width)
         short = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
         text = torch.cat([pad(short, (0, long.shape[-1] - short.shape[-1])), long], dim=1)
         pooled = torch.cat([first.text_embeds, second.text_embeds], dim=-1)

@@ -86,14 +86,13 @@ class LatentPipeline(ABC):
         config: PipelineConfig,
         pipelines: Sequence[str],
         device: torch.device,
-        variant: str | None = None,
         **settings: Any,
     ) -> Self:
         """The pipeline of a config, one of the classes named, on `device`. Raises `ModelError` if it cannot be had.
 
         settings: further arguments of the family.
         """
-        pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, variant)
+        pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.errors import ModelError
 
 
 class LatentUNet(LatentPipeline):
@@ -20,7 +21,18 @@ class LatentUNet(LatentPipeline):
     def _latents_to_a_patch(self) -> int:
         return 1
 
+    def _own_latent_shape(self) -> tuple[int, int, int]:
+        # A UNet made for inpainting takes the mask and the masked image as further channels.
+        return self._pipe.vae.config.latent_channels, *super()._own_latent_shape()[1:]
+
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        config = self._network.config
+        if config.in_channels != latents.shape[1] or config.encoder_hid_dim_type == "ip_image_proj":
+            asked = "a mask" if config.in_channels != latents.shape[1] else "the image of an IP-Adapter"
+            raise ModelError(
+                f"This UNet is asked with {asked} at every step, which only its pipeline has: take golden noise from a "
+                "trained NPNet, or re-denoise with the model itself."
+            )
         return self._network(
             latents,
             timestep,

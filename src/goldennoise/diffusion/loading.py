@@ -37,6 +37,10 @@ def load_pipeline(
     # The stages draw a bar of their own; these would be torn into it.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
+    # What was saved without a part, such as Stable Diffusion 3 without T5, is loaded so only if told.
+    absent: dict[str, Any] = {name: None for name, part in index.items() if part == [None, None]}
+    if "safety_checker" in index:
+        absent |= {"safety_checker": None, "requires_safety_checker": False}
     try:
         pipe = DiffusionPipeline.from_pretrained(
             source,
@@ -44,7 +48,7 @@ def load_pipeline(
             variant=variant,
             dtype=dtype,
             use_safetensors=True,
-            **({"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}),
+            **absent,
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

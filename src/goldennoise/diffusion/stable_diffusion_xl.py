@@ -15,22 +15,18 @@ PIPELINES = ("StableDiffusionXLPipeline",)
 
 @dataclass(frozen=True)
 class Config(PipelineConfig):
-    """As `PipelineConfig`; without a negative prompt the pipeline's own rule holds, zeros for most models.
-
-    variant: of the weight files, such as "fp16" for a repository that names them so; None for the plain names.
-    """
+    """As `PipelineConfig`; without a negative prompt the pipeline's own rule holds, zeros for most models."""
 
     kind: str = "stable_diffusion_xl"
     path: str = "stabilityai/stable-diffusion-xl-base-1.0"
     guidance: float = 5.0
-    variant: str | None = None
 
 
 def build(config: Config, device: "torch.device") -> "DiffusionModel":
     """Load the pipeline and move it to `device`. Raises `ModelError` for one that is missing or of another family."""
     from goldennoise.diffusion.latent_unet import StableDiffusionXL
 
-    return StableDiffusionXL.load(config, PIPELINES, device, config.variant)
+    return StableDiffusionXL.load(config, PIPELINES, device)
 
 
 def from_pipeline(pipe: Any) -> "DiffusionModel":

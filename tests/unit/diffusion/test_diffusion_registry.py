@@ -49,7 +49,8 @@ def test_an_unsupported_pipeline_is_named_with_the_supported_ones() -> None:
         diffusion.from_pipeline(SimpleNamespace())
     assert str(caught.value) == (
         "SimpleNamespace is not supported: pass a diffusers pipeline of class "
-        f"{' or '.join(sorted(diffusion.pipelines()))}, or one of these with ControlNet."
+        f"{' or '.join(sorted(diffusion.pipelines()))}, one of these with ControlNet, "
+        "or one of Stable Diffusion or SDXL that inpaints."
     )
     assert {"StableDiffusionPipeline", "StableDiffusionXLPipeline"} <= set(diffusion.pipelines())
     with pytest.raises(ModelError, match="TinyModel"):
