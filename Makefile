@@ -41,8 +41,9 @@ format: setup  ## put the code into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## throughput of collect and the share of time in the denoiser
+bench: setup  ## throughput of collect, and of every scorer at its published size beside a reference
 	$(BIN)/python scripts/bench_collect.py
+	$(BIN)/python scripts/parity/bench.py
 
 world: setup  ## train, ship and measure the shapes world again (hours)
 	$(BIN)/python scripts/shapes_world

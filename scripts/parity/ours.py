@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import open_clip
 import torch
+from environments import BPE
 from material import described, read_inputs
 from torch import nn
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
@@ -19,7 +20,6 @@ from goldennoise.scorers.networks import blip_reward
 from goldennoise.scorers.networks.mps_cross_model import CrossModel
 from goldennoise.scorers.networks.reward_head import RewardHead
 
-BPE = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
 CLIP_FOLDER = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 SMALL = {
     "small-b": {
@@ -67,7 +67,7 @@ def scores(case: str, work: Path) -> list[float]:
     with ExitStack() as stack:
         for module, small in SMALLER.items():
             stack.enter_context(patch.multiple(f"goldennoise.scorers.{module}", **small))
-        scorer = scorers.component(case).build(_config(case, work), torch.device("cpu"))
+        scorer = scorers.component(case).build(config_of(case, work), torch.device("cpu"))
     found = []
     for path, prompt in zip(*read_inputs(work), strict=True):
         image = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None]
@@ -76,7 +76,7 @@ def scores(case: str, work: Path) -> list[float]:
     return found
 
 
-def _config(case: str, work: Path) -> Any:
+def config_of(case: str, work: Path) -> Any:
     make = scorers.component(case).Config
     clip = str(work / CLIP_FOLDER)
     match case:
