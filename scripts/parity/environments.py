@@ -53,6 +53,7 @@ REFERENCES = (
         forced=("hpsv2==1.2.0",),
     ),
     Reference("imscore==0.0.11", ("transformers==4.53.3",), ("pickscore", "mps")),
+    Reference("torchmetrics==1.9.0", ("transformers==4.53.3",), ("clipscore_bare",)),
 )
 
 

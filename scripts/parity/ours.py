@@ -11,6 +11,7 @@ import open_clip
 import torch
 from environments import BPE
 from material import described, read_inputs
+from PIL import Image
 from torch import nn
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
@@ -62,12 +63,17 @@ def write_small(work: Path) -> None:
     BertTokenizer.from_pretrained(work / "bert").save_pretrained(work / "bert")
 
 
+def component(case: str) -> Any:
+    """The module of the scorer that a case is of: clipscore_bare is clipscore without the words before the prompt."""
+    return scorers.component(case.removesuffix("_bare"))
+
+
 def scores(case: str, work: Path) -> list[float]:
     """Of the scorer built from the files in `work`, one by one, as the references score."""
     with ExitStack() as stack:
         for module, small in SMALLER.items():
             stack.enter_context(patch.multiple(f"goldennoise.scorers.{module}", **small))
-        scorer = scorers.component(case).build(config_of(case, work), torch.device("cpu"))
+        scorer = component(case).build(config_of(case, work), torch.device("cpu"))
     found = []
     for path, prompt in zip(*read_inputs(work), strict=True):
         image = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None]
@@ -77,9 +83,11 @@ def scores(case: str, work: Path) -> list[float]:
 
 
 def config_of(case: str, work: Path) -> Any:
-    make = scorers.component(case).Config
+    make = component(case).Config
     clip = str(work / CLIP_FOLDER)
     match case:
+        case "clipscore_bare":
+            return make(path=str(work), prefix="")
         case "aesthetic":
             return make(path=str(work), head_path=str(work), head_sha256=None)
         case "imagereward":
@@ -94,15 +102,37 @@ def config_of(case: str, work: Path) -> Any:
 def tensors(case: str, work: Path) -> dict[str, list[int]]:
     """Names and shapes of what the scorer wants at the published size."""
     with torch.device("meta"):
-        if case in ("clipscore", "aesthetic", "hpsv2"):
+        if case in ("clipscore", "clipscore_bare", "aesthetic", "hpsv2"):
             head = described(RewardHead()) if case == "aesthetic" else {}
-            return described(open_clip.CLIP(**open_clip.get_model_config(scorers.component(case).ARCHITECTURE))) | head
+            return described(open_clip.CLIP(**open_clip.get_model_config(component(case).ARCHITECTURE))) | head
         if case == "imagereward":
             return described(blip_reward.BlipReward())
         clip = described(CLIPModel(CLIPConfig.from_json_file(work / "clip.json")))
         if case == "pickscore":
             return clip
         return described(nn.ModuleDict({"cross_model": CrossModel(1024)})) | {f"model.{n}": s for n, s in clip.items()}
+
+
+def comparable(case: str, work: Path) -> list[int]:
+    """Pairs that the reference means to read as we do: all of them, but for torchmetrics.
+
+    It cuts long prompts without an end, leaves characters as they are that OpenAI's tokenizer mends, and crops images
+    as transformers does, where half a pixel is left over, not as OpenAI.
+    """
+    paths, prompts = read_inputs(work)
+    if case != "clipscore_bare":
+        return list(range(len(paths)))
+    theirs = json.loads((work / "clipscore_bare_tokens.json").read_text())
+    padded = open_clip.get_tokenizer(component(case).ARCHITECTURE)(prompts)
+    same_tokens = [row[: len(tokens)].tolist() == tokens for row, tokens in zip(padded, theirs, strict=True)]
+    same_crop = [_left_over(path) % 2 == 0 or _left_over(path) % 4 == 1 for path in paths]
+    return [row for row in range(len(paths)) if same_tokens[row] and same_crop[row]]
+
+
+def _left_over(path: Path) -> int:
+    """Pixels of the longer side beyond the middle square, once the shorter is 224."""
+    short, long = sorted(Image.open(path).size)
+    return int(224 * long / short) - 224
 
 
 def unused(case: str) -> Sequence[str]:

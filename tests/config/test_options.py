@@ -1,6 +1,7 @@
 """Every option and experiment on disk composes, and every YAML file lists exactly its dataclass's fields."""
 
 import importlib
+import shlex
 from dataclasses import asdict, fields
 from itertools import takewhile
 from pathlib import Path
@@ -194,6 +195,20 @@ def test_published_network_is_the_default_one() -> None:
 def test_ddp_takes_the_number_of_processes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert load(["compute=ddp"]).compute.devices == 4
+
+
+def test_the_commands_of_the_documents_compose() -> None:
+    root = Path(__file__).parents[2]
+    for page in (root / "README.md", root / "docs" / "models.md"):
+        text = page.read_text().replace("\\\n", " ")
+        commands = [
+            line.partition("#")[0] for line in text.splitlines() if line.startswith("    python -m goldennoise ")
+        ]
+        assert commands
+        for command in commands:
+            arguments = [word for word in shlex.split(command)[3:] if word != "-m"]
+            if "1e-4,3e-4,1e-3" not in command:  # a sweep
+                load(arguments)
 
 
 def test_the_table_of_models_is_that_of_their_files() -> None:

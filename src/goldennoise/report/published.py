@@ -80,6 +80,7 @@ _BY_NAME = {
     "lcm": _LCM,
     "pcm": _PCM,
     "dreamshaper-xl": _DREAMSHAPER,
+    "turbo": (),
     "hunyuan": _HUNYUAN,
     "sdxl": _SDXL,
     "stable-diffusion-xl": _SDXL,

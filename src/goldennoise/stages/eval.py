@@ -127,7 +127,11 @@ def _summary(
     reference = table[table["method"] == stage.reference]
     return Summary(
         reference=stage.reference,
-        model={"name": config.model.path, "num_steps": config.model.num_steps, "guidance": config.model.guidance},
+        model={
+            "name": _model_name(config.model),
+            "num_steps": config.model.num_steps,
+            "guidance": config.model.guidance,
+        },
         num_prompts=num_prompts,
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,
@@ -143,3 +147,8 @@ def _summary(
             config.seed,
         ),
     )
+
+
+def _model_name(config: Any) -> str:
+    """As reports call the model: its path, and that of what was merged into it."""
+    return config.path if config.lora is None else f"{config.path} with {config.lora}"
