@@ -9,6 +9,19 @@ if TYPE_CHECKING:
     import torch
 
 
+ATTENTION = (
+    "native",
+    "_native_cudnn",
+    "_native_efficient",
+    "_native_flash",
+    "_native_math",
+    "flash",
+    "flex",
+    "xformers",
+)
+"""Attention backends of diffusers that compute the same up to rounding; others work in 8 bits."""
+
+
 @dataclass(frozen=True)
 class ComputeConfig:
     """device: auto takes CUDA if there is one. devices: processes that train together, started by torchrun or srun.
@@ -16,10 +29,9 @@ class ComputeConfig:
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.
 
-    Memory: decode_batch_size: images decoded at once, None for all of a batch. vae_tiling: decode large images in
-    overlapping tiles, whose seams change pixels a little. offload: keep each network on the CPU until it is its turn.
-    Speed: channels_last: the memory format of convolutions. compile: torch.compile of the denoiser. attention: name of
-    a diffusers attention backend, None for its own choice; other arithmetic rounds differently.
+    Memory: decode_batch_size: images decoded at once, None for all of a batch. offload: keep each network on the CPU
+    until it is its turn. Speed: channels_last: the memory format of convolutions. compile: torch.compile of the
+    denoiser. attention: one of `ATTENTION`, None for diffusers' own choice.
     """
 
     device: str = "auto"
@@ -28,7 +40,6 @@ class ComputeConfig:
     num_workers: int = 0
     num_threads: int | None = None
     decode_batch_size: int | None = None
-    vae_tiling: bool = False
     offload: bool = False
     channels_last: bool = False
     compile: bool = False
@@ -44,12 +55,14 @@ class ComputeConfig:
         )
         decoded = self.decode_batch_size
         require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
+        known = self.attention in (None, *ATTENTION)
+        require(known, "attention", self.attention, f"null or one of {', '.join(ATTENTION)}")
         require(not (self.offload and self.device == "cpu"), "offload", self.offload, "false on the CPU")
 
     def torch_device(self) -> "torch.device":
         """The device of this process, under torchrun or srun the one of its local rank; sets torch's thread count.
 
-        Raises `ConfigError` if CUDA is asked for and not there.
+        Raises `ConfigError` if CUDA is asked or waited for and not there.
         """
         import os
 
@@ -62,6 +75,8 @@ class ComputeConfig:
             raise ConfigError(
                 "compute.device=cuda: this machine has no CUDA device that torch can use; take cpu or auto"
             )
+        if self.offload and not available:
+            raise ConfigError("compute.offload=true: networks wait on the CPU for a GPU, and this machine has none")
         if self.device == "cpu" or not available:
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))

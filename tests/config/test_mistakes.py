@@ -67,8 +67,11 @@ MISTAKES = [
     ("compute.num_threads=0", "compute.num_threads=0: num_threads must be null or at least 1"),
     ("model.scheduler=eular", "model.scheduler=eular: scheduler must be one of ddim, euler, "),
     ("model.scheduler=eular", "did you mean euler?"),
-    ("model.timestep_spacing=trailling", "timestep_spacing must be null or one of leading, linspace, trailing"),
-    ("model.timesteps=[999,400]", "timesteps must be null or num_steps=20 falling numbers, the last at least 0"),
+    (
+        "model.timestep_spacing=trailling",
+        "model.timestep_spacing=trailling: timestep_spacing must be null or one of leading, linspace",
+    ),
+    ("model.timesteps=[999,400]", "model.timesteps=[999, 400]: timesteps must be null for ddim; euler, dpmpp_2m, heun"),
     ("method.re_denoise.depth=30", "method.re_denoise.depth=30: depth must be from 1 to 10"),
     ("prompts=file", "prompts.path=None: path must be the path of a prompt file"),
     # a weighted sum's parts

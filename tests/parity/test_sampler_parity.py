@@ -21,8 +21,9 @@ from diffusers import (
 from tiny import tiny_pipeline, tiny_xl_pipeline
 
 from goldennoise import diffusion
-from goldennoise.diffusion.latent_unet import StableDiffusionXL
+from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
 from goldennoise.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a green ring above a star"]
@@ -137,6 +138,20 @@ def test_a_unet_distilled_with_guidance(family: str, guidance: float) -> None:
     pipe = FAMILIES[family](time_cond_proj_dim=7)
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     assert_same_images(pipe, 4, guidance)
+    model = diffusion.from_pipeline(pipe)
+    embedding = model.encode(PROMPTS)
+    assert torch.equal(embedding.cond, embedding.uncond)
+    model.sample(gaussian_noise((4, 8, 8), [0, 1, 2]), embedding, 4, guidance, [0, 1, 2])
+    assert model.num_evaluations == 12
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_negative_prompt_for_a_unet_distilled_with_guidance_is_refused(family: str) -> None:
+    model_class = StableDiffusionXL if family == "stable_diffusion_xl" else StableDiffusion
+    pipe = FAMILIES[family](time_cond_proj_dim=7)
+    model = model_class(pipe, name="tiny", num_steps=4, guidance=8.0, negative_prompt="ugly")
+    with pytest.raises(ModelError, match="tiny takes guidance as an input, so a negative prompt does nothing"):
+        model.encode(PROMPTS)
 
 
 @pytest.mark.parametrize("size_px", [(48, 64), (16, 32)])

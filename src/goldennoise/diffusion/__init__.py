@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     "base",
+    "condition",
     "ddim",
     "flow",
     "identity",

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from goldennoise.diffusion.schedulers import SCHEDULERS, SPACINGS, check_option
+from goldennoise.diffusion.schedulers import LCM_STEPS, SCHEDULERS, SPACINGS, TAKE_TIMESTEPS, check_option
 from goldennoise.errors import require
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -20,6 +20,7 @@ class PipelineConfig:
     model's own.
     timestep_spacing: of the schedule, None for the model's own. timesteps: of the sampler, in place of those the
     schedule gives for `num_steps`, as `pipe(timesteps=...)`; for samplers that take any.
+    vae_tiling: decode images larger than the VAE was made for in overlapping tiles, whose seams change pixels.
     negative_prompt: what guidance leads away from; None where the pipeline itself decides.
     lora: merged into the weights: a safetensors file, a folder, or a hub id; see `goldennoise.diffusion.lora`.
     """
@@ -47,6 +48,12 @@ class PipelineConfig:
     negative_prompt: str | None = None
     timestep_spacing: str | None = None
     timesteps: list[int] | None = None
+    vae_tiling: bool = False
+
+    @property
+    def name(self) -> str:
+        """As messages and reports call the model: its path, and that of what was merged into it."""
+        return self.path if self.lora is None else f"{self.path} with {self.lora}"
 
     def __post_init__(self) -> None:
         require(bool(self.path), "path", repr(self.path), 'a folder, a hub id or "shapes"')
@@ -62,18 +69,28 @@ class PipelineConfig:
             require(fits, option, side_px, f"null or a multiple of {multiple} px")
 
     def _check_timesteps(self) -> None:
-        spacings = self.timestep_spacings
-        allowed = f"null or one of {', '.join(spacings)}" if spacings else "null for this family"
-        require(self.timestep_spacing in (None, *spacings), "timestep_spacing", self.timestep_spacing, allowed)
+        if not self.timestep_spacings:
+            for option in ("timestep_spacing", "timesteps"):
+                require(getattr(self, option) is None, option, getattr(self, option), "null for this family")
+            return
+        if self.scheduler == "lcm":
+            require(self.num_steps <= LCM_STEPS, "num_steps", self.num_steps, f"at most {LCM_STEPS} for scheduler=lcm")
+        if self.timestep_spacing is not None:
+            allowed = f"null or one of {', '.join(self.timestep_spacings)}; lcm and timesteps of one's own have none"
+            fits = (
+                self.timestep_spacing in self.timestep_spacings and self.timesteps is None and self.scheduler != "lcm"
+            )
+            require(fits, "timestep_spacing", self.timestep_spacing, allowed)
         if self.timesteps is not None:
-            allowed = (
-                f"null or num_steps={self.num_steps} falling numbers, the last at least 0" if spacings else allowed
+            taken = self.scheduler in TAKE_TIMESTEPS
+            require(
+                taken, "timesteps", self.timesteps, f"null for {self.scheduler}; {', '.join(TAKE_TIMESTEPS)} take any"
             )
             falling = (
                 self.timesteps == sorted(set(self.timesteps), reverse=True) and min(self.timesteps, default=0) >= 0
             )
-            fits = bool(spacings) and falling and len(self.timesteps) == self.num_steps
-            require(fits, "timesteps", self.timesteps, allowed)
+            allowed = f"null or num_steps={self.num_steps} falling numbers, the last at least 0"
+            require(falling and len(self.timesteps) == self.num_steps, "timesteps", self.timesteps, allowed)
 
     def _check_guidance(self) -> None:
         # diffusers takes 0 for "no guidance", which is the prompt alone; the formula gives the pass without prompt.

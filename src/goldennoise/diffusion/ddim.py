@@ -53,21 +53,19 @@ class DdimSchedule:
     def start(self, scheduler: Any, noise: Tensor, num_steps: int, timesteps: Sequence[int] | None = None) -> Tensor:
         """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale.
 
-        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for any that it does not take.
+        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for more than training had.
         """
         self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
-        if timesteps is None:
-            self._set(scheduler, "num_steps", num_steps, num_inference_steps=num_steps, device=noise.device)
+        num_train = len(self._alpha_bars)
+        if timesteps is not None:
+            require(timesteps[0] < num_train, "timesteps", list(timesteps), f"below {num_train}, the steps of training")
+            scheduler.set_timesteps(timesteps=list(timesteps), device=noise.device)
         else:
-            self._set(scheduler, "timesteps", list(timesteps), timesteps=list(timesteps), device=noise.device)
+            # One of few steps, such as LCM's, has a schedule of its own to choose from.
+            most = scheduler.config.get("original_inference_steps", num_train)
+            require(num_steps <= most, "num_steps", num_steps, f"at most {most} for a {type(scheduler).__name__}")
+            scheduler.set_timesteps(num_steps, device=noise.device)
         return noise * scheduler.init_noise_sigma
-
-    def _set(self, scheduler: Any, option: str, value: object, **arguments: Any) -> None:
-        try:
-            scheduler.set_timesteps(**arguments)
-        except (TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            require(False, option, value, f"what {type(scheduler).__name__} can step through ({reason})")
 
     def network_input(self, scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
         """The scheduler's latents in the scale that the network takes."""

@@ -8,7 +8,8 @@ from diffusers.models.embeddings import get_2d_rotary_pos_embed
 from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_region_for_grid
 from torch import Tensor
 
-from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline, each_row
+from goldennoise.diffusion.condition import Condition, each_row
+from goldennoise.diffusion.latent_pipeline import LatentPipeline
 
 
 class PixArtSigma(LatentPipeline):

@@ -9,8 +9,9 @@ from diffusers import SanaPipeline
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
+from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.flow import FlowSchedule
-from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline, each_row
+from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.diffusion.schedulers import check_flow, make_flow_scheduler
 
 T5_TOKENS = 256
@@ -36,7 +37,7 @@ class LatentFlow(LatentPipeline):
         # The noise levels of golden noise are the scheduler's too.
         check_flow(pipe.scheduler, self.samplers)
 
-    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None) -> dict[str, list[Generator]]:  # noqa: ARG002
+    def _draws(self, scheduler: Any, step_seeds: Any, num: int) -> dict[str, list[Generator]]:  # noqa: ARG002
         check_flow(scheduler, self.samplers)
         return {}
 

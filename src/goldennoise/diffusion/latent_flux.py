@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_flow import LatentFlow
-from goldennoise.diffusion.latent_pipeline import Condition, each_row
 from goldennoise.diffusion.protocol import PromptEmbedding
 
 logger = logging.getLogger(__name__)

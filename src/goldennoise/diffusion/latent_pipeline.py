@@ -4,6 +4,7 @@ import copy
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,12 +12,13 @@ import torch
 from torch import Generator, Tensor
 
 from goldennoise.diffusion.base import PipelineConfig
+from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.running import tune
+from goldennoise.diffusion.running import enable_tiling, tune
 from goldennoise.diffusion.schedulers import is_stochastic, make_scheduler
 from goldennoise.errors import ModelError, require
 
@@ -25,16 +27,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Condition = dict[str, Tensor]
-"""What the denoiser is told beside latents and timestep, each (B, ...): "text", and further parts a family names."""
-
 
 class LatentPipeline(ABC):
     """A `DiffusionModel` on a pipeline's own components. Puts its networks in eval mode and freezes them.
 
-    Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two; the
-    pipeline itself has no guidance below 1. `num_truncated` counts the prompts a text encoder could not take whole.
-    `extra` of an embedding holds each further part of the condition twice: "name", and "uncond_name" without prompt.
+    Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
+    the scale is an input of the network; the pipeline itself has no guidance below 1.
+    `num_truncated` counts the prompts a text encoder could not take whole. `extra` of an embedding holds each further
+    part of the condition twice: "name", and "uncond_name" without prompt.
     """
 
     denoiser: str
@@ -96,10 +96,12 @@ class LatentPipeline(ABC):
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)
+        if config.vae_tiling:
+            enable_tiling(pipe.vae)
         folder = Path(config.path).expanduser()
         return cls(
             pipe.to(device),
-            name=folder.resolve().name if folder.is_dir() else config.path,
+            name=replace(config, path=folder.resolve().name).name if folder.is_dir() else config.name,
             num_steps=config.num_steps,
             guidance=config.guidance,
             negative_prompt=config.negative_prompt,
@@ -143,8 +145,8 @@ class LatentPipeline(ABC):
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
         # Here and not before: golden noise is also made for pipelines that sample on their own.
-        draws = self._draws(scheduler, step_seeds)
-        timesteps = self._timesteps if num_steps == self.num_steps else None
+        draws = self._draws(scheduler, step_seeds, len(noise))
+        timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
         latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps, timesteps)
         for timestep in scheduler.timesteps:
             scaled = self._schedule.network_input(scheduler, latents, timestep)
@@ -154,7 +156,9 @@ class LatentPipeline(ABC):
 
     def decode(self, latents: Tensor) -> Tensor:
         parts = latents.split(self._num_decoded or len(latents))
-        return torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
+        images = torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
+        self._pipe.maybe_free_model_hooks()  # offloaded, the decoder is to make room for what comes next
+        return images
 
     def _decode(self, latents: Tensor) -> Tensor:
         vae = self._decoder
@@ -169,11 +173,10 @@ class LatentPipeline(ABC):
         tune(self._pipe, self._network, compute)
         self._num_decoded = compute.decode_batch_size
         if compute.offload:
-            decoder = self._decoder  # a copy for another dtype is made without the hooks of its original
+            # A copy for another dtype has to take its turn like the rest, in the place of the original.
+            self._pipe.register_modules(vae=self._decoder)
             self._pipe.enable_model_cpu_offload(device=device)
             self.device = self._pipe._execution_device
-            if decoder is not self._pipe.vae:
-                decoder.to(self.device)
 
     @property
     def _decoder(self) -> Any:
@@ -219,9 +222,7 @@ class LatentPipeline(ABC):
 
     def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
-        names = [name for name in embedding.extra if not name.startswith("uncond_")]
-        given = {"text": embedding.cond} | {name: embedding.extra[name] for name in names}
-        without = {"text": embedding.uncond} | {name: embedding.extra[f"uncond_{name}"] for name in names}
+        given, without = conditions(embedding)
         if guidance == 1.0:
             return self._denoise(latents, timestep, given)
         if guidance == 0.0:
@@ -280,7 +281,7 @@ class LatentPipeline(ABC):
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
 
-    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None) -> dict[str, list[Generator]]:
+    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None, num: int) -> dict[str, list[Generator]]:
         """What a stochastic scheduler's steps draw from, a generator for each row; nothing for a deterministic one.
 
         On the CPU, so that every device draws the same. Raises `ModelError` for a scheduler it cannot answer for.
@@ -292,9 +293,5 @@ class LatentPipeline(ABC):
                 f"{type(scheduler).__name__} draws noise at its steps, so equal noise gives equal images only with "
                 "equal seeds for these draws: give sample() step_seeds, one for each row."
             )
+        require(len(step_seeds) == num, "step_seeds", list(step_seeds), f"one for each of the {num} rows of noise")
         return {"generator": [Generator().manual_seed(seed) for seed in step_seeds]}
-
-
-def each_row(timestep: float | Tensor, latents: Tensor) -> Tensor:
-    """One timestep for each of the latents (B, ...), as transformers take it: (B,)."""
-    return torch.as_tensor(timestep, device=latents.device).expand(len(latents))

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goldennoise.diffusion.latent_pipeline import Condition, LatentPipeline
+from goldennoise.diffusion.condition import Condition, conditions
+from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.errors import ModelError
 
@@ -53,10 +54,18 @@ class LatentUNet(LatentPipeline):
         width = self._network.config.time_cond_proj_dim
         if width is None:
             return super()._guided(latents, timestep, embedding, guidance)
-        given = {name: part for name, part in embedding.extra.items() if not name.startswith("uncond_")}
         scales = torch.full((len(latents),), guidance - 1)
         scale = self._pipe.get_guidance_scale_embedding(scales, embedding_dim=width).to(latents.device, self.dtype)
-        return self._denoise(latents, timestep, {"text": embedding.cond, "guidance": scale} | given)
+        return self._denoise(latents, timestep, conditions(embedding)[0] | {"guidance": scale})
+
+    def _encode_negative(self, given: Condition) -> Condition:
+        if self._network.config.time_cond_proj_dim is None:
+            return super()._encode_negative(given)
+        if self._negative_prompt:
+            raise ModelError(
+                f"{self.name} takes guidance as an input, so a negative prompt does nothing: leave it out."
+            )
+        return given
 
 
 class StableDiffusion(LatentUNet):
@@ -87,7 +96,8 @@ class StableDiffusionXL(LatentUNet):
         return {"text": text.to(self.dtype), "pooled": second.text_embeds.to(self.dtype)}
 
     def _encode_negative(self, given: Condition) -> Condition:
-        if self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt:
+        distilled = self._network.config.time_cond_proj_dim is not None
+        if not distilled and self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt:
             return {name: torch.zeros_like(part) for name, part in given.items()}
         return super()._encode_negative(given)
 

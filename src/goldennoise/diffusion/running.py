@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.models.attention_dispatch import attention_backend
 
 from goldennoise import diffusion
-from goldennoise.errors import ConfigError
+from goldennoise.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 def load(config: Any, compute: "ComputeConfig") -> "LatentPipeline":
     """The model of a config. Raises `ModelError` for one that is not to be had, `ConfigError` for what it cannot do."""
     device = compute.torch_device()
-    if compute.offload and device.type == "cpu":
-        raise ConfigError("compute.offload=true: networks wait on the CPU for a GPU, and this machine has none")
     # An offloaded model never is on the GPU as a whole, where it may not fit.
     model = diffusion.component(config.kind).build(config, torch.device("cpu") if compute.offload else device)
     model.run_with(compute, device)
@@ -24,14 +23,10 @@ def load(config: Any, compute: "ComputeConfig") -> "LatentPipeline":
 
 
 def tune(pipe: Any, denoiser: Any, compute: "ComputeConfig") -> None:
-    """Set a pipeline's networks up. Raises `ConfigError` for an attention backend or tiling that it does not have."""
+    """Set a pipeline's networks up. Raises `ConfigError` for an attention backend that they do not have."""
     if compute.channels_last:
         denoiser.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
-    if compute.vae_tiling:
-        if not hasattr(pipe.vae, "enable_tiling"):
-            raise ConfigError(f"compute.vae_tiling=true: a {type(pipe.vae).__name__} decodes whole images only")
-        pipe.vae.enable_tiling()
     if compute.attention is not None:
         _set_attention(denoiser, compute.attention)
     if compute.compile:
@@ -44,8 +39,16 @@ def _set_attention(denoiser: Any, backend: str) -> None:
     if not takes_any:
         raise ConfigError(f"compute.attention={backend}: a {name} has torch's attention alone; set null")
     try:
-        denoiser.set_attention_backend(backend)
+        # diffusers makes the backend every other network's too; the context puts back what was there.
+        with attention_backend("native"):
+            denoiser.set_attention_backend(backend)
     except (ValueError, RuntimeError, ImportError) as error:
-        raise ConfigError(
-            f"compute.attention={backend}: {name} cannot run it ({str(error).splitlines()[0]})"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"compute.attention={backend}: {name} cannot run it here ({reason})") from error
+
+
+def enable_tiling(vae: Any) -> None:
+    """Let a VAE decode large images in tiles. Raises `ModelError` for one that cannot."""
+    if not hasattr(vae, "enable_tiling"):
+        raise ModelError(f"model.vae_tiling=true: a {type(vae).__name__} decodes whole images only; set false")
+    vae.enable_tiling()

@@ -33,6 +33,12 @@ SCHEDULERS: dict[str, tuple[str, dict[str, object]]] = {
 The last three are stochastic.
 """
 
+TAKE_TIMESTEPS = ("euler", "dpmpp_2m", "heun", "dpmpp_2m_sde", "lcm")
+"""Options that can be told their timesteps."""
+
+LCM_STEPS = 50
+"""What the schedule of a latent consistency model was distilled in."""
+
 SPACINGS = ("leading", "linspace", "trailing")
 """How timesteps are laid over the schedule of training; see diffusers' `timestep_spacing`."""
 

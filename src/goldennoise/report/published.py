@@ -91,7 +91,9 @@ _BY_NAME = {
 def published_for(model_name: str) -> tuple[Published, ...]:
     """What is published for a model, by its name; nothing for a model that nobody published numbers for."""
     name = model_name.casefold().replace("_", "-")
-    return next((found for part, found in _BY_NAME.items() if part in name), ())
+    found = next((found for part, found in _BY_NAME.items() if part in name), ())
+    # With a LoRA that is not among them it is another model.
+    return () if found is _SDXL and " with " in name else found
 
 
 def published_table(found: tuple[Published, ...]) -> Table:

@@ -60,7 +60,7 @@ def page(config: "RunConfig") -> Any:
         ],
         gradio.Image(label="The same source noise in each row", format="png"),
         title=f"Golden noise: standard and {', '.join(name for name in config.method if name != 'standard')}",
-        description=f"{config.model.path}, {config.model.num_steps} steps, guidance {config.model.guidance:g}",
+        description=f"{config.model.name}, {config.model.num_steps} steps, guidance {config.model.guidance:g}",
         flagging_mode="never",
         analytics_enabled=False,
     )

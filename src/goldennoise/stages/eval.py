@@ -128,7 +128,7 @@ def _summary(
     return Summary(
         reference=stage.reference,
         model={
-            "name": _model_name(config.model),
+            "name": config.model.name,
             "num_steps": config.model.num_steps,
             "guidance": config.model.guidance,
         },
@@ -147,8 +147,3 @@ def _summary(
             config.seed,
         ),
     )
-
-
-def _model_name(config: Any) -> str:
-    """As reports call the model: its path, and that of what was merged into it."""
-    return config.path if config.lora is None else f"{config.path} with {config.lora}"

@@ -9,7 +9,7 @@ from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
 from goldennoise import diffusion
 from goldennoise.diffusion.latent_unet import StableDiffusion
 from goldennoise.diffusion.re_denoise import re_denoise
-from goldennoise.diffusion.schedulers import SCHEDULERS, is_stochastic, make_scheduler
+from goldennoise.diffusion.schedulers import SCHEDULERS, SPACINGS, TAKE_TIMESTEPS, is_stochastic, make_scheduler
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.seeding import gaussian_noise
 
@@ -79,29 +79,67 @@ def test_a_scheduler_nothing_is_known_of_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_more_steps_than_a_consistency_model_has_are_refused() -> None:
-    model = model_with("lcm")
-    with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be what LCMScheduler can step through"):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=51, step_seeds=[0])
+def test_a_seed_for_every_row() -> None:
+    model = model_with("euler_a")
+    with pytest.raises(ConfigError, match=r"^step_seeds=\[1, 2\]: step_seeds must be one for each of the 3 rows"):
+        model.sample(gaussian_noise((4, 8, 8), range(3)), model.encode(["a"] * 3), step_seeds=[1, 2])
 
 
 @torch.no_grad()
-def test_timesteps_for_a_sampler_that_takes_none_are_refused() -> None:
-    model = StableDiffusion(tiny_pipeline(), name="tiny", num_steps=2, guidance=3.0, timesteps=[999, 400])
-    with pytest.raises(ConfigError, match=r"^timesteps=\[999, 400\]: timesteps must be what DDIMScheduler can step"):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]))
+def test_more_steps_than_a_consistency_model_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be at most 50 for scheduler=lcm$"):
+        diffusion.component("stable_diffusion").Config(num_steps=51, scheduler="lcm")
+    model = model_with("lcm")
+    with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be at most 50 for a LCMScheduler$"):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=51, step_seeds=[0])
+
+
+@pytest.mark.parametrize("option", sorted({*SCHEDULERS} - {*TAKE_TIMESTEPS}))
+def test_timesteps_for_a_sampler_that_takes_none_are_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"timesteps must be null for {option}; euler, .* take any"):
+        diffusion.component("stable_diffusion").Config(num_steps=2, scheduler=option, timesteps=[999, 400])
+    with pytest.raises(TypeError, match="timesteps"):
+        make_scheduler(option, tiny_scheduler().config).set_timesteps(timesteps=[999, 400])
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
 @pytest.mark.parametrize("timesteps", [[999, 400], [], [1, 2, 3], [999, 400, 400], [999, 400, -1]])
 def test_timesteps_that_are_no_schedule_are_refused(kind: str, timesteps: list[int]) -> None:
     with pytest.raises(ConfigError, match="timesteps must be null or num_steps=3 falling numbers, the last at least 0"):
-        diffusion.component(kind).Config(num_steps=3, timesteps=timesteps)
+        diffusion.component(kind).Config(num_steps=3, scheduler="euler", timesteps=timesteps)
 
 
-def test_spacing_is_checked() -> None:
-    with pytest.raises(ConfigError, match="timestep_spacing must be null or one of leading, linspace, trailing"):
-        diffusion.component("stable_diffusion").Config(timestep_spacing="trailling")
+@torch.no_grad()
+@pytest.mark.parametrize("option", TAKE_TIMESTEPS)
+def test_timesteps_that_training_did_not_have_are_refused(option: str) -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = make_scheduler(option, pipe.scheduler.config)
+    model = StableDiffusion(pipe, name="tiny", num_steps=2, guidance=3.0, timesteps=[1000, 400])
+    with pytest.raises(ConfigError, match=r"^timesteps=\[1000, 400\]: timesteps must be below 1000, the steps of"):
+        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), step_seeds=[0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timestep_spacing": "trailling"},
+        {"timestep_spacing": "trailing", "scheduler": "lcm"},
+        {"timestep_spacing": "trailing", "scheduler": "euler", "num_steps": 2, "timesteps": [999, 400]},
+    ],
+)
+def test_a_spacing_that_would_do_nothing_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="timestep_spacing must be null or one of leading, linspace, trailing; lcm"):
+        diffusion.component("stable_diffusion").Config(**settings)
+
+
+@pytest.mark.parametrize("option", sorted({*SCHEDULERS} - {"lcm"}))
+def test_spacings_differ(option: str) -> None:
+    first = set()
+    for spacing in SPACINGS:
+        scheduler = make_scheduler(option, tiny_scheduler().config, spacing)
+        scheduler.set_timesteps(7)
+        first.add(tuple(scheduler.timesteps.tolist()))
+    assert len(first) == 3
 
 
 @pytest.mark.parametrize("kind", ["flux", "sana", "stable_diffusion_3"])

@@ -167,7 +167,7 @@ def test_published_numbers_belong_to_their_models() -> None:
     assert drawbench.values["standard"] == {"ImageReward": 62.21}
     assert published_for("owner/SDXL-Lightning")[0].setting.startswith("SDXL-Lightning")
     assert published_for("owner/sdxl with ByteDance/SDXL-Lightning/4step.safetensors")[0].setting.startswith("SDXL-Li")
-    assert published_for("stabilityai/sdxl-turbo") == ()
+    assert published_for("owner/sdxl with mine/style.safetensors") == published_for("stabilityai/sdxl-turbo") == ()
     assert published_for("Lykon/dreamshaper-xl-v2-turbo")[0].setting.startswith("DreamShaper")
     assert published_for("owner/lcm-sdxl")[0].values["NPNet"]["HPSv2"] == 26.83
     text = to_text(published_table(published_for("sdxl")))
