@@ -61,9 +61,10 @@ class DdimSchedule:
             require(timesteps[0] < num_train, "timesteps", list(timesteps), f"below {num_train}, the steps of training")
             scheduler.set_timesteps(timesteps=list(timesteps), device=noise.device)
         else:
-            # One of few steps, such as LCM's, has a schedule of its own to choose from.
-            most = scheduler.config.get("original_inference_steps", num_train)
-            require(num_steps <= most, "num_steps", num_steps, f"at most {most} for a {type(scheduler).__name__}")
+            # LCM's chooses among the steps it was distilled in; a config made from its own keeps their number.
+            name = type(scheduler).__name__
+            most = scheduler.config.original_inference_steps if name == "LCMScheduler" else num_train
+            require(num_steps <= most, "num_steps", num_steps, f"at most {most} for a {name}")
             scheduler.set_timesteps(num_steps, device=noise.device)
         return noise * scheduler.init_noise_sigma
 

@@ -90,8 +90,12 @@ def test_more_steps_than_a_consistency_model_has_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be at most 50 for scheduler=lcm$"):
         diffusion.component("stable_diffusion").Config(num_steps=51, scheduler="lcm")
     model = model_with("lcm")
+    noise, embedding = gaussian_noise((4, 8, 8), [0]), model.encode(["a"])
     with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be at most 50 for a LCMScheduler$"):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=51, step_seeds=[0])
+        model.sample(noise, embedding, num_steps=51, step_seeds=[0])
+    # A sampler whose config was made from LCM's is not bound by it.
+    model._pipe.scheduler = make_scheduler("ddim", model._pipe.scheduler.config)
+    assert model.sample(noise, embedding, num_steps=51, guidance=1.0).isfinite().all()
 
 
 @pytest.mark.parametrize("option", sorted({*SCHEDULERS} - {*TAKE_TIMESTEPS}))
