@@ -57,8 +57,10 @@ def test_images_are_those_of_the_pipeline_with_the_lora(model_folder: Path, lora
     assert float((images - without).abs().max()) > 1e-3
 
 
-def test_a_merged_lora_leaves_a_plain_network(model_folder: Path, lora: Path) -> None:
+def test_a_merged_lora_leaves_a_plain_network_and_is_in_the_name(model_folder: Path, lora: Path) -> None:
     model = build(Config(path=str(model_folder), lora=str(lora)), CPU)
+    assert model.name == f"model with {lora}"
+    assert Config(path="a/b", lora="c/d").name == "a/b with c/d"
     assert model._pipe.unet.state_dict().keys() == tiny_pipeline().unet.state_dict().keys()
 
 
