@@ -83,7 +83,8 @@ def _add_vocabulary(reference: Reference) -> None:
 def versions(reference: Reference) -> str:
     """Of the packages in its environment that decide a score."""
     code = (
-        "import sys, importlib.metadata as m; print(*(f'{name} {m.version(name)}' for name in sys.argv[1:]), sep=', ')"
+        "import sys, importlib.metadata as m; found = {d.name.lower(): d.version for d in m.distributions()}; "
+        "print(*(f'{name} {found[name]}' for name in sys.argv[1:] if name in found), sep=', ')"
     )
     return run([str(reference.python), "-c", code, *SHOWN]).strip()
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -40,14 +41,13 @@ def main(work: Path) -> None:
     folder = work / "torchmetrics"
     folder.mkdir()
     processor = write_processor(folder, work / "bpe.txt.gz")
-    model = randomised(clip(SMALL_TEXT, SMALL_VISION, 768))
     images = [read_image(str(path), ImageReadMode.RGB) for path in paths]
-    scores = scores_of(model, processor, images, prompts)
-    if sum(scores) == 0:
-        # Random features agree or disagree in general; where they disagree, all scores are 0.
-        with torch.no_grad():
-            model.text_projection.weight.neg_()
+    # A score that is cut off at 0 tests nothing: the first weights under which nearly all pairs agree.
+    for seed in count():
+        model = randomised(clip(SMALL_TEXT, SMALL_VISION, 768), seed)
         scores = scores_of(model, processor, images, prompts)
+        if sum(score > 0 for score in scores) > 0.9 * len(scores):
+            break
     torch.save(openai(model.state_dict()), work / "clip.pt")
     with torch.device("meta"):
         large = openai(clip(LARGE_TEXT, LARGE_VISION, 512).state_dict())

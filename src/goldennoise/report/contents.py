@@ -64,6 +64,8 @@ def page_content(
 
 def _comparisons(summary: Summary) -> list[Figure]:
     scorer = main_scorer(summary)
+    by_kind = plots.methods_by_kind(summary)
+    which = "" if len(by_kind) == len(summary.methods) else f" Shown here: {', '.join(by_kind)}."
     return [
         Figure(
             "Quality against cost",
@@ -80,7 +82,7 @@ def _comparisons(summary: Summary) -> list[Figure]:
             f"Bars of mean {scorer} per kind of prompt and method with 95 % intervals; the numbers are in the table of "
             "kinds.",
             "Means with 95 % intervals. The methods share their noises, so where intervals of means overlap there may "
-            "still be a difference: the table of kinds below has the paired differences.",
+            f"still be a difference: the table of kinds below has the paired differences.{which}",
         ),
     ]
 

@@ -1,13 +1,15 @@
 import re
 import xml.etree.ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
-from unit.report.summaries import summary
+from unit.report.summaries import GAIN, summary
 
 from goldennoise.evaluation.parts import image_file
+from goldennoise.evaluation.summary import Summary
 from goldennoise.report import plots
 from goldennoise.report.checks import check_tables
 from goldennoise.report.grids import chosen, example_rows
@@ -85,6 +87,39 @@ def test_figures_are_bare_svg_in_the_colours_of_the_page(svg: str) -> None:
 
 def test_figures_are_the_same_every_time() -> None:
     assert plots.category_bars(summary()) == plots.category_bars(summary())
+
+
+def many_methods(num: int) -> Summary:
+    """The summary with copies of npnet under other names, the last the best and dearest."""
+    found = summary()
+    network = found.methods["npnet"]
+    scorers = network.scorers | {"verifier": replace(network.scorers["verifier"], overall=replace(GAIN, mean=0.9))}
+    best = replace(network, evaluations_per_image=300.0, scorers=scorers)
+    copies = {f"method {number}": replace(network, kind="other") for number in range(num - 3)}
+    return replace(found, methods=found.methods | copies | {"best": best})
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_of_many_methods_stay_readable() -> None:
+    found = many_methods(13)
+    cost, bars = plots.quality_against_cost(found), plots.category_bars(found)
+    assert all(f">{method}<" in cost for method in found.methods)
+    tall, low = (float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1]) for svg in (cost, bars))
+    assert tall > low  # three rows of names against one
+    assert plots.methods_by_kind(found) == ["standard", "npnet", "best"]
+    assert ">method 0<" not in bars
+    assert plots.methods_by_kind(many_methods(8)) == list(many_methods(8).methods)
+    numbers = plots.method_numbers(found)
+    assert [method for method, number in numbers.items() if number == 0] == ["standard"]
+    assert max(list(numbers.values()).count(number) for number in range(plots.PALETTE)) == 2
+    patterned = "url(#category-bars-h"  # best has the colour of a method before it, and so a pattern
+    assert patterned in bars
+    assert patterned not in plots.category_bars(many_methods(8))
+
+
+def test_the_axis_of_a_training_curve_says_what_the_loss_is() -> None:
+    history = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
+    assert ">weighted squared error<" in plots.training_curve(history, None, "weighted squared error")
 
 
 def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
