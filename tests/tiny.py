@@ -180,6 +180,8 @@ class TinyModel:
         self.num_evaluations = 0
         self.num_tokens, self.text_dim = 8, 6
 
+    def run_with(self, compute: Any, device: torch.device) -> None: ...
+
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         cond = torch.stack([self._text(prompt) for prompt in prompts])
         return PromptEmbedding(cond, self._text("").expand_as(cond), {})

@@ -166,10 +166,6 @@ class LatentPipeline(ABC):
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
 
     def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
-        """Set up what saves memory or time. Raises `ConfigError` for what this model does not have.
-
-        device: that an offloaded model, which has to be on the CPU, is computed on.
-        """
         tune(self._pipe, self._network, compute)
         self._num_decoded = compute.decode_batch_size
         if compute.offload:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from goldennoise.compute import ComputeConfig
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,13 @@ class DiffusionModel(Protocol):
     device: torch.device
     dtype: torch.dtype
     num_evaluations: int
+
+    def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
+        """Set up what saves memory or time. Raises `ConfigError` for what this model does not have.
+
+        device: that an offloaded model, which has to be on the CPU, is computed on.
+        """
+        ...
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding: ...
 

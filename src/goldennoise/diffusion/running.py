@@ -10,10 +10,10 @@ from goldennoise.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
-    from goldennoise.diffusion.latent_pipeline import LatentPipeline
+    from goldennoise.diffusion.protocol import DiffusionModel
 
 
-def load(config: Any, compute: "ComputeConfig") -> "LatentPipeline":
+def load(config: Any, compute: "ComputeConfig") -> "DiffusionModel":
     """The model of a config. Raises `ModelError` for one that is not to be had, `ConfigError` for what it cannot do."""
     device = compute.torch_device()
     # An offloaded model never is on the GPU as a whole, where it may not fit.

@@ -12,6 +12,8 @@ from tiny import TinyModel
 from torch import Tensor
 
 from goldennoise.artifacts import Artifact, ArtifactStore
+from goldennoise.compute import ComputeConfig
+from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.prompts import Prompt
 from goldennoise.scorers import undeciding
@@ -26,10 +28,9 @@ def prompts(num: int) -> list[Prompt]:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(PipelineConfig):
     kind: str = "tiny"
     path: str = "tiny-model"
-    revision: str | None = None
     num_steps: int = 2
     guidance: float = 3.0
 
@@ -73,12 +74,9 @@ class SumConfig:
 
 
 @dataclass(frozen=True)
-class Compute:
-    devices: int = 1
+class Compute(ComputeConfig):
+    device: str = "cpu"
     batch_size: int = 4
-
-    def torch_device(self) -> torch.device:
-        return torch.device("cpu")
 
 
 class Shift(Method):

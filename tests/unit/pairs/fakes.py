@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from goldennoise.compute import ComputeConfig
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
@@ -27,6 +28,8 @@ class FakeModel:
     def __init__(self) -> None:
         self.num_evaluations = self.num_truncated = 0
         self.encoded: list[str] = []
+
+    def run_with(self, compute: ComputeConfig, device: torch.device) -> None: ...
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         self.encoded += prompts

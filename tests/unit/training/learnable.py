@@ -57,6 +57,8 @@ class FakeModel:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
+    def run_with(self, compute: Any, device: torch.device) -> None: ...
+
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         self.encoded.extend(prompts)
         cond = torch.stack([text_of(prompt) for prompt in prompts])
