@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from goldennoise.config import RunConfig, launch
-from goldennoise.errors import ArtifactError, GoldenNoiseError
+from goldennoise.errors import ArtifactError, GoldenNoiseError, ModelError
 from goldennoise.provenance import disk_full
 
 
 @contextmanager
-def storage_mistakes() -> Iterator[None]:
-    """A full disk or a forbidden folder becomes an `ArtifactError`, whichever library meets it."""
+def machine_mistakes() -> Iterator[None]:
+    """A full disk, a forbidden folder or a full GPU becomes an error of ours, whichever library meets it."""
     try:
         yield
     except Exception as error:
+        # Only a library that has loaded torch can raise torch's error.
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(error, torch.OutOfMemoryError):
+            raise ModelError(
+                "no memory left on the GPU: set a smaller compute.batch_size, compute.decode_batch_size=1, "
+                "model.dtype=bfloat16, compute.offload=true, or model.vae_tiling=true for large images; finished work "
+                "is kept"
+            ) from error
         if disk_full(error):
             hint = "free some and run the same command again, finished work is kept"
             raise ArtifactError(f"no space left on the disk: {hint}") from error
@@ -30,7 +38,7 @@ def storage_mistakes() -> Iterator[None]:
 def run_stage(config: RunConfig) -> None:
     from goldennoise.stages import component
 
-    with storage_mistakes():
+    with machine_mistakes():
         artifact = component(config.stage.kind).run(config)
     if artifact is not None and os.environ.get("RANK", "0") == "0":
         print(f"{artifact.reference}  {artifact.path}")
@@ -44,7 +52,7 @@ def main() -> None:
     # A full disk would otherwise print a traceback for every line that cannot be logged.
     logging.raiseExceptions = False
     try:
-        with storage_mistakes():
+        with machine_mistakes():
             done = launch(run_stage, complain)
     except GoldenNoiseError as error:
         complain(error)

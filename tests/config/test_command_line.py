@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from goldennoise import stages
 from goldennoise.__main__ import main
@@ -118,6 +119,7 @@ def test_only_the_first_process_prints(run: Run, monkeypatch: pytest.MonkeyPatch
         (DataError("prompts.csv: line 3 is empty"), 2, "error: prompts.csv: line 3 is empty\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: no space left on the disk: free some "),
         (RuntimeError("Error: No space left on device (os error 28)"), 2, "error: no space left on the disk"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to"), 2, "error: no memory left on the GPU: set a smaller"),
         (PermissionError(errno.EACCES, "Permission denied", "/data"), 2, "error: no permission for /data"),
         (KeyboardInterrupt(), 130, "\nStopped; the same command goes on from here.\n"),
     ],
