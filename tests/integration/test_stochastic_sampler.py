@@ -9,9 +9,11 @@ from torch import Tensor
 from unit.pairs.fakes import FakeScorer
 
 from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.schedulers import make_scheduler
 from goldennoise.evaluation.generate import generate, grid
 from goldennoise.methods.best_of_n import BestOfN
+from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.selection import Selector
 from goldennoise.methods.standard import Standard
 from goldennoise.pairs import PreferenceFilter
@@ -61,3 +63,14 @@ def test_a_pair_of_equal_noises_is_a_pair_of_equal_images(model: StableDiffusion
     *_, index = collector.batch([sample.prompt for sample in SAMPLES[::2]])
     assert index["brightness_source"].tolist() == pytest.approx(index["brightness_golden"].tolist(), rel=1e-5)
     assert index["brightness_source"].nunique() == 3
+
+
+def test_every_sample_has_draws_of_its_own() -> None:
+    texts, seeds = [sample.prompt.text for sample in SAMPLES], [sample.seed for sample in SAMPLES]
+    nothing = PromptEmbedding(torch.zeros(6, 1), torch.zeros(6, 1), {})
+
+    def of_root(root_seed: int) -> list[int]:
+        return SampleBatch(texts, seeds, nothing, torch.zeros(6, 1), root_seed).step_seeds
+
+    assert of_root(0) == of_root(0)
+    assert len({*of_root(0), *of_root(1)}) == 12
