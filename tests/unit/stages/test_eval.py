@@ -41,6 +41,13 @@ def test_scores_have_a_row_per_prompt_seed_method_and_scorer(
     assert "difference to standard [95 % interval]" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("models")
+def test_a_model_with_a_lora_is_reported_by_both_names(tmp_path: Path) -> None:
+    artifact = run(a_run(tmp_path, model=ModelConfig(lora="mine/style")))
+    summary = json.loads((artifact.path / "summary.json").read_text())
+    assert summary["model"]["name"] == "tiny-model with mine/style"
+
+
 def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyModel]) -> None:  # noqa: ARG001
     artifact = run(a_run(tmp_path))
     rows = pd.read_parquet(artifact.path / "scores.parquet")
