@@ -23,7 +23,7 @@ def find_images(folder: Path) -> list[str]:
     """Paths, relative to `folder`, of the images in it and its folders, ordered by name.
 
     Numbers in names count as numbers: 2.png comes before 10.png. Names that begin with a dot are left out.
-    Raises `DataError` if there is no such folder, or no image in it.
+    Raises `DataError` if there is no such folder, no image in it, or a name that is not UTF-8.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of images; give it with stage.images=FOLDER")
@@ -32,6 +32,10 @@ def find_images(folder: Path) -> list[str]:
     names = [path.as_posix() for path in seen if not (folder / path).is_dir()]
     if not names:
         raise DataError(f"{folder} holds no images; those that are read end in {', '.join(SUFFIXES)}")
+    for name in names:
+        # Python reads bytes that are no UTF-8 as lone surrogates, which no table can hold.
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise DataError(f"{folder}: the file name {name!a} is not UTF-8; rename the file")
     return sorted(names, key=_order)
 
 

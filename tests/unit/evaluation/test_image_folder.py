@@ -1,6 +1,7 @@
 """Images of a folder: their order, what every kind of file reads as, and what is refused by name."""
 
 import hashlib
+import os
 import re
 import struct
 import zlib
@@ -39,6 +40,14 @@ def test_no_folder_and_no_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder of images"):
         find_images(tmp_path / "gone")
     with pytest.raises(DataError, match="holds no images"):
+        find_images(tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "日本\u3000語.png").touch()
+    assert find_images(tmp_path) == ["日本\u3000語.png"]
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).touch()
+    with pytest.raises(DataError, match=re.escape(r"the file name '\udcff.png' is not UTF-8; rename the file")):
         find_images(tmp_path)
 
 
