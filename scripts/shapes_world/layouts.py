@@ -1,0 +1,152 @@
+"""Does a layout in the initial noise help? Source noise moved towards images of the world, judged by the verifier.
+
+`python scripts/shapes_world/layouts.py` samples benchmark captions from
+
+    golden = |x| (x + strength * image) / |x + strength * image|,
+
+`image` being the latents of a render less their mean over space, and prints what each choice of the image gains: a
+render of the caption itself (which only the world's ground truth can give), of another caption (the control), and of
+the training captions whose prompt embeddings lie nearest (five of each of eight). "Resembling": of several the one with
+the largest cosine to the noise. Measured once each and kept, so that a killed run goes on.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import autoencoder
+import measure
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from goldennoise.diffusion import stable_diffusion
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.evaluation.noise import noise_statistics
+from goldennoise.evaluation.statistics import compare
+from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.shapes.captions import Caption, benchmark, captions
+from goldennoise.shapes.clip import ShapesClip
+from goldennoise.shapes.renderer import render
+from goldennoise.shapes.scenes import sample_scene
+
+FOLDER = Path("outputs/shapes_world/layouts")
+NUM_CAPTIONS = 240
+NUM_SEEDS = 2
+STRENGTH = 0.14
+"""Of the image in units of the noise, chosen on validation captions; in training the last timestep has 0.07."""
+NUM_RENDERS = 64
+NUM_NEAREST = 8
+RENDERS_PER_NEAREST = 5
+BATCH = 60
+
+CPU = torch.device("cpu")
+
+
+class Samples:
+    """The (caption, seed) grid: one noise (4, 16, 16) each."""
+
+    def __init__(self) -> None:
+        self.asked = benchmark(NUM_CAPTIONS)
+        self.captions = [caption for caption in self.asked for _ in range(NUM_SEEDS)]
+        self.texts = [caption.text for caption in self.captions]
+        seeds = [derive_seed(0, "layouts", prompt_id(c.text), s) for c in self.asked for s in range(NUM_SEEDS)]
+        self.noise = gaussian_noise((4, 16, 16), seeds)
+
+    def moved(self, choose: Callable[[int, int], Tensor]) -> Tensor:
+        """The noise moved towards `choose(caption, seed)`, its norm kept."""
+        images = [choose(row, seed) for row in range(NUM_CAPTIONS) for seed in range(NUM_SEEDS)]
+        moved = self.noise + STRENGTH * torch.stack(images)
+        return moved * (self.noise.flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
+
+    def resembling(self, images: Tensor, row: int, seed: int) -> Tensor:
+        noise = self.noise[row * NUM_SEEDS + seed].flatten()
+        return images[F.cosine_similarity(images.flatten(1), noise, dim=1).argmax()]
+
+
+@torch.no_grad()
+def main() -> None:
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    model = stable_diffusion.build(stable_diffusion.Config(num_steps=20, guidance=3.0), CPU)
+    samples, vae = Samples(), model._pipe.vae
+
+    @cache
+    def own() -> list[Tensor]:
+        return [_images(vae, [caption] * NUM_RENDERS, seed) for seed, caption in enumerate(samples.asked)]
+
+    @cache
+    def nearest() -> list[Tensor]:
+        found = enumerate(_nearest(model, samples.asked))
+        return [_images(vae, each * RENDERS_PER_NEAREST, NUM_CAPTIONS + seed) for seed, each in found]
+
+    choices: dict[str, Callable[[int, int], Tensor]] = {
+        "a render of the caption": lambda row, seed: own()[row][seed],
+        "of 64 renders of the caption the resembling one": lambda row, seed: samples.resembling(own()[row], row, seed),
+        "a render of another caption": lambda row, seed: own()[(row + NUM_CAPTIONS // 2) % NUM_CAPTIONS][seed],
+        "of 40 renders of the 8 nearest training captions the resembling one": lambda row, seed: samples.resembling(
+            nearest()[row], row, seed
+        ),
+    }
+    figures = {"standard": _once("standard", model, samples, lambda: samples.noise)}
+    for name, choose in choices.items():
+        figures[name] = _once(name, model, samples, partial(samples.moved, choose))
+    _print(figures, samples)
+
+
+def _images(vae: torch.nn.Module, asked: list[Caption], seed: int) -> Tensor:
+    """Latents (n, 4, 16, 16) of one render each, less their mean over space, which is mostly the background."""
+    rng = np.random.default_rng([5, seed])
+    latents = autoencoder.encode(vae, np.stack([render(sample_scene(caption, rng)) for caption in asked]))
+    return latents - latents.mean(dim=(-2, -1), keepdim=True)
+
+
+def _nearest(model: DiffusionModel, asked: list[Caption]) -> list[list[Caption]]:
+    """Of the training captions those whose prompt embeddings have the largest cosines to the caption's."""
+    known = captions("train")
+    keys, queries = _keys(model, known), _keys(model, asked)
+    centre = keys.mean(dim=0)
+    cosines = F.normalize(queries - centre, dim=1) @ F.normalize(keys - centre, dim=1).T
+    return [[known[place] for place in row] for row in cosines.topk(NUM_NEAREST, dim=1).indices.tolist()]
+
+
+def _keys(model: DiffusionModel, asked: list[Caption]) -> Tensor:
+    texts = [caption.text for caption in asked]
+    return torch.cat([model.encode(texts[i : i + 500]).cond.flatten(1) for i in range(0, len(texts), 500)])
+
+
+def _once(name: str, model: DiffusionModel, samples: Samples, make: Callable[[], Tensor]) -> dict[str, list[float]]:
+    """Per sample whether its image is right and its preference score, and the noise's own statistics."""
+    file = FOLDER / f"{name.replace(' ', '_')}.json"
+    if not file.exists():
+        noise, right, scores, clip = make(), [], [], ShapesClip(CPU)
+        for start in range(0, len(noise), BATCH):
+            rows = slice(start, start + BATCH)
+            images = model.decode(model.sample(noise[rows], model.encode(samples.texts[rows])))
+            right += measure._right(images, samples.captions[rows]).astype(float).tolist()
+            scores += clip.score(images, samples.texts[rows]).tolist()
+        statistics = {key: values.tolist() for key, values in noise_statistics(noise).items()}
+        file.write_text(json.dumps({"right": right, "shapes_clip": scores} | statistics))
+    return json.loads(file.read_text())
+
+
+def _print(figures: dict[str, dict[str, list[float]]], samples: Samples) -> None:
+    kinds = np.array([caption.kind for caption in samples.captions])
+    columns = {name: np.array(found["right"]) * 100 for name, found in figures.items()}
+    clip = {name: np.array(found["shapes_clip"]) for name, found in figures.items()}
+    right = compare(columns, "standard", samples.texts, True, 10_000, 0)
+    scores = compare(clip, "standard", samples.texts, True, 10_000, 0)
+    for name, found in figures.items():
+        a, b = right[name], scores[name]
+        print(f"{name}: {a.mean:.1f} % right, {a.difference:+.1f} [{a.low:+.1f}, {a.high:+.1f}]", end="; ")
+        print(f"shapes_clip {b.difference:+.1f} [{b.low:+.1f}, {b.high:+.1f}]")
+        print("   ", {str(kind): round(float(columns[name][kinds == kind].mean()), 1) for kind in dict.fromkeys(kinds)})
+        extremes = {key: np.quantile(found[key], [0.025, 0.5, 0.975]).round(3).tolist() for key in list(found)[2:]}
+        print("   ", extremes)
+
+
+if __name__ == "__main__":
+    main()
