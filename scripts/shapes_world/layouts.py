@@ -6,8 +6,8 @@
 
 `image` being the latents of a render less their mean over space, and prints what each choice of the image gains: a
 render of the caption itself (which only the world's ground truth can give), of another caption (the control), and of
-the training captions whose prompt embeddings lie nearest (five of each of eight). "Resembling": of several the one with
-the largest cosine to the noise. Measured once each and kept, so that a killed run goes on.
+the training captions whose prompt embeddings lie nearest (five of each). "Resembling", and of the nearest: of several
+the one with the largest cosine to the noise. Measured once each and kept, so that a killed run goes on.
 """
 
 import json
@@ -79,16 +79,19 @@ def main() -> None:
         return [_images(vae, [caption] * NUM_RENDERS, seed) for seed, caption in enumerate(samples.asked)]
 
     @cache
-    def nearest() -> list[Tensor]:
-        found = enumerate(_nearest(model, samples.asked))
+    def nearest(key: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        found = enumerate(_nearest(model, samples.asked, key))
         return [_images(vae, each * RENDERS_PER_NEAREST, NUM_CAPTIONS + seed) for seed, each in found]
 
     choices: dict[str, Callable[[int, int], Tensor]] = {
         "a render of the caption": lambda row, seed: own()[row][seed],
         "of 64 renders of the caption the resembling one": lambda row, seed: samples.resembling(own()[row], row, seed),
         "a render of another caption": lambda row, seed: own()[(row + NUM_CAPTIONS // 2) % NUM_CAPTIONS][seed],
-        "of 40 renders of the 8 nearest training captions the resembling one": lambda row, seed: samples.resembling(
-            nearest()[row], row, seed
+        "of renders of the 8 captions nearest by all tokens": lambda row, seed: samples.resembling(
+            nearest(_all_tokens)[row], row, seed
+        ),
+        "of renders of the 8 captions nearest by the last token": lambda row, seed: samples.resembling(
+            nearest(_last_token)[row], row, seed
         ),
     }
     figures = {"standard": _once("standard", model, samples, lambda: samples.noise)}
@@ -104,18 +107,27 @@ def _images(vae: torch.nn.Module, asked: list[Caption], seed: int) -> Tensor:
     return latents - latents.mean(dim=(-2, -1), keepdim=True)
 
 
-def _nearest(model: DiffusionModel, asked: list[Caption]) -> list[list[Caption]]:
-    """Of the training captions those whose prompt embeddings have the largest cosines to the caption's."""
+def _nearest(model: DiffusionModel, asked: list[Caption], key: Callable[[Tensor], Tensor]) -> list[list[Caption]]:
+    """Of the training captions those whose keys have the largest cosines to the caption's."""
     known = captions("train")
-    keys, queries = _keys(model, known), _keys(model, asked)
+    keys, queries = key(_embeddings(model, known)), key(_embeddings(model, asked))
     centre = keys.mean(dim=0)
     cosines = F.normalize(queries - centre, dim=1) @ F.normalize(keys - centre, dim=1).T
     return [[known[place] for place in row] for row in cosines.topk(NUM_NEAREST, dim=1).indices.tolist()]
 
 
-def _keys(model: DiffusionModel, asked: list[Caption]) -> Tensor:
+def _embeddings(model: DiffusionModel, asked: list[Caption]) -> Tensor:
     texts = [caption.text for caption in asked]
-    return torch.cat([model.encode(texts[i : i + 500]).cond.flatten(1) for i in range(0, len(texts), 500)])
+    return torch.cat([model.encode(texts[i : i + 500]).cond for i in range(0, len(texts), 500)])
+
+
+def _all_tokens(embeddings: Tensor) -> Tensor:
+    return embeddings.flatten(1)
+
+
+def _last_token(embeddings: Tensor) -> Tensor:
+    """What a CLIP text encoder takes for the whole prompt: it alone has seen every word."""
+    return embeddings[:, -1]
 
 
 def _once(name: str, model: DiffusionModel, samples: Samples, make: Callable[[], Tensor]) -> dict[str, list[float]]:
