@@ -43,6 +43,8 @@ NUM_NEAREST = 8
 RENDERS_PER_NEAREST = 5
 BATCH = 60
 
+CONTROL = "a render of another caption"
+
 CPU = torch.device("cpu")
 
 
@@ -86,7 +88,7 @@ def main() -> None:
     choices: dict[str, Callable[[int, int], Tensor]] = {
         "a render of the caption": lambda row, seed: own()[row][seed],
         "of 64 renders of the caption the resembling one": lambda row, seed: samples.resembling(own()[row], row, seed),
-        "a render of another caption": lambda row, seed: own()[(row + NUM_CAPTIONS // 2) % NUM_CAPTIONS][seed],
+        CONTROL: lambda row, seed: own()[(row + NUM_CAPTIONS // 2) % NUM_CAPTIONS][seed],
         "of renders of the 8 captions nearest by all tokens": lambda row, seed: samples.resembling(
             nearest(_all_tokens)[row], row, seed
         ),
@@ -150,10 +152,12 @@ def _print(figures: dict[str, dict[str, list[float]]], samples: Samples) -> None
     columns = {name: np.array(found["right"]) * 100 for name, found in figures.items()}
     clip = {name: np.array(found["shapes_clip"]) for name, found in figures.items()}
     right = compare(columns, "standard", samples.texts, True, 10_000, 0)
+    controlled = compare(columns, CONTROL, samples.texts, True, 10_000, 0)
     scores = compare(clip, "standard", samples.texts, True, 10_000, 0)
     for name, found in figures.items():
-        a, b = right[name], scores[name]
+        a, b, c = right[name], scores[name], controlled[name]
         print(f"{name}: {a.mean:.1f} % right, {a.difference:+.1f} [{a.low:+.1f}, {a.high:+.1f}]", end="; ")
+        print(f"{c.difference:+.1f} [{c.low:+.1f}, {c.high:+.1f}] to the control", end="; ")
         print(f"shapes_clip {b.difference:+.1f} [{b.low:+.1f}, {b.high:+.1f}]")
         print("   ", {str(kind): round(float(columns[name][kinds == kind].mean()), 1) for kind in dict.fromkeys(kinds)})
         extremes = {key: np.quantile(found[key], [0.025, 0.5, 0.975]).round(3).tolist() for key in list(found)[2:]}
