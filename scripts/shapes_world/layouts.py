@@ -7,7 +7,13 @@
 `image` being the latents of a render less their mean over space, and prints what each choice of the image gains: a
 render of the caption itself (which only the world's ground truth can give), of another caption (the control), and of
 the training captions whose prompt embeddings lie nearest (five of each). "Resembling", and of the nearest: of several
-the one with the largest cosine to the noise. Measured once each and kept, so that a killed run goes on.
+the one with the largest cosine to the noise.
+
+"Found": of the world's training images the one with the largest sum of its match with the prompt embedding (a network,
+see `matcher.py`), its cosine to the prompt by the preference model and NOISE_WEIGHT cosines to the noise; and, as its
+control, the one found for another caption. Needs what `make world` leaves in outputs/shapes_world.
+
+Measured once each and kept, so that a killed run goes on.
 """
 
 import json
@@ -17,6 +23,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import autoencoder
+import matcher
 import measure
 import numpy as np
 import torch
@@ -33,7 +40,8 @@ from goldennoise.shapes.clip import ShapesClip
 from goldennoise.shapes.renderer import render
 from goldennoise.shapes.scenes import sample_scene
 
-FOLDER = Path("outputs/shapes_world/layouts")
+WORLD = Path("outputs/shapes_world")
+FOLDER = WORLD / "layouts"
 NUM_CAPTIONS = 240
 NUM_SEEDS = 2
 STRENGTH = 0.14
@@ -41,6 +49,8 @@ STRENGTH = 0.14
 NUM_RENDERS = 64
 NUM_NEAREST = 8
 RENDERS_PER_NEAREST = 5
+NOISE_WEIGHT = 3.0
+"""Chosen on validation captions, as the sum is."""
 BATCH = 60
 
 CONTROL = "a render of another caption"
@@ -85,21 +95,59 @@ def main() -> None:
         found = enumerate(_nearest(model, samples.asked, key))
         return [_images(vae, each * RENDERS_PER_NEAREST, NUM_CAPTIONS + seed) for seed, each in found]
 
+    @cache
+    def finder() -> "Finder":
+        return Finder(model, samples)
+
     choices: dict[str, Callable[[int, int], Tensor]] = {
         "a render of the caption": lambda row, seed: own()[row][seed],
         "of 64 renders of the caption the resembling one": lambda row, seed: samples.resembling(own()[row], row, seed),
-        CONTROL: lambda row, seed: own()[(row + NUM_CAPTIONS // 2) % NUM_CAPTIONS][seed],
+        CONTROL: lambda row, seed: own()[_other(row)][seed],
         "of renders of the 8 captions nearest by all tokens": lambda row, seed: samples.resembling(
             nearest(_all_tokens)[row], row, seed
         ),
         "of renders of the 8 captions nearest by the last token": lambda row, seed: samples.resembling(
             nearest(_last_token)[row], row, seed
         ),
+        "found": lambda row, seed: finder().found(row, row, seed),
+        "found for another caption": lambda row, seed: finder().found(_other(row), row, seed),
     }
     figures = {"standard": _once("standard", model, samples, lambda: samples.noise)}
     for name, choose in choices.items():
         figures[name] = _once(name, model, samples, partial(samples.moved, choose))
     _print(figures, samples)
+
+
+class Finder:
+    """Layouts among the training images, for prompts that none of them was made for."""
+
+    def __init__(self, model: DiffusionModel, samples: Samples) -> None:
+        texts = json.loads((WORLD / "scenes.json").read_text())
+        known = sorted(set(texts))
+        rows = {text: row for row, text in enumerate(known)}
+        latents = torch.from_numpy(np.load(WORLD / "latents.npy"))
+        embeddings = _embeddings(model, known)
+        with torch.enable_grad():
+            network = matcher.train(embeddings, latents, torch.tensor([rows[text] for text in texts]), FOLDER)
+        asked = [caption.text for caption in samples.asked]
+        queries = network.text(network.normal(_embeddings(model, asked)))
+        self.scores = queries @ torch.cat([network.image(part) for part in latents.split(1000)]).T
+        clip, pixels = ShapesClip(CPU), np.load(WORLD / "scenes.npy", mmap_mode="r")
+        for start in range(0, len(pixels), 1000):
+            images = torch.tensor(pixels[start : start + 1000]).permute(0, 3, 1, 2) / 255
+            self.scores[:, start : start + 1000] += clip._texts(asked) @ clip.embed(images).T
+        self.images = latents - latents.mean(dim=(-2, -1), keepdim=True)
+        self.directions = F.normalize(self.images.flatten(1), dim=1)
+        self.samples = samples
+
+    def found(self, asked: int, row: int, seed: int) -> Tensor:
+        """The layout for caption `asked` and the noise of (`row`, `seed`)."""
+        noise = F.normalize(self.samples.noise[row * NUM_SEEDS + seed].flatten(), dim=0)
+        return self.images[(self.scores[asked] + NOISE_WEIGHT * (self.directions @ noise)).argmax()]
+
+
+def _other(row: int) -> int:
+    return (row + NUM_CAPTIONS // 2) % NUM_CAPTIONS
 
 
 def _images(vae: torch.nn.Module, asked: list[Caption], seed: int) -> Tensor:
@@ -112,14 +160,13 @@ def _images(vae: torch.nn.Module, asked: list[Caption], seed: int) -> Tensor:
 def _nearest(model: DiffusionModel, asked: list[Caption], key: Callable[[Tensor], Tensor]) -> list[list[Caption]]:
     """Of the training captions those whose keys have the largest cosines to the caption's."""
     known = captions("train")
-    keys, queries = key(_embeddings(model, known)), key(_embeddings(model, asked))
+    keys, queries = (key(_embeddings(model, [c.text for c in each])) for each in (known, asked))
     centre = keys.mean(dim=0)
     cosines = F.normalize(queries - centre, dim=1) @ F.normalize(keys - centre, dim=1).T
     return [[known[place] for place in row] for row in cosines.topk(NUM_NEAREST, dim=1).indices.tolist()]
 
 
-def _embeddings(model: DiffusionModel, asked: list[Caption]) -> Tensor:
-    texts = [caption.text for caption in asked]
+def _embeddings(model: DiffusionModel, texts: list[str]) -> Tensor:
     return torch.cat([model.encode(texts[i : i + 500]).cond for i in range(0, len(texts), 500)])
 
 
