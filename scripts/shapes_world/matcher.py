@@ -2,7 +2,7 @@
 
 Not part of the world: `layouts.py` finds layouts with it. Batches of random captions teach what stands in an image and
 next to nothing about where; among the captions whose mean tokens lie nearest, the same words in other roles, only the
-order of the objects and their relation tell right from wrong.
+order of the objects and their relation tell right from wrong. A second phase, with hardly any others, learns these.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ NUM_LOOK_ALIKES = {"matcher": 40, "matcher_roles": 44}
 """Of every anchor, itself among them; the rest of a batch is random captions."""
 WIDTH, KEY_DIM = 128, 256
 TOKEN_NOISE, LATENT_NOISE = 0.1, 0.2
-"""Without them the towers learn their 60,000 images by heart."""
+"""Without them the towers begin to learn their 60,000 images by heart."""
 
 
 class TextTower(nn.Module):
