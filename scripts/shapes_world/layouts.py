@@ -54,6 +54,7 @@ NOISE_WEIGHT = 3.0
 BATCH = 60
 
 CONTROL = "a render of another caption"
+FOUND, FOUND_FOR_ANOTHER = "found", "found for another caption"
 
 CPU = torch.device("cpu")
 
@@ -109,8 +110,8 @@ def main() -> None:
         "of renders of the 8 captions nearest by the last token": lambda row, seed: samples.resembling(
             nearest(_last_token)[row], row, seed
         ),
-        "found": lambda row, seed: finder().found(row, row, seed),
-        "found for another caption": lambda row, seed: finder().found(_other(row), row, seed),
+        FOUND: lambda row, seed: finder().found(row, row, seed),
+        FOUND_FOR_ANOTHER: lambda row, seed: finder().found(_other(row), row, seed),
     }
     figures = {"standard": _once("standard", model, samples, lambda: samples.noise)}
     for name, choose in choices.items():
@@ -209,6 +210,8 @@ def _print(figures: dict[str, dict[str, list[float]]], samples: Samples) -> None
         print("   ", {str(kind): round(float(columns[name][kinds == kind].mean()), 1) for kind in dict.fromkeys(kinds)})
         extremes = {key: np.quantile(found[key], [0.025, 0.5, 0.975]).round(3).tolist() for key in list(found)[2:]}
         print("   ", extremes)
+    searched = compare(columns, FOUND_FOR_ANOTHER, samples.texts, True, 10_000, 0)[FOUND]
+    print(f"{FOUND} to {FOUND_FOR_ANOTHER}: {searched.difference:+.1f} [{searched.low:+.1f}, {searched.high:+.1f}]")
 
 
 if __name__ == "__main__":

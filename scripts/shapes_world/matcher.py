@@ -1,8 +1,8 @@
 """Two towers that tell which latents belong to which prompt embedding, trained against look-alike captions.
 
-Not part of the world: `layouts.py` finds layouts with it. Batches of random captions teach what stands in an image and
-next to nothing about where; among the captions whose mean tokens lie nearest, the same words in other roles, only the
-order of the objects and their relation tell right from wrong. A second phase, with hardly any others, learns these.
+Not part of the world: `layouts.py` finds layouts with it. Random captions differ in what stands in an image; among the
+captions whose mean tokens lie nearest, the same words in other roles, only the order of the objects and their relation
+tell right from wrong. Order and relation are learnt in the second phase, with hardly any other captions.
 """
 
 from pathlib import Path
@@ -59,6 +59,8 @@ class ImageTower(nn.Module):
 
 
 class Matcher(nn.Module):
+    """Prompt and image belong together as far as the keys of their towers have a large cosine."""
+
     def __init__(self, mean: Tensor, deviation: Tensor, num_tokens: int) -> None:
         """mean, deviation: (dim,) of the prompt embeddings' tokens."""
         super().__init__()
@@ -69,11 +71,16 @@ class Matcher(nn.Module):
         self.register_buffer("deviation", deviation)
 
     def normal(self, embeddings: Tensor) -> Tensor:
+        """What the text tower takes, of prompt embeddings (B, tokens, dim)."""
         return (embeddings - self.mean) / self.deviation
 
 
 def train(embeddings: Tensor, latents: Tensor, caption_of_image: Tensor, folder: Path) -> Matcher:
-    """embeddings: (captions, tokens, dim); latents: (images, 4, 16, 16); caption_of_image: (images,) caption rows."""
+    """A matcher in evaluation mode; a killed training goes on from `folder`.
+
+    embeddings: (captions, tokens, dim). latents: (images, 4, 16, 16), unit scale. caption_of_image: (images,) rows of
+    `embeddings`, every one of which has an image.
+    """
     torch.manual_seed(0)
     model = Matcher(embeddings.mean(dim=(0, 1)), embeddings.std(dim=(0, 1)), embeddings.shape[1])
     for name in RECIPES:
