@@ -11,7 +11,8 @@ the one with the largest cosine to the noise.
 
 "Found": of the world's training images the one with the largest sum of its match with the prompt embedding (a network,
 see `matcher.py`), its cosine to the prompt by the preference model and NOISE_WEIGHT cosines to the noise; and, as its
-control, the one found for another caption. Needs what `make world` leaves in outputs/shapes_world.
+control, the one found for another caption. "Drawn": the packaged network's golden noise, which has a strength of its
+own, and its control. Needs what `make world` leaves in outputs/shapes_world.
 
 Measured once each and kept, so that a killed run goes on.
 """
@@ -34,6 +35,7 @@ from goldennoise.diffusion import stable_diffusion
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.evaluation.statistics import compare
+from goldennoise.npnet.checkpoint import load_npnet
 from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
 from goldennoise.shapes.captions import Caption, benchmark, captions
 from goldennoise.shapes.clip import ShapesClip
@@ -55,6 +57,7 @@ BATCH = 60
 
 CONTROL = "a render of another caption"
 FOUND, FOUND_FOR_ANOTHER = "found", "found for another caption"
+DRAWN, DRAWN_FOR_ANOTHER = "drawn", "drawn for another caption"
 
 CPU = torch.device("cpu")
 
@@ -116,6 +119,11 @@ def main() -> None:
     figures = {"standard": _once("standard", model, samples, lambda: samples.noise)}
     for name, choose in choices.items():
         figures[name] = _once(name, model, samples, partial(samples.moved, choose))
+    for name, texts in (
+        (DRAWN, samples.texts),
+        (DRAWN_FOR_ANOTHER, [samples.asked[_other(row)].text for row in range(NUM_CAPTIONS) for _ in range(NUM_SEEDS)]),
+    ):
+        figures[name] = _once(name, model, samples, partial(_drawn, model, samples.noise, texts))
     _print(figures, samples)
 
 
@@ -145,6 +153,10 @@ class Finder:
         """The layout for caption `asked` and the noise of (`row`, `seed`)."""
         noise = F.normalize(self.samples.noise[row * NUM_SEEDS + seed].flatten(), dim=0)
         return self.images[(self.scores[asked] + NOISE_WEIGHT * (self.directions @ noise)).argmax()]
+
+
+def _drawn(model: DiffusionModel, noise: Tensor, texts: list[str]) -> Tensor:
+    return load_npnet("packaged/shapes")(noise, _embeddings(model, texts))
 
 
 def _other(row: int) -> int:
@@ -210,8 +222,9 @@ def _print(figures: dict[str, dict[str, list[float]]], samples: Samples) -> None
         print("   ", {str(kind): round(float(columns[name][kinds == kind].mean()), 1) for kind in dict.fromkeys(kinds)})
         extremes = {key: np.quantile(found[key], [0.025, 0.5, 0.975]).round(3).tolist() for key in list(found)[2:]}
         print("   ", extremes)
-    searched = compare(columns, FOUND_FOR_ANOTHER, samples.texts, True, 10_000, 0)[FOUND]
-    print(f"{FOUND} to {FOUND_FOR_ANOTHER}: {searched.difference:+.1f} [{searched.low:+.1f}, {searched.high:+.1f}]")
+    for name, another in ((FOUND, FOUND_FOR_ANOTHER), (DRAWN, DRAWN_FOR_ANOTHER)):
+        own = compare(columns, another, samples.texts, True, 10_000, 0)[name]
+        print(f"{name} to {another}: {own.difference:+.1f} [{own.low:+.1f}, {own.high:+.1f}]")
 
 
 if __name__ == "__main__":

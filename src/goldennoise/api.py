@@ -14,9 +14,8 @@ from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
-from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.npnet.checkpoint import GoldenNetwork, find_npnet, load_npnet, read_record, save_npnet
 from goldennoise.npnet.model_card import CARD, model_card
-from goldennoise.npnet.network import NPNet
 
 __all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
 
@@ -29,14 +28,14 @@ class GoldenNoise:
     >>> images = pipe(prompts, latents=latents).images
     """
 
-    def __init__(self, network: NPNet, record: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, network: GoldenNetwork, record: Mapping[str, Any] | None = None) -> None:
         """record: where the network comes from, for those it is given to; see `goldennoise.npnet.model_card`."""
         self.network = network.eval()
         self.record = dict(record or {})
 
     @classmethod
     def from_pretrained(cls, path: str | Path, revision: str | None = None) -> "GoldenNoise":
-        """From whatever `load_npnet` takes: an npnet artifact, a folder, a hub id or a published checkpoint file.
+        """From what `load_npnet` takes: an npnet artifact, a folder, a hub id, a published file or "packaged/shapes".
 
         revision: branch, tag or commit of a hub repository. Raises `ModelError` for a network that is not to be had.
         """

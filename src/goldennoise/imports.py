@@ -9,7 +9,7 @@ from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ModelError
 from goldennoise.hub import HUB_ID
 from goldennoise.npnet.checkpoint import CONFIG, WEIGHTS, find_npnet, load_npnet, read_record, save_npnet
-from goldennoise.npnet.config import NPNetConfig
+from goldennoise.npnet.config import NetworkInputs
 from goldennoise.npnet.published import SUFFIXES, load_published
 from goldennoise.provenance import file_digest
 from goldennoise.records import RECORD, STAGE_OF_KIND
@@ -65,6 +65,7 @@ def import_network(
 
     config: what the record says was asked for. model: the identity of the model it was trained for, where the source
     does not say so itself. svd_attention: of a published file, see `load_published`.
+    What its own record says of the scorers that chose anything it learnt from, `selected_by`, is believed.
     Raises `ModelError` for a source that is no NPNet, or where nobody says which model it is for.
     """
     found = locate(reference)
@@ -79,6 +80,8 @@ def import_network(
         )
     stage = {"kind": "convert", "layout": "goldennoise", "svd_attention": svd_attention}
     identity = {"stage": stage, "source": source_digests(found), "model": model}
+    if "selected_by" in record:
+        config = {**config, "selected_by": record["selected_by"]}
     outcome = store.begin("npnet", name, version, identity, [], config)
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
@@ -92,7 +95,7 @@ def import_network(
     return artifact
 
 
-def described(config: NPNetConfig, model: Mapping[str, Any]) -> str:
+def described(config: NetworkInputs, model: Mapping[str, Any]) -> str:
     """What an NPNet is for, in words."""
     return (
         f"for latents {' x '.join(map(str, config.latent_shape))} and text {config.num_tokens} x {config.text_dim} of "

@@ -2,7 +2,8 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +32,14 @@ def gaussian_noise(shape: Sequence[int], seeds: Sequence[int]) -> "Tensor":
     import torch
 
     return torch.stack([torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What is drawn inside from torch's generator of the CPU depends on `seed` alone; its state is left as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also reseed the GPUs, which fork_rng does not restore here.
+        torch.default_generator.manual_seed(seed)
+        yield

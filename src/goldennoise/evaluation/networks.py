@@ -59,6 +59,8 @@ def selected_with(
 def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
     """Kinds of the scorers that chose anything `network` learnt from, in any round of distillation; None if unknown."""
     trained = network.record["config"]
+    if "selected_by" in trained:
+        return set(trained["selected_by"])
     if "objective" not in trained["stage"]:
         log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
         return None

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.npnet.network import NPNet
+    from goldennoise.npnet.checkpoint import GoldenNetwork
 
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """artifact: reference of a trained network, such as "npnet/shapes@latest", its folder, or a hub id "owner/name"."""
+    """artifact: reference of a trained network, such as "npnet/shapes@latest", its folder, a hub id "owner/name",
+    or "packaged/shapes", the one that comes with the shapes world."""
 
     kind: str = "npnet"
     artifact: str = "npnet/shapes@latest"
@@ -26,7 +27,7 @@ class Config(MethodConfig):
 
 
 class NPNetMethod(Method):
-    def __init__(self, network: "NPNet") -> None:
+    def __init__(self, network: "GoldenNetwork") -> None:
         self.network = network.eval()
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002

@@ -4,22 +4,29 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from safetensors.torch import save_file
 
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.hub import HUB_ID, find_file, hub_files
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.config import LayoutNPNetConfig, NPNetConfig
+from goldennoise.npnet.layouts import LayoutNPNet, seeded_layout_npnet
 from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.npnet.published import SUFFIXES, load_published
 from goldennoise.npnet.tensors import check_tensors, read_safetensors
+from goldennoise.shapes.locations import NPNET
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
+PACKAGED = {"packaged/shapes": NPNET}
+"""Networks that come with the package, called as a hub repository would be."""
+
+GoldenNetwork: TypeAlias = NPNet | LayoutNPNet
+"""Predicts golden noise (B, C, h, w) from source noise and prompt embeddings (B, tokens, dim) in one pass."""
 
 
-def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
+def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) -> None:
     """Write the weights (fp32) and the configuration into `folder`, each file whole or not at all.
 
     record: JSON values on where the network comes from; kept in `config.json` for people, no part of the network.
@@ -35,11 +42,11 @@ def save_npnet(network: NPNet, folder: Path, record: Mapping[str, Any]) -> None:
     unfinished.replace(folder / CONFIG)
 
 
-def load_npnet(path: str | Path, revision: str | None = None) -> NPNet:
+def load_npnet(path: str | Path, revision: str | None = None) -> GoldenNetwork:
     """An NPNet in evaluation mode on the CPU, in fp32.
 
     path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, a published checkpoint file
-    (see `goldennoise.npnet.published`), or a hub id "owner/name" of such a folder, with `revision`.
+    (see `goldennoise.npnet.published`), "packaged/shapes", or a hub id "owner/name" of such a folder, with `revision`.
     Raises `ModelError` when it is missing, damaged or of another network.
     """
     path = find_npnet(path, revision)
@@ -52,6 +59,8 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
     Raises `ModelError` for what does not exist and for what is neither.
     """
     path = Path(source).expanduser()
+    if not path.exists() and source in PACKAGED:
+        return PACKAGED[str(source)]
     if not path.exists() and HUB_ID.fullmatch(str(source)) and path.suffix not in SUFFIXES:
         return _fetched(str(source), revision)
     if not path.exists():
@@ -94,12 +103,16 @@ def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> N
         )
 
 
-def _load_folder(folder: Path) -> NPNet:
+def _load_folder(folder: Path) -> GoldenNetwork:
     config = _read_config(folder / CONFIG)
     tensors = read_safetensors(folder / WEIGHTS)
-    # The weights are in the file: ImageNet's must not be fetched to be overwritten.
-    architecture = replace(config.architecture, pretrained_backbone=False)
-    network = seeded_npnet(replace(config, architecture=architecture), seed=0)
+    network: GoldenNetwork
+    if isinstance(config, LayoutNPNetConfig):
+        network = seeded_layout_npnet(config, seed=0)
+    else:
+        # The weights are in the file: ImageNet's must not be fetched to be overwritten.
+        architecture = replace(config.architecture, pretrained_backbone=False)
+        network = seeded_npnet(replace(config, architecture=architecture), seed=0)
     check_tensors(network.state_dict(), tensors, folder / WEIGHTS)
     network.load_state_dict(tensors)
     return network.eval()
@@ -117,12 +130,20 @@ def _read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_config(path: Path) -> NPNetConfig:
-    content = _read_content(path)
-    network = _typed(content.get("network"), NPNetConfig(latent_shape=(8, 8, 8), num_tokens=1, text_dim=1), path)
-    architecture = _typed(network["architecture"], ArchitectureConfig(), path)
+def _read_config(path: Path) -> NPNetConfig | LayoutNPNetConfig:
+    content = _read_content(path).get("network")
+    examples = {
+        example.architecture.kind: example
+        for example in (NPNetConfig((8, 8, 8), 1, 1), LayoutNPNetConfig((8, 8, 8), 1, 1))
+    }
+    parts = content.get("architecture") if isinstance(content, dict) else None
+    kind = parts.get("kind") if isinstance(parts, dict) else None
+    # What names no kind of ours is held against the published one, whose error then says what is wrong.
+    example = examples.get(str(kind), examples["npnet"])
+    network = _typed(content, example, path)
+    architecture = _typed(network["architecture"], example.architecture, path)
     try:
-        return NPNetConfig(**(network | {"architecture": ArchitectureConfig(**architecture)}))
+        return type(example)(**(network | {"architecture": type(example.architecture)(**architecture)}))
     except (ConfigError, ModelError) as error:
         raise ModelError(f"{path} describes no NPNet: {error}") from error
 

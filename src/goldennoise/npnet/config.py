@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from goldennoise.errors import ModelError, require
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SWIN_TINY = {
     "image_size": 224,
@@ -89,8 +93,38 @@ class ArchitectureConfig:
 
 
 @dataclass(frozen=True)
-class NPNetConfig:
-    """An architecture for the latents and the text encoder of one text-to-image model.
+class LayoutArchitecture:
+    """Of `goldennoise.npnet.layouts.LayoutNPNet`.
+
+    num_layouts: of every prompt; rank: of the basis they are made of. width, depth, heads: the transformer on the
+        prompt's tokens; hidden: width of the two layers after it.
+    strength: of a layout, in units of the noise. resemblance: what a standard deviation of resemblance to the noise is
+        worth against a unit of a layout's log weight. Both act in use only, not in training.
+    """
+
+    kind: str = "layouts"
+    num_layouts: int = 8
+    rank: int = 256
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    hidden: int = 384
+    strength: float = 0.35
+    resemblance: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.kind == "layouts", "kind", self.kind, "layouts")
+        for option in ("num_layouts", "rank", "width", "depth", "heads", "hidden"):
+            require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
+        require(self.width % self.heads == 0, "heads", self.heads, f"a divisor of width={self.width}")
+        for option in ("strength", "resemblance"):
+            value = getattr(self, option)
+            require(0 <= value < math.inf, option, value, "a finite number, at least 0")
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """The latents and the text encoder of the text-to-image model a network is for.
 
     latent_shape: (C, h, w); num_tokens, text_dim: of its prompt embeddings. Raises `ModelError` on a misfit.
     """
@@ -98,7 +132,6 @@ class NPNetConfig:
     latent_shape: tuple[int, int, int]
     num_tokens: int
     text_dim: int
-    architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latent_shape", tuple(self.latent_shape))
@@ -107,6 +140,30 @@ class NPNetConfig:
                 f"An NPNet needs latents (C, h, w) and text (tokens, dim) of sizes >= 1, not {self.latent_shape} and "
                 f"({self.num_tokens}, {self.text_dim})."
             )
+
+    def check(self, noise: "Tensor", prompt_embeds: "Tensor") -> None:
+        """Raise `ModelError` unless noise (B, C, h, w) and embeddings (B, tokens, dim) are what the network takes."""
+        text_shape = (self.num_tokens, self.text_dim)
+        if tuple(noise.shape[1:]) != self.latent_shape or tuple(prompt_embeds.shape[1:]) != text_shape:
+            raise ModelError(
+                f"This NPNet takes noise (B, {', '.join(map(str, self.latent_shape))}) and prompt embeddings "
+                f"(B, {self.num_tokens}, {self.text_dim}), not {tuple(noise.shape)} and "
+                f"{tuple(prompt_embeds.shape)}: use the network trained for this model."
+            )
+        if len(noise) != len(prompt_embeds):
+            raise ModelError(
+                f"{len(noise)} noises came with {len(prompt_embeds)} prompt embeddings: every noise needs its own."
+            )
+
+
+@dataclass(frozen=True)
+class NPNetConfig(NetworkInputs):
+    """The published architecture for one text-to-image model."""
+
+    architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         heads = self.architecture.attention_heads
         if self.architecture.svd_attention and self.num_values % heads:
             raise ModelError(
@@ -131,3 +188,16 @@ class NPNetConfig:
     def num_values(self) -> int:
         """Number of singular values."""
         return min(self.matrix_shape)
+
+
+@dataclass(frozen=True)
+class LayoutNPNetConfig(NetworkInputs):
+    """A network that draws layouts, for one text-to-image model."""
+
+    architecture: LayoutArchitecture = field(default_factory=LayoutArchitecture)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rank = self.architecture.rank
+        if rank > math.prod(self.latent_shape):
+            raise ModelError(f"rank={rank} is more than the latents {self.latent_shape} have numbers: choose less.")

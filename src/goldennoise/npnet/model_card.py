@@ -7,7 +7,7 @@ from typing import Any
 
 from goldennoise.errors import require
 from goldennoise.hub import HUB_ID
-from goldennoise.npnet.config import NPNetConfig
+from goldennoise.npnet.config import NetworkInputs
 
 CARD = "README.md"
 
@@ -20,7 +20,7 @@ images = pipe(prompts, latents=golden(pipe, prompts, generator=generator)).image
 ```"""
 
 
-def model_card(config: NPNetConfig, record: Mapping[str, Any], license: str | None = None) -> str:
+def model_card(config: NetworkInputs, record: Mapping[str, Any], license: str | None = None) -> str:
     """Markdown with the hub's metadata. record: as `read_record` gives it; what it lacks is left out or said to be.
 
     license: of the weights, by the hub's name for it. Raises `ConfigError` for one that is no such name.
@@ -54,7 +54,7 @@ def _metadata(model: Mapping[str, Any], license: str | None) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _purpose(config: NPNetConfig, model: Mapping[str, Any]) -> dict[str, str]:
+def _purpose(config: NetworkInputs, model: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         "noise": " x ".join(map(str, config.latent_shape)),
         "prompt embeddings": f"{config.num_tokens} tokens x {config.text_dim}",

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from goldennoise.errors import ModelError
 from goldennoise.npnet.config import NPNetConfig
 from goldennoise.npnet.residual import ResidualBranch
 from goldennoise.npnet.singular_values import SingularValueBranch, SvdFactors, svd_factors
 from goldennoise.npnet.text_embedding import AdaGroupNorm
+from goldennoise.seeding import seeded
 
 
 class NPNet(nn.Module):
@@ -31,7 +31,7 @@ class NPNet(nn.Module):
         noise: (B, C, h, w), standard normal. prompt_embeds: (B, tokens, dim) from the pipeline's text encoder.
         factors: `svd_factors(noise)` where it is known already. Raises `ModelError` for other shapes.
         """
-        self._check(noise, prompt_embeds)
+        self.config.check(noise, prompt_embeds)
         if factors is None:
             factors = self.svd_factors(noise)
         dtype = self.alpha.dtype
@@ -45,24 +45,8 @@ class NPNet(nn.Module):
         """The factors the network works on; they depend on its configuration, not on its weights."""
         return svd_factors(noise, self.config)
 
-    def _check(self, noise: Tensor, prompt_embeds: Tensor) -> None:
-        config = self.config
-        text_shape = (config.num_tokens, config.text_dim)
-        if tuple(noise.shape[1:]) != config.latent_shape or tuple(prompt_embeds.shape[1:]) != text_shape:
-            raise ModelError(
-                f"This NPNet takes noise (B, {', '.join(map(str, config.latent_shape))}) and prompt embeddings "
-                f"(B, {config.num_tokens}, {config.text_dim}), not {tuple(noise.shape)} and "
-                f"{tuple(prompt_embeds.shape)}: use the network trained for this model."
-            )
-        if len(noise) != len(prompt_embeds):
-            raise ModelError(
-                f"{len(noise)} noises came with {len(prompt_embeds)} prompt embeddings: every noise needs its own."
-            )
-
 
 def seeded_npnet(config: NPNetConfig, seed: int) -> NPNet:
     """An untrained NPNet whose weights depend on `seed` alone; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also reseed the GPUs, which fork_rng does not restore here.
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return NPNet(config)

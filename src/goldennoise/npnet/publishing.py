@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from goldennoise.errors import ModelError
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.checkpoint import GoldenNetwork
+from goldennoise.npnet.config import ArchitectureConfig, NetworkInputs, NPNetConfig
 from goldennoise.npnet.network import NPNet
 from goldennoise.npnet.published import NUM_TOKENS, published_name
 
@@ -29,12 +30,13 @@ _FREE = ("drop_path_rate", "pretrained_backbone", "svd_attention")
 _HEAD_CLASSES = 1000
 
 
-def save_published(network: NPNet, path: Path, layout: str) -> None:
+def save_published(network: GoldenNetwork, path: Path, layout: str) -> None:
     """Write the file whole or not at all, in fp32. layout: "nested" or "flat".
 
     Raises `ModelError` for a network that the published layouts cannot hold.
     """
     refuse_unpublishable(network.config)
+    assert isinstance(network, NPNet), "nothing else is publishable"
     tensors = published_tensors(network)
     unfinished = path.with_name(f"{path.name}.tmp")
     if layout == "flat":
@@ -45,8 +47,13 @@ def save_published(network: NPNet, path: Path, layout: str) -> None:
     unfinished.replace(path)
 
 
-def refuse_unpublishable(config: NPNetConfig) -> None:
+def refuse_unpublishable(config: NetworkInputs) -> None:
     """Raise `ModelError` naming every setting that differs from the published network's."""
+    if not isinstance(config, NPNetConfig):
+        raise ModelError(
+            "A published layout holds the network of arXiv 2411.09502, and this one draws layouts of images: keep it "
+            "in the layout goldennoise."
+        )
     published = ArchitectureConfig(canonical_signs=False)
     others = [
         f"{option.name}={getattr(config.architecture, option.name)}, not {getattr(published, option.name)}"

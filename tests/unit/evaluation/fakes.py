@@ -185,9 +185,9 @@ def make_network(
     return draft.commit({"identity_val_loss": 0.9})
 
 
-def make_imported_network(outputs: Path) -> Artifact:
-    """npnet/net@v1 as convert leaves it, without weights."""
-    identity, config = {"model": vars(ModelConfig())}, {"stage": {"kind": "convert"}}
+def make_imported_network(outputs: Path, **told: list[str]) -> Artifact:
+    """npnet/net@v1 as convert leaves it, without weights. told: what its own record says."""
+    identity, config = {"model": vars(ModelConfig())}, {"stage": {"kind": "convert"}} | told
     draft = ArtifactStore(outputs).begin("npnet", "net", "auto", identity, [], config)
     assert not isinstance(draft, Artifact)
     return draft.commit({})

@@ -186,6 +186,17 @@ def test_the_roles_of_scorers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("models")
+def test_an_imported_network_is_believed_what_selected_its_pairs(tmp_path: Path) -> None:
+    def roles(folder: Path, **told: list[str]) -> dict[str, str]:
+        fakes.make_imported_network(folder, **told)
+        return roles_of(run(a_run(folder, method={"standard": ShiftConfig(), "net": NetworkConfig()})))
+
+    assert roles(tmp_path / "a") == {"brightness": "unknown", "reddish": "unknown"}
+    assert roles(tmp_path / "b", selected_by=[]) == {"brightness": "reporting", "reddish": "reporting"}
+    assert roles(tmp_path / "c", selected_by=["reddish"]) == {"brightness": "reporting", "reddish": "selecting"}
+
+
+@pytest.mark.usefixtures("models")
 def test_what_selected_in_an_earlier_round_of_distillation_selected(tmp_path: Path) -> None:
     first = fakes.make_network(tmp_path, preference="brightness")
     fakes.make_network(tmp_path, preference="reddish", earlier=first)
