@@ -23,10 +23,9 @@ from torch import Tensor
 
 from goldennoise.diffusion import stable_diffusion
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.npnet.checkpoint import save_npnet
+from goldennoise.npnet.checkpoint import PACKAGED, save_npnet
 from goldennoise.npnet.config import LayoutNPNetConfig
 from goldennoise.npnet.layouts import LayoutNPNet, seeded_layout_npnet
-from goldennoise.shapes.locations import NPNET
 
 FOLDER = Path("outputs/shapes_world/layout_network")
 NUM_SCENES = 120_000
@@ -64,7 +63,7 @@ def main() -> None:
         "recipe": asdict(RECIPE),
         "selected_by": [],
     }
-    save_npnet(network, NPNET, record)
+    save_npnet(network, PACKAGED["packaged/shapes"], record)
 
 
 def train(embeddings: Tensor, layouts: Tensor, caption_of: Tensor) -> LayoutNPNet:

@@ -247,4 +247,6 @@ def check(pipe: Any, num_steps: int, depth: int, num_rounds: int, variant: str) 
             variant=variant,
         )
     assert (golden - noise).abs().mean() > 1e-3
-    torch.testing.assert_close(golden, expected, rtol=0, atol=1e-10)
+    # Layer norms of Hunyuan-DiT compute in fp32, where what differs by 1e-16 may be rounded to either side.
+    atol = 1e-6 if type(pipe).__name__ == "HunyuanDiTPipeline" else 1e-10
+    torch.testing.assert_close(golden, expected, rtol=0, atol=atol)

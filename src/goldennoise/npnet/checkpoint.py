@@ -15,11 +15,10 @@ from goldennoise.npnet.layouts import LayoutNPNet, seeded_layout_npnet
 from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.npnet.published import SUFFIXES, load_published
 from goldennoise.npnet.tensors import check_tensors, read_safetensors
-from goldennoise.shapes.locations import NPNET
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
-PACKAGED = {"packaged/shapes": NPNET}
+PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
 """Networks that come with the package, called as a hub repository would be."""
 
 GoldenNetwork: TypeAlias = NPNet | LayoutNPNet
