@@ -102,6 +102,7 @@ def test_inputs_are_whitened_and_the_basis_holds_the_principal_axes() -> None:
     embeddings, layouts = make_data()
     white = (embeddings.flatten(0, 1) - network.text_mean) @ network.text_whitening
     torch.testing.assert_close(torch.cov(white.T), torch.eye(TEXT_DIM), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.mean(dim=0), torch.zeros(TEXT_DIM), atol=1e-4, rtol=0)
     torch.testing.assert_close(network.basis @ network.basis.T, torch.eye(SMALL.rank), atol=1e-4, rtol=0)
     flat = layouts.flatten(1)
     kept = (flat @ network.basis.T).square().sum()
