@@ -224,6 +224,11 @@ class TinyModel:
         pixels = torch.sigmoid(latents[:, :3].float())
         return torch.nn.functional.interpolate(pixels, scale_factor=4.0, mode="nearest")
 
+    def encode_images(self, images: Sequence[Tensor]) -> Tensor:
+        pool = torch.nn.AdaptiveAvgPool2d(self.latent_shape[1:])
+        pixels = torch.stack([pool(image) for image in images])
+        return torch.cat([torch.logit(pixels, 1e-6), torch.zeros_like(pixels[:, :1])], dim=1)
+
     def _text(self, prompt: str) -> Tensor:
         seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:7], "big")
         return torch.randn(self.num_tokens, self.text_dim, generator=torch.Generator().manual_seed(seed))

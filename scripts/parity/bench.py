@@ -1,14 +1,15 @@
 """Images per second of every scorer at its published size, with random weights; and of hpsv2's own score() loop.
 
-Each scorer is loaded once and scores batches of different images for different prompts, as in collect and eval. The
-loop calls hpsv2's score() as its readme shows, once for each image and prompt, in the environment that `make parity`
-makes. Medians over the rounds; takes minutes, 10 GB of memory and 4 GB of disk.
+Each scorer is loaded once and scores batches of different images for different prompts, as in collect and eval, in
+float32 and in bfloat16. The loop calls hpsv2's score() as its readme shows, once for each image and prompt, in the
+environment that `make parity` makes. Medians over the rounds; takes minutes, 10 GB of memory and 4 GB of disk.
 """
 
 import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import ours
@@ -20,6 +21,7 @@ from transformers import BertTokenizer, CLIPConfig, CLIPTokenizer
 from goldennoise import scorers
 
 CASES = ("clipscore", "aesthetic", "imagereward", "hpsv2", "pickscore", "mps")
+DTYPES = ("float32", "bfloat16")
 PROMPTS = [f"a photo of {number} red circles beside a blue star, in the style of an old poster" for number in range(4)]
 NUM_ROUNDS = 3
 SIDE_PX = 512
@@ -30,22 +32,23 @@ VISION = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 3
 
 def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"{len(PROMPTS)} images of {SIDE_PX} px at once, random weights, float32, {device}")
+    print(f"{len(PROMPTS)} images of {SIDE_PX} px at once, random weights, {device}")
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             config = write_full_size(case, work)
-            start = time.perf_counter()
-            scorer = scorers.component(case).build(config, device)
-            loading = time.perf_counter() - start
-            rate = images_per_s(scorer)
-            print(f"{case:12s} {rate:6.2f} images/s, loaded in {loading:.0f} s", flush=True)
-            del scorer
+            rates = {}
+            for dtype in DTYPES:
+                start = time.perf_counter()
+                scorer = scorers.component(case).build(replace(config, dtype=dtype), device)
+                loading = time.perf_counter() - start
+                rates[dtype] = images_per_s(scorer)
+                print(f"{case:12s} {dtype:9s} {rates[dtype]:6.2f} images/s, loaded in {loading:.0f} s", flush=True)
+                del scorer
             if case == "hpsv2":
                 loop = reference_rate(work)
-                print(
-                    f"{'':12s} {loop:6.2f} images/s by the package's score() loop: {rate / loop:.1f} times", flush=True
-                )
+                times = ", ".join(f"{rate / loop:.1f} times in {dtype}" for dtype, rate in rates.items())
+                print(f"{'':22s} {loop:6.2f} images/s by the package's score() loop: {times}", flush=True)
 
 
 def images_per_s(scorer) -> float:  # type: ignore[no-untyped-def]

@@ -13,9 +13,9 @@ from pathlib import Path
 import assemble
 import autoencoder
 import denoiser
-import layout_network
 import measure
 import numpy as np
+import packaged_network
 import preference
 import tokenizer
 import torch
@@ -41,7 +41,7 @@ def main() -> None:
     assemble.write_pipeline(vae, model, fresh)
     clip = preference.train(training_groups(NUM_GROUPS, FOLDER), words, FOLDER)
     assemble.write_preference(clip, fresh)
-    layout_network.main()
+    packaged_network.main()
     record = {"made": _how(), "measured": measure.all_figures(FOLDER / "measured")}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record["measured"], indent=2))

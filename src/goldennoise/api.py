@@ -14,8 +14,9 @@ from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
-from goldennoise.npnet.checkpoint import GoldenNetwork, find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
 from goldennoise.npnet.model_card import CARD, model_card
+from goldennoise.npnet.networks import GoldenNetwork
 
 __all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
 

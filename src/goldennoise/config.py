@@ -21,11 +21,10 @@ from goldennoise.artifacts import check_name
 from goldennoise.conf_files import conf_folder, options
 from goldennoise.config_mistakes import COMPOSITION_ERRORS, as_sentence, must_be, unknown_choice, unknown_option
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
-from goldennoise.stages.all import STAGES
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
-    from goldennoise.npnet.config import ArchitectureConfig
+    from goldennoise.npnet.config import ArchitectureConfig, LayoutArchitecture
     from goldennoise.prompts import PromptsConfig
     from goldennoise.training.loggers import LoggerConfig
 
@@ -37,7 +36,6 @@ REGISTRIES = {
 }
 FIXED = {
     "prompts": ("goldennoise.prompts", "PromptsConfig"),
-    "npnet": ("goldennoise.npnet.config", "ArchitectureConfig"),
     "compute": ("goldennoise.compute", "ComputeConfig"),
     "logger": ("goldennoise.training.loggers", "LoggerConfig"),
 }
@@ -71,7 +69,7 @@ class RunConfig(_Names):
     model: Any
     prompts: "PromptsConfig"
     scorer: dict[str, Any]
-    npnet: "ArchitectureConfig"
+    npnet: "ArchitectureConfig | LayoutArchitecture"
     method: dict[str, Any]
     compute: "ComputeConfig"
     logger: "LoggerConfig"
@@ -100,7 +98,7 @@ def typed(composed: DictConfig) -> RunConfig:
         if key not in names:
             raise ConfigError(unknown_option(key, value, names))
     own = fill("", _Names, {field.name: values[field.name] for field in fields(_Names) if field.name in values})
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"npnet": _architecture(_group(values, "npnet"))}
     for key, (module, class_name) in FIXED.items():
         parts[key] = fill(key, getattr(importlib.import_module(module), class_name), _group(values, key))
     for key in REGISTRIES:
@@ -165,6 +163,15 @@ def _component(group: str, key: str, values: object) -> Any:
     return fill(key, registry.component(kind).Config, values)
 
 
+def _architecture(values: Mapping[str, Any]) -> Any:
+    from goldennoise.npnet.config import ARCHITECTURES
+
+    kind = str(values.get("kind", "npnet"))
+    if kind not in ARCHITECTURES:
+        raise ConfigError(unknown_choice("npnet.kind", kind, list(ARCHITECTURES)))
+    return fill("npnet", ARCHITECTURES[kind], values)
+
+
 def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseError], None]) -> bool:
     """Run `task` for the command line's config, or for each of a sweep's; whether all went well.
 
@@ -213,8 +220,8 @@ def _stages(config: RunConfig) -> list[RunConfig]:
     """The config itself; for stage=all those of its stages, all of them checked before the first runs."""
     if config.stage.kind != "all":
         return [config]
-    overrides = [part for part in HydraConfig.get().overrides.task if part != "stage=all"]
-    return [typed(hydra.compose("config", overrides=[*overrides, f"stage={stage}"])) for stage in STAGES]
+    overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
+    return [typed(hydra.compose("config", overrides=[*overrides, f"stage={stage}"])) for stage in config.stage.stages]
 
 
 def _sweep_refusal(devices: int) -> ConfigError:

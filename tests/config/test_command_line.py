@@ -82,7 +82,9 @@ def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
     assert "num_seeds: 3" in shown.stdout
     helped = in_a_process(tmp_path, "--help")
     assert helped.returncode == 0
-    assert "stage: all, collect, convert, demo_app, eval, report, sample, score, train" in helped.stdout
+    assert (
+        "stage: all, all_layouts, collect, collect_layouts, convert, demo_app, eval, report, sample," in helped.stdout
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,8 +27,8 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, collect, convert, demo_app, eval, report, sample, "
-        "score, train; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, all_layouts, collect, collect_layouts, convert, "
+        "demo_app, eval, report, sample, score, train, train_layouts; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -37,9 +37,9 @@ MISTAKES = [
     ("model=sdxll", "did you mean sdxl?"),
     ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
     ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
-    ("stage=null", "stage=null: there is no such stage; choose from all, collect, "),
+    ("stage=null", "stage=null: there is no such stage; choose from all, all_layouts, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),
-    ("~stage", "~stage: stage cannot be left out; choose from all, collect, "),
+    ("~stage", "~stage: stage cannot be left out; choose from all, all_layouts, "),
     (
         "stage.kind=colect",
         "stage.kind=colect: there is no such kind; choose from all, collect, convert, demo_app, eval, report, sample, "

@@ -13,11 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from goldennoise.conf_files import conf_folder
 from goldennoise.config import FIXED, REGISTRIES, RunConfig, load
 from goldennoise.errors import ConfigError
-from goldennoise.npnet.config import ArchitectureConfig
+from goldennoise.npnet.config import ARCHITECTURES, ArchitectureConfig
 
 CONF = conf_folder()
-PIPELINE = ("collect", "train", "eval", "report")
-"""The stages whose sizes an experiment sets."""
 STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
 OPTIONS = [
     (path.parent.name, path.stem)
@@ -34,6 +32,8 @@ NEEDED = {
 def config_class(group: str, kind: str) -> type:
     if group in REGISTRIES:
         return importlib.import_module(REGISTRIES[group]).component(kind).Config
+    if group == "npnet":
+        return ARCHITECTURES[kind]
     module, name = FIXED[group]
     return getattr(importlib.import_module(module), name)
 
@@ -70,9 +70,14 @@ def test_option_lists_every_field(group: str, option: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lists_every_field(stage: str) -> None:
-    values = yaml_values(CONF / "stage" / f"{stage}.yaml")["stage"]
-    assert values.kind == stage
-    assert set(values) == {field.name for field in fields(config_class("stage", stage))}
+    values = yaml_values(CONF / "stage" / f"{stage}.yaml")
+    bases = [base for base in values.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    # Without a base it is a stage's own file, with one it changes some options of that.
+    own, kind = values["stage"], bases[0] if bases else stage
+    known = {field.name for field in fields(config_class("stage", kind))}
+    assert set(own) <= known if bases else (own.kind, set(own)) == (stage, known)
+    if bases:
+        assert stage.startswith(f"{kind}_")
 
 
 @pytest.mark.parametrize(
@@ -90,13 +95,14 @@ def test_stage_chooses_what_it_needs(stage: str, methods: list[str], scorers: li
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("stage", PIPELINE)
-def test_experiment_sets_its_values_in_every_stage(experiment: str, stage: str) -> None:
-    config = load([f"stage={stage}", f"experiment={experiment}"])
-    assert config.stage.kind == stage
-    for path in (CONF / "experiment" / f"{experiment}.yaml", CONF / "experiment" / experiment / f"{stage}.yaml"):
-        values = {key: part for key, part in container(path).items() if key != "defaults"}
-        assert values == overlap(asdict(config), values)
+def test_experiment_sets_its_values_in_every_stage(experiment: str) -> None:
+    folder = CONF / "experiment"
+    for stage in load([f"experiment={experiment}"]).stage.stages:
+        config = load([f"stage={stage}", f"experiment={experiment}"])
+        assert stage.startswith(config.stage.kind)
+        for path in (folder / f"{experiment}.yaml", folder / experiment / f"{stage}.yaml"):
+            values = {key: part for key, part in container(path).items() if key != "defaults"}
+            assert values == overlap(asdict(config), values)
 
 
 def container(path: Path) -> dict[str, Any]:
@@ -114,13 +120,34 @@ def overlap(whole: Any, pattern: Any) -> Any:
 
 def test_every_experiment_has_all_stages() -> None:
     for experiment in EXPERIMENTS:
-        assert sorted(path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")) == sorted(PIPELINE)
+        files = [path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")]
+        assert sorted(files) == sorted(load([f"experiment={experiment}"]).stage.stages)
     assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == set(EXPERIMENTS)
 
 
 def test_an_experiment_alone_is_the_whole_pipeline() -> None:
     for experiment in EXPERIMENTS:
         assert load([f"experiment={experiment}"]).stage.kind == "all"
+
+
+def test_a_network_that_draws_layouts_has_stages_of_its_own() -> None:
+    collect, train = load(["stage=collect_layouts"]), load(["stage=train_layouts", "name=mine"])
+    assert (list(collect.method), collect.stage.kind, collect.stage.preference) == (["layout"], "collect", None)
+    assert (train.npnet.kind, train.stage.objective, train.stage.pairs) == (
+        "layouts",
+        "layout_likelihood",
+        "pairs/mine@latest",
+    )
+    assert list(load(["stage=collect_layouts", "method=[re_denoise]"]).method) == ["re_denoise"]
+    assert load(["stage=train_layouts", "npnet=shapes"]).npnet.kind == "npnet"
+    with pytest.raises(ConfigError, match=r"npnet\.kind=layout: .*layouts"):
+        load(["npnet.kind=layout"])
+
+
+@pytest.mark.parametrize("stages", ["[]", "[all]"])
+def test_all_needs_other_stages(stages: str) -> None:
+    with pytest.raises(ConfigError, match=r"stage\.stages="):
+        load(["stage=all", f"stage.stages={stages}"])
 
 
 def test_command_line_is_stronger_than_stage_and_experiment() -> None:

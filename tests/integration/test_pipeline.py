@@ -144,3 +144,25 @@ def test_a_network_can_be_trained_for_a_reward(pipeline: Path) -> None:
     summary = json.loads((pipeline / "scores/rewarded/v1/summary.json").read_text())
     assert summary["scorers"]["shapes_clip"]["role"] == "selecting"
     assert summary["scorers"]["shapes_verifier"]["role"] == "reporting"
+
+
+def test_a_network_learns_from_layouts_of_renders_and_is_evaluated(tmp_path: Path) -> None:
+    layouts = ("name=layouts", "model.num_steps=2")
+    printed = run_ok(
+        tmp_path, "stage=collect", "method=[layout]", "stage.preference=null", "stage.num_prompts=60",
+        "stage.num_seeds=2", *layouts,
+    )  # fmt: skip
+    assert "pairs/layouts@v1: 120 pairs, not filtered" in printed
+    run_ok(
+        tmp_path, "stage=train", "npnet=layouts", "stage.objective=layout_likelihood", "stage.num_epochs=1",
+        "stage.batch_size=24", "stage.validation_share=0.3", "npnet.rank=16", *layouts,
+    )  # fmt: skip
+    run_ok(
+        tmp_path, "stage=eval", "method=[standard,npnet]", "method.npnet.artifact=npnet/layouts@v1",
+        "stage.num_prompts=4", "stage.num_seeds=1", "stage.num_bootstrap=100", *layouts,
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "scores/layouts/v1/summary.json").read_text())
+    cost = {name: method["evaluations_per_image"] for name, method in summary["methods"].items()}
+    assert cost == {"standard": 4, "npnet": 4}
+    # No scorer had a say in the pairs.
+    assert {scorer["role"] for scorer in summary["scorers"].values()} == {"reporting"}

@@ -19,6 +19,7 @@ PARTS = (
     "ddim",
     "flow",
     "identity",
+    "images",
     "latent_dit",
     "latent_flow",
     "latent_flux",

@@ -15,6 +15,7 @@ from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.flow import FlowSchedule
+from goldennoise.diffusion.images import fitted
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -159,6 +160,23 @@ class LatentPipeline(ABC):
         images = torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
         self._pipe.maybe_free_model_hooks()  # offloaded, the decoder is to make room for what comes next
         return images
+
+    def encode_images(self, images: Sequence[Tensor]) -> Tensor:
+        """Of the VAE's distribution of latents, where it has one, the mean."""
+        height, width = (side * self._pipe.vae_scale_factor for side in self.latent_shape[1:])
+        parts = torch.stack([fitted(image, height, width) for image in images]).split(self._num_decoded or len(images))
+        latents = torch.cat([self._encode_images(part) for part in parts])
+        self._pipe.maybe_free_model_hooks()
+        return latents
+
+    def _encode_images(self, images: Tensor) -> Tensor:
+        vae = self._decoder
+        encoded = vae.encode((images * 2 - 1).to(self.device, vae.dtype))
+        latents = (encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latent).float()
+        # What decoding scales and shifts each channel by, taken back.
+        shift = self._unscaled(latents.new_zeros(1, latents.shape[1], 1, 1))
+        scale = self._unscaled(latents.new_ones(1, latents.shape[1], 1, 1)) - shift
+        return (latents - shift) / scale
 
     def _decode(self, latents: Tensor) -> Tensor:
         vae = self._decoder

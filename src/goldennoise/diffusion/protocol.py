@@ -105,3 +105,10 @@ class DiffusionModel(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """Images (B, 3, height, width), float32 in [0, 1]."""
         ...
+
+    def encode_images(self, images: Sequence[Tensor]) -> Tensor:
+        """Latents (B, C, h, w), float32, of images (3, height, width) in [0, 1]: `decode` backwards.
+
+        An image of another size than the model's is cropped to its ratio, around the centre, and resized.
+        """
+        ...

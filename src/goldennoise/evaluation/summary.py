@@ -108,9 +108,10 @@ def read_summary(file: Path) -> Summary:
     return Summary(**content)
 
 
-def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterable[str]) -> set[str]:
+def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterable[str | None]) -> set[str]:
     """Names of the scorers that choose something: a method's own `scorer`, and what filtered the training pairs."""
-    return {str(method["scorer"]) for method in methods if method.get("scorer")} | set(preferences)
+    chosen = [*(method.get("scorer") for method in methods), *preferences]
+    return {str(scorer) for scorer in chosen if scorer}
 
 
 def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame) -> ScorerInfo:

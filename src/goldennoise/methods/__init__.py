@@ -17,7 +17,7 @@ __all__ = ["Method", "build", "component", "kinds"]
 
 def kinds() -> list[str]:
     """Names of the methods."""
-    return registry.kinds(__name__, parts=("base", "policy", "protocol", "selection"))
+    return registry.kinds(__name__, parts=("base", "captioned_images", "policy", "protocol", "selection"))
 
 
 def component(kind: str) -> ModuleType:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.npnet.checkpoint import GoldenNetwork
+    from goldennoise.npnet.networks import GoldenNetwork
 
 
 @dataclass(frozen=True)

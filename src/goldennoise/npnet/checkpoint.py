@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from safetensors.torch import save_file
 
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.hub import HUB_ID, find_file, hub_files
-from goldennoise.npnet.config import LayoutNPNetConfig, NPNetConfig
-from goldennoise.npnet.layouts import LayoutNPNet, seeded_layout_npnet
-from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.npnet.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
+from goldennoise.npnet.networks import GoldenNetwork, blank_network
 from goldennoise.npnet.published import SUFFIXES, load_published
 from goldennoise.npnet.tensors import check_tensors, read_safetensors
 
@@ -20,9 +19,6 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
 PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
 """Networks that come with the package, called as a hub repository would be."""
-
-GoldenNetwork: TypeAlias = NPNet | LayoutNPNet
-"""Predicts golden noise (B, C, h, w) from source noise and prompt embeddings (B, tokens, dim) in one pass."""
 
 
 def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) -> None:
@@ -105,13 +101,7 @@ def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> N
 def _load_folder(folder: Path) -> GoldenNetwork:
     config = _read_config(folder / CONFIG)
     tensors = read_safetensors(folder / WEIGHTS)
-    network: GoldenNetwork
-    if isinstance(config, LayoutNPNetConfig):
-        network = seeded_layout_npnet(config, seed=0)
-    else:
-        # The weights are in the file: ImageNet's must not be fetched to be overwritten.
-        architecture = replace(config.architecture, pretrained_backbone=False)
-        network = seeded_npnet(replace(config, architecture=architecture), seed=0)
+    network = blank_network(config)
     check_tensors(network.state_dict(), tensors, folder / WEIGHTS)
     network.load_state_dict(tensors)
     return network.eval()
@@ -131,10 +121,7 @@ def _read_content(path: Path) -> dict[str, Any]:
 
 def _read_config(path: Path) -> NPNetConfig | LayoutNPNetConfig:
     content = _read_content(path).get("network")
-    examples = {
-        example.architecture.kind: example
-        for example in (NPNetConfig((8, 8, 8), 1, 1), LayoutNPNetConfig((8, 8, 8), 1, 1))
-    }
+    examples = {kind: network_config(part(), (8, 8, 8), 1, 1) for kind, part in ARCHITECTURES.items()}
     parts = content.get("architecture") if isinstance(content, dict) else None
     kind = parts.get("kind") if isinstance(parts, dict) else None
     # What names no kind of ours is held against the published one, whose error then says what is wrong.

@@ -98,8 +98,8 @@ class LayoutArchitecture:
 
     num_layouts: of every prompt; rank: of the basis they are made of. width, depth, heads: the transformer on the
         prompt's tokens; hidden: width of the two layers after it.
-    strength: of a layout, in units of the noise. resemblance: what a standard deviation of resemblance to the noise is
-        worth against a unit of a layout's log weight. Both act in use only, not in training.
+    strength: what a layout is multiplied by before it is added to the noise. resemblance: what a standard deviation of
+        resemblance to the noise is worth against a unit of a layout's log weight. Both act in use only.
     """
 
     kind: str = "layouts"
@@ -109,7 +109,7 @@ class LayoutArchitecture:
     depth: int = 2
     heads: int = 4
     hidden: int = 384
-    strength: float = 0.35
+    strength: float = 1.0
     resemblance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -201,3 +201,21 @@ class LayoutNPNetConfig(NetworkInputs):
         rank = self.architecture.rank
         if rank > math.prod(self.latent_shape):
             raise ModelError(f"rank={rank} is more than the latents {self.latent_shape} have numbers: choose less.")
+
+
+ARCHITECTURES: dict[str, type[ArchitectureConfig] | type[LayoutArchitecture]] = {
+    "npnet": ArchitectureConfig,
+    "layouts": LayoutArchitecture,
+}
+
+
+def network_config(
+    architecture: ArchitectureConfig | LayoutArchitecture,
+    latent_shape: tuple[int, int, int],
+    num_tokens: int,
+    text_dim: int,
+) -> NPNetConfig | LayoutNPNetConfig:
+    """The network of an architecture for one text-to-image model. Raises `ModelError` on a misfit."""
+    if isinstance(architecture, LayoutArchitecture):
+        return LayoutNPNetConfig(latent_shape, num_tokens, text_dim, architecture)
+    return NPNetConfig(latent_shape, num_tokens, text_dim, architecture)

@@ -76,10 +76,15 @@ class LayoutNPNet(nn.Module):
         coefficients = self.coefficients(hidden).unflatten(1, (self.config.architecture.num_layouts, -1))
         return coefficients, self.weights(hidden).log_softmax(dim=1)
 
+    def coefficients_of(self, layouts: Tensor) -> Tensor:
+        """(B, rank) of layouts (B, C, h, w), as near as `basis`, whose axes are orthogonal, can make them."""
+        return layouts.flatten(1) @ self.basis.T / self.basis.square().sum(dim=1)
+
     @torch.no_grad()
     def fit_inputs(self, prompt_embeds: Tensor, layouts: Tensor) -> None:
         """Whitens the tokens of prompt embeddings (N, tokens, dim); takes the principal axes of layouts (M, C, h, w).
 
+        The axes are of one length, such that the layouts' coefficients have a mean square of 1.
         Raises `ModelError` for fewer layouts than axes.
         """
         flat, rank = layouts.flatten(1), self.config.architecture.rank
@@ -89,7 +94,8 @@ class LayoutNPNet(nn.Module):
         self.text_mean.copy_(tokens.mean(dim=0))
         variances, axes = torch.linalg.eigh(torch.cov(tokens.T))
         self.text_whitening.copy_(axes / variances.clamp_min(1e-6 * variances.max()).sqrt())
-        self.basis.copy_(torch.linalg.eigh(flat.T @ flat).eigenvectors[:, -rank:].T)
+        axes = torch.linalg.svd(flat, full_matrices=False).Vh[:rank]
+        self.basis.copy_(axes * (flat @ axes.T).square().mean().sqrt())
 
 
 def seeded_layout_npnet(config: LayoutNPNetConfig, seed: int) -> LayoutNPNet:

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from goldennoise.errors import ModelError
-from goldennoise.npnet.checkpoint import GoldenNetwork
 from goldennoise.npnet.config import ArchitectureConfig, NetworkInputs, NPNetConfig
 from goldennoise.npnet.network import NPNet
+from goldennoise.npnet.networks import GoldenNetwork
 from goldennoise.npnet.published import NUM_TOKENS, published_name
 
 FILES = {"nested": "npnet.pth", "flat": "npnet.safetensors"}

@@ -1,4 +1,4 @@
-"""Collecting pairs: source noise, golden noise from the teacher, an image of both, every score, the filter."""
+"""Collecting pairs: source noise, golden noise from the teacher; to filter them, an image of both and every score."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs.index import index_rows, located, merge
+from goldennoise.pairs.index import Scores, index_rows, located, merge
 from goldennoise.pairs.preference import PreferenceFilter
 from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
 from goldennoise.prompts import Prompt
@@ -29,25 +29,30 @@ OnRows = Callable[[pd.DataFrame], object]
 
 @dataclass(frozen=True)
 class Collector:
-    """Makes pairs; each depends on its prompt, `root_seed` and `seed_index` alone, not on batch or shard.
+    """Makes `num_seeds` pairs of every prompt; each depends on its prompt, `root_seed` and the index of its seed alone,
+    from `seed_index` on, not on batch or shard.
 
-    scorers: name in the index -> scorer. batch_size: prompts at once; two images are sampled for each.
+    scorers: name in the index -> scorer. preference: None keeps every pair, and no image is sampled.
+    batch_size: pairs at once, of two images each.
     """
 
     model: DiffusionModel
     teacher: Method
     scorers: Mapping[str, Scorer]
-    preference: PreferenceFilter
+    preference: PreferenceFilter | None
     batch_size: int
     root_seed: int = 0
     seed_index: int = 0
+    num_seeds: int = 1
 
     def shard(self, prompts: Sequence[Prompt], number: int, on_rows: OnRows | None = None) -> Shard:
         """The pairs of these prompts; `on_rows` is called with the index rows of every batch."""
         start, evaluations, truncated = time.monotonic(), self.model.num_evaluations, _num_truncated(self.model)
         sources, goldens, rows = [], [], []
-        for first in range(0, len(prompts), self.batch_size):
-            source, golden, index = self.batch(prompts[first : first + self.batch_size])
+        indices = range(self.seed_index, self.seed_index + self.num_seeds)
+        samples = [(prompt, seed) for prompt in prompts for seed in indices]
+        for first in range(0, len(samples), self.batch_size):
+            source, golden, index = self.batch(samples[first : first + self.batch_size])
             sources.append(source.cpu())
             goldens.append(golden.cpu())
             rows.append(index)
@@ -61,27 +66,34 @@ class Collector:
         return Shard(torch.cat(sources), torch.cat(goldens), located(rows, number), figures)
 
     @torch.no_grad()
-    def batch(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, pd.DataFrame]:
-        """Source and golden noise (B, C, h, w) on the model's device, and index rows without a place in a shard."""
-        texts = [prompt.text for prompt in prompts]
-        embedding = self.model.encode(texts)
-        source = self.source_noise(prompts)
-        batch = SampleBatch(texts, [self.seed_index] * len(texts), embedding, source, self.root_seed)
+    def batch(self, samples: Sequence[tuple[Prompt, int]]) -> tuple[Tensor, Tensor, pd.DataFrame]:
+        """Source and golden noise (B, C, h, w) on the model's device, and index rows without a place in a shard.
+
+        samples: prompts with the index of a seed each.
+        """
+        texts = [prompt.text for prompt, _ in samples]
+        source = self.source_noise(samples)
+        batch = SampleBatch(texts, [seed for _, seed in samples], self.model.encode(texts), source, self.root_seed)
         golden = self.teacher.golden(self.model, batch).to(source)
         _require_noise(golden, source, texts)
-        # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
-        noise = torch.stack([source, golden], dim=1).flatten(0, 1)
-        step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
-        images = self.model.decode(self.model.sample(noise, embedding.repeat(2), step_seeds=step_seeds))
-        doubled = [text for text in texts for _ in range(2)]
-        called = [f'the {image} image of "{text}"' for text in texts for image in ("source", "golden")]
-        scores = score_batch(self.scorers, images, doubled, called)
-        in_pairs = {name: (values[0::2], values[1::2]) for name, values in scores.items()}
-        return source, golden, index_rows(prompts, self.seed_index, in_pairs, self.preference)
+        return source, golden, index_rows(samples, self._scores(batch, golden), self.preference)
 
-    def source_noise(self, prompts: Sequence[Prompt]) -> Tensor:
+    def _scores(self, batch: SampleBatch, golden: Tensor) -> dict[str, tuple[Scores, Scores]]:
+        """Of every scorer for the source's images and for those of the golden noise; nothing without a filter."""
+        if self.preference is None:
+            return {}
+        # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
+        noise = torch.stack([batch.source, golden], dim=1).flatten(0, 1)
+        step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
+        images = self.model.decode(self.model.sample(noise, batch.embedding.repeat(2), step_seeds=step_seeds))
+        doubled = [text for text in batch.prompts for _ in range(2)]
+        called = [f'the {image} image of "{text}"' for text in batch.prompts for image in ("source", "golden")]
+        scores = score_batch(self.scorers, images, doubled, called)
+        return {name: (values[0::2], values[1::2]) for name, values in scores.items()}
+
+    def source_noise(self, samples: Sequence[tuple[Prompt, int]]) -> Tensor:
         """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""
-        seeds = [derive_seed(self.root_seed, "source", prompt.id, self.seed_index) for prompt in prompts]
+        seeds = [derive_seed(self.root_seed, "source", prompt.id, seed) for prompt, seed in samples]
         return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
 
 

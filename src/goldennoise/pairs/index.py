@@ -20,22 +20,27 @@ Scores = NDArray[np.float64]
 
 
 def index_rows(
-    prompts: Sequence[Prompt], seed: int, scores: Mapping[str, tuple[Scores, Scores]], preference: PreferenceFilter
+    samples: Sequence[tuple[Prompt, int]],
+    scores: Mapping[str, tuple[Scores, Scores]],
+    preference: PreferenceFilter | None,
 ) -> pd.DataFrame:
-    """Index rows of these prompts: prompt_id, prompt, category, seed, `<scorer>_source`, `<scorer>_golden`, gain, kept.
+    """Index rows of prompts with the index of a seed each: prompt_id, prompt, category, seed, `<scorer>_source`,
+    `<scorer>_golden`, gain, kept.
 
-    gain: by how much the preference scorer prefers the golden image.
+    gain: by how much the preference scorer prefers the golden image; without a filter 0, and every pair is kept.
 
     scores: for every scorer those of the source images and of the golden images, (num,) each.
     """
     columns: dict[str, object] = {
-        "prompt_id": [prompt.id for prompt in prompts],
-        "prompt": [prompt.text for prompt in prompts],
-        "category": [prompt.category for prompt in prompts],
-        "seed": np.full(len(prompts), seed, dtype=np.int64),
+        "prompt_id": [prompt.id for prompt, _ in samples],
+        "prompt": [prompt.text for prompt, _ in samples],
+        "category": [prompt.category for prompt, _ in samples],
+        "seed": np.array([seed for _, seed in samples], dtype=np.int64),
     }
     for name, (source, golden) in scores.items():
         columns |= {f"{name}_source": source, f"{name}_golden": golden}
+    if preference is None:
+        return pd.DataFrame(columns | {"gain": 0.0, "kept": True})
     columns["gain"] = preference.gain(*scores[preference.scorer])
     columns["kept"] = preference.keep(*scores[preference.scorer])
     return pd.DataFrame(columns)

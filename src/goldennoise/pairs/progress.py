@@ -1,4 +1,4 @@
-"""What a person sees while pairs are collected: rate, time left, share accepted."""
+"""What a person sees while pairs are collected: rate, time left and, where they are filtered, the share accepted."""
 
 import pandas as pd
 from tqdm import tqdm
@@ -10,8 +10,9 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaini
 class Progress:
     """Counts pairs; after `start` it draws a bar whose rate leaves out the pairs that were there before."""
 
-    def __init__(self, num_pairs: int) -> None:
+    def __init__(self, num_pairs: int, filtered: bool = True) -> None:
         self.num_pairs = num_pairs
+        self.filtered = filtered
         self.num_done = self.num_kept = 0
         self._bar: tqdm | None = None
 
@@ -32,5 +33,5 @@ class Progress:
             self._bar.close()
 
     def _show(self) -> None:
-        if self._bar is not None and self.num_done:
+        if self._bar is not None and self.filtered and self.num_done:
             self._bar.set_postfix(accepted=f"{self.num_kept / self.num_done:.1%}")

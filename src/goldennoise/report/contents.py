@@ -32,6 +32,11 @@ _LOSSES = {
         "Mean squared error to the golden noise of the pairs, each weighted by its gain",
     ),
     "reward": ("loss", "Half the mean squared distance from the source noise, minus the weighted score of the image"),
+    "layout_likelihood": (
+        "loss",
+        "Minus the log-likelihood of the layouts given their prompt, plus a contrast between prompts that are alike, "
+        "whose weight falls while it trains and is the last one in validation",
+    ),
 }
 """Objective -> what an axis calls its loss, and what it is."""
 

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-STAGES = ("collect", "train", "eval", "report")
+from goldennoise.errors import require
 
 
 @dataclass(frozen=True)
 class Config:
-    """No options of its own: what each stage does is set by an experiment, or by the stages' own files."""
+    """stages: what is run, one after the other, each as stage=NAME would; an experiment, or the stages' own files, say
+    what each of them does."""
 
     kind: str = "all"
+    stages: tuple[str, ...] = ("collect", "train", "eval", "report")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        require(bool(self.stages) and "all" not in self.stages, "stages", list(self.stages), "names of other stages")

@@ -31,18 +31,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config:
-    """num_prompts: the first ones of the set, None for all; one pair each.
+    """num_prompts: the first ones of the set, None for all; num_seeds: pairs of each.
 
     source_network: an npnet artifact whose golden noise the teacher starts from, None for the random noise itself; the
     source of a pair stays random, so NPNet learns both rounds as one. preference: the scorer that decides which pairs
-    are kept, by more than `margin` in its unit. seed_index: another one gives other noise for the same prompts.
+    are kept, by more than `margin` in its unit; None keeps all of them and samples no image. seed_index: of a prompt's
+    first pair; another one gives other noise for the same prompts.
     other_model: as in eval, "allow" takes a network that was trained for another model.
     """
 
     kind: str = "collect"
     num_prompts: int | None = None
+    num_seeds: int = 1
     source_network: str | None = None
-    preference: str = "shapes_clip"
+    preference: str | None = "shapes_clip"
     margin: float = 0.0
     prompts_per_shard: int = 64
     seed_index: int = 0
@@ -52,8 +54,10 @@ class Config:
         require(
             self.num_prompts is None or self.num_prompts >= 1, "num_prompts", self.num_prompts, "null or at least 1"
         )
+        require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
         network = self.source_network
         require(network != "", "source_network", repr(network), 'null or a reference such as "npnet/shapes@latest"')
+        require(self.preference != "", "preference", repr(self.preference), "null or the name of a scorer")
         require(math.isfinite(self.margin), "margin", self.margin, "a finite number")
         require(self.prompts_per_shard >= 1, "prompts_per_shard", self.prompts_per_shard, "at least 1")
         require(self.seed_index >= 0, "seed_index", self.seed_index, "at least 0")
@@ -72,22 +76,30 @@ def run(config: "RunConfig") -> Artifact:
     inputs = list(networks.values())
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
-    refuse_reporting_only(judges[config.stage.preference], "stage.preference")
+    preference = _preference(config.stage, judges)
     identity = _identity(config, chain[-1], prompts, judges)
     outcome = store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
         return outcome
     with outcome as draft:
-        index = _collect(draft, partial(_collector, config, chain, judges, networks), prompts, config.stage)
-        higher_is_better = judges[config.stage.preference].higher_is_better
-        counts = _counts(draft, index, config.stage, higher_is_better) | {"held_out_prompts": num_held_out}
+        index = _collect(draft, partial(_collector, config, chain, judges, networks, preference), prompts, config.stage)
+        counts = _counts(draft, index, config.stage) | {"held_out_prompts": num_held_out}
         artifact = draft.commit(counts)
-    print(
-        f"{artifact.reference}: {counts['pairs']} pairs, {counts['kept']} kept ({counts['acceptance']:.1%}), "
-        f"mean gain of {config.stage.preference} {counts['mean_gain']:+.4g}"
+    chosen = (
+        f"{counts['kept']} kept ({counts['acceptance']:.1%}), mean gain of {config.stage.preference} "
+        f"{counts['mean_gain']:+.4g}"
     )
+    print(f"{artifact.reference}: {counts['pairs']} pairs, {chosen if preference else 'not filtered'}")
     return artifact
+
+
+def _preference(stage: Config, judges: dict[str, Scorer]) -> PreferenceFilter | None:
+    if stage.preference is None:
+        return None
+    scorer = judges[stage.preference]
+    refuse_reporting_only(scorer, "stage.preference")
+    return PreferenceFilter(stage.preference, stage.margin, scorer.higher_is_better)
 
 
 def _chain(config: "RunConfig") -> list[Any]:
@@ -100,7 +112,7 @@ def _chain(config: "RunConfig") -> list[Any]:
         raise ConfigError(
             f"method=[{chosen}]: collect takes exactly one method, the teacher, as in method=[re_denoise]"
         )
-    if config.stage.preference not in config.scorer:
+    if config.stage.preference not in (None, *config.scorer):
         known = ", ".join(config.scorer) or "none"
         raise ConfigError(
             f"stage.preference={config.stage.preference}: preference must be one of the scorers of this run ({known}), "
@@ -136,6 +148,7 @@ def _collector(
     chain: list[Any],
     judges: dict[str, Scorer],
     networks: Mapping[str, Artifact],
+    preference: PreferenceFilter | None,
 ) -> Collector:
     """Loads the model, so it is called only when there is a shard to make."""
     stage = config.stage
@@ -144,15 +157,16 @@ def _collector(
         running.load(config.model, config.compute),
         reduce(After, [methods.build(method, tools) for method in chain]),
         judges,
-        PreferenceFilter(stage.preference, stage.margin, judges[stage.preference].higher_is_better),
+        preference,
         config.compute.batch_size,
         config.seed,
         stage.seed_index,
+        stage.num_seeds,
     )
 
 
 def _collect(draft: Draft, collector: Callable[[], Collector], prompts: list[Prompt], stage: Config) -> pd.DataFrame:
-    progress = Progress(len(prompts))
+    progress = Progress(len(prompts) * stage.num_seeds, filtered=stage.preference is not None)
 
     def ready() -> Collector:
         loaded = collector()
@@ -165,14 +179,13 @@ def _collect(draft: Draft, collector: Callable[[], Collector], prompts: list[Pro
         progress.close()
 
 
-def _counts(draft: Draft, index: pd.DataFrame, stage: Config, higher_is_better: bool) -> dict[str, Any]:
-    figures = total_figures(draft.path, math.ceil(len(index) / stage.prompts_per_shard))
-    gain = (index[f"{stage.preference}_golden"] - index[f"{stage.preference}_source"]).mean()
+def _counts(draft: Draft, index: pd.DataFrame, stage: Config) -> dict[str, Any]:
+    figures = total_figures(draft.path, math.ceil(len(index) / (stage.prompts_per_shard * stage.num_seeds)))
     return {
         "pairs": len(index),
         "kept": int(index["kept"].sum()),
         "acceptance": float(index["kept"].mean()),
-        "mean_gain": float(gain if higher_is_better else -gain),
+        "mean_gain": float(index["gain"].mean()),
         "evaluations": int(figures["evaluations"]),
         "truncated_prompts": int(figures["truncated"]),
         "seconds": round(figures["seconds"], 3),

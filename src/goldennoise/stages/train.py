@@ -1,4 +1,4 @@
-"""train: pairs -> an NPNet, trained to predict their golden noise in one pass."""
+"""train: pairs -> a network, trained to predict their golden noise in one pass."""
 
 import shutil
 from contextlib import ExitStack
@@ -49,6 +49,7 @@ def run(config: "RunConfig") -> Artifact:
 
     Raises `ArtifactError` for pairs that are damaged or of another model.
     """
+    _check_objective(config)
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
         drafts: list[Draft] = []
@@ -70,6 +71,14 @@ def run(config: "RunConfig") -> Artifact:
             _train(config, processes, Path(task["folder"]), Path(task["pairs"]), task["reference"])
         processes.from_first(lambda: _finish(drafts[0]))
         return store.resolve(task["reference"], "npnet")
+
+
+def _check_objective(config: "RunConfig") -> None:
+    if (config.npnet.kind == "layouts") != (config.stage.objective == "layout_likelihood"):
+        raise ConfigError(
+            f"stage.objective={config.stage.objective} with npnet.kind={config.npnet.kind}: networks that draw layouts "
+            "learn by layout_likelihood, and no other network does"
+        )
 
 
 def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
@@ -146,6 +155,8 @@ def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:
     }
     if stage.objective == "reward":
         return origin | {"reward_scorer": stage.reward_scorer}
+    if collected["stage"]["preference"] is None:
+        return origin
     return origin | {"preference": collected["stage"]["preference"], "margin": collected["stage"]["margin"]}
 
 

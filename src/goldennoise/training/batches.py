@@ -25,13 +25,17 @@ class BatchPart:
     num_global: int
 
 
-def part_of_batch(batch: np.ndarray, rank: int, num_ranks: int) -> BatchPart:
-    """Every num_ranks-th pair from `rank` on, padded with the batch's first pair to the same length on every rank."""
-    length = -(-len(batch) // num_ranks)
-    places = np.arange(rank, len(batch), num_ranks)
-    weights = np.zeros(length, dtype=np.float32)
-    weights[: len(places)] = 1.0
-    places = np.pad(places, (0, length - len(places)))
+def part_of_batch(batch: np.ndarray, rank: int, num_ranks: int, unit: int = 1) -> BatchPart:
+    """Every num_ranks-th unit of pairs from `rank` on, padded with the batch's first to the same length on every rank.
+
+    unit: pairs that stay together; it divides the batch.
+    """
+    num_units = len(batch) // unit
+    length = -(-num_units // num_ranks)
+    units = np.arange(rank, num_units, num_ranks)
+    weights = np.repeat(np.arange(length) < len(units), unit).astype(np.float32)
+    units = np.pad(units, (0, length - len(units)))
+    places = (units[:, None] * unit + np.arange(unit)).ravel()
     return BatchPart(batch[places], places, weights, len(batch))
 
 
@@ -40,6 +44,9 @@ class GlobalBatches(Sampler[BatchPart]):
 
     seed: None for the rows as they are, else they are shuffled anew each epoch; Lightning calls `set_epoch`.
     """
+
+    unit = 1
+    """Pairs that stay on one process."""
 
     def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None, rank: int = 0, num_ranks: int = 1) -> None:
         self.rows = rows
@@ -58,7 +65,7 @@ class GlobalBatches(Sampler[BatchPart]):
     def __iter__(self) -> Iterator[BatchPart]:
         order = self._order()
         for start in range(0, len(order), self.batch_size):
-            yield part_of_batch(order[start : start + self.batch_size], self.rank, self.num_ranks)
+            yield part_of_batch(order[start : start + self.batch_size], self.rank, self.num_ranks, self.unit)
 
     def _order(self) -> np.ndarray:
         if self.seed is None:

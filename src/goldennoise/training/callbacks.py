@@ -10,8 +10,6 @@ from tqdm import tqdm
 
 from goldennoise.training.module import NoiseTraining
 
-COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "alpha", "beta")
-
 
 class History(Callback):
     """One row per epoch in `path`, written anew each time, so that a resumed run has neither gaps nor doubles.
@@ -38,16 +36,14 @@ class History(Callback):
             "val_loss": trainer.callback_metrics["val_loss"].item(),
             "learning_rate": pl_module.learning_rate,
             "gradient_norm": pl_module.gradient_norm.take(pl_module),
-            "alpha": pl_module.network.alpha.item(),
-            "beta": pl_module.network.beta.item(),
-        }
+        } | {name: value.item() for name, value in pl_module.vitals().items()}
         self.rows = [*self.rows, row]
         if trainer.is_global_zero:
             self._write()
 
     def _write(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         beside = self.path.with_name(f"{self.path.name}.tmp")

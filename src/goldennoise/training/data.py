@@ -14,21 +14,22 @@ from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.training.batches import BatchPart, GlobalBatches, held_out
 from goldennoise.training.frozen_inputs import FrozenInputs
+from goldennoise.training.look_alikes import LookAlikeBatches
 from goldennoise.training.options import TrainingOptions
 
 
 class PairBatch(NamedTuple):
     """One process's part of a global batch of `num_global` pairs, fp32.
 
-    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. gains: (B,)
-    about 1, what the golden image gained over the mean gain. weights: (B,) 1, or 0 for padding. places: (B,) places in
-    the global batch.
+    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. factors: of the
+    source, None for a network that takes none. gains: (B,) about 1, what the golden image gained over the mean gain.
+    weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
     """
 
     source: Tensor
     golden: Tensor
     prompt_embeds: Tensor
-    factors: SvdFactors
+    factors: SvdFactors | None
     prompts: list[str]
     gains: Tensor
     weights: Tensor
@@ -38,9 +39,10 @@ class PairBatch(NamedTuple):
     def to(self, device: torch.device) -> "PairBatch":
         """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
         tensors = ("source", "golden", "prompt_embeds", "gains", "weights")
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        factors = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
-        return self._replace(factors=factors, **moved)
+        moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
+        if self.factors is not None:
+            moved["factors"] = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
+        return self._replace(**moved)
 
 
 def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
@@ -72,7 +74,7 @@ class PairDataset(Dataset[PairBatch]):
             source.float(),
             golden.float(),
             self.inputs.prompts(part.rows),
-            self.inputs.factors(part.rows),
+            self.inputs.factors_of(part.rows),
             self.prompts[part.rows].tolist(),
             torch.from_numpy(self.gains[part.rows]).float(),
             torch.from_numpy(part.weights),
@@ -86,14 +88,18 @@ class PairData(LightningDataModule):
 
     Each global batch is dealt out to the processes. Where it does not divide, the shorter parts are padded with a pair
     of weight 0, and the loss divides by the size of the global batch: the averaged gradient is that of one process.
+    in_groups: batches are of look-alikes.
     """
 
-    def __init__(self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0) -> None:
+    def __init__(
+        self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0, in_groups: bool = False
+    ) -> None:
         super().__init__()
         self.dataset = dataset
         self.options = options
         self.seed = seed
         self.num_workers = num_workers
+        self.in_groups = in_groups
         ids = dataset.reader.index["prompt_id"].to_numpy(dtype=str)[dataset.rows]
         validation = held_out(ids, options.validation_share, seed)
         self.training_rows = np.flatnonzero(~validation)
@@ -111,17 +117,24 @@ class PairData(LightningDataModule):
 
     def validation_batches(self) -> Iterator[PairBatch]:
         """The validation pairs in batches of one process."""
-        for part in GlobalBatches(self.validation_rows, self.options.batch_size, None):
+        for part in self._batches(self.validation_rows, None, 0, 1):
             yield self.dataset[part]
 
     def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
         assert self.trainer is not None
-        rank, num_ranks = self.trainer.global_rank, self.trainer.world_size
-        batches = GlobalBatches(rows, self.options.batch_size, seed, rank, num_ranks)
+        batches = self._batches(rows, seed, self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(
             self.dataset,
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+        )
+
+    def _batches(self, rows: np.ndarray, seed: int | None, rank: int, num_ranks: int) -> GlobalBatches:
+        if not self.in_groups:
+            return GlobalBatches(rows, self.options.batch_size, seed, rank, num_ranks)
+        inputs = self.dataset.inputs
+        return LookAlikeBatches(
+            rows, self.options.batch_size, seed, inputs.prompt_of, inputs.prompt_embeds, rank, num_ranks
         )

@@ -1,11 +1,11 @@
-"""Training an NPNet on noise pairs: data, network and Lightning trainer put together."""
+"""Training a network on noise pairs: data, network and Lightning trainer put together."""
 
 import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,15 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.npnet.config import (
+    ArchitectureConfig,
+    LayoutArchitecture,
+    LayoutNPNetConfig,
+    NPNetConfig,
+    network_config,
+)
+from goldennoise.npnet.network import NPNet
+from goldennoise.npnet.networks import GoldenNetwork, blank_network, seeded_network
 from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.seeding import derive_seed
@@ -31,11 +38,15 @@ from goldennoise.training.callbacks import History, Progress
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
 from goldennoise.training.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
-from goldennoise.training.module import NoiseTraining
+from goldennoise.training.layouts import LayoutTraining
+from goldennoise.training.module import NoiseTraining, NPNetTraining
 from goldennoise.training.objectives import Objective, regression
 from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.processes import Processes
 from goldennoise.training.samples import Examples, SampleImages
+
+NUM_FITTED = 4096
+"""Pairs, at most, that the inputs of a network that draws layouts are fitted to: evenly spaced among all."""
 
 # Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
 ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
@@ -78,26 +89,26 @@ class TrainingCounts:
 def train_npnet(
     reader: PairReader,
     model: DiffusionModel | None,
-    architecture: ArchitectureConfig,
+    architecture: ArchitectureConfig | LayoutArchitecture,
     options: TrainingOptions,
     folder: Path,
     seed: int = 0,
     setting: Setting | None = None,
     objective: Objective = regression,
-) -> tuple[NPNet, TrainingCounts]:
-    """The network of the epoch with the lowest validation loss of `objective`, on the CPU in eval mode.
+) -> tuple[GoldenNetwork, TrainingCounts]:
+    """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
 
-    model: the frozen model the pairs are for; only the first process needs it. folder: gets training.csv, samples/ and
-    work/; called again with the same folder, a killed training goes on from its last complete epoch, and ends with the
-    same weights bit for bit on a CPU. Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not
-    finite.
+    model: the frozen model the pairs are for; only the first process needs it. objective: of an NPNet; a network that
+    draws layouts has its own. folder: gets training.csv, samples/ and work/; called again with the same folder, a
+    killed training goes on from its last complete epoch, and ends with the same weights bit for bit on a CPU.
+    Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not finite.
     """
     setting = setting or Setting()
     data = _prepared(reader, model, architecture, options, folder / WORK / "inputs", seed, setting)
     num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
-    config = NPNetConfig(reader.latent_shape, num_tokens, text_dim, architecture)
-    network = seeded_npnet(config, derive_seed(seed, "npnet weights", ""))
-    module = NoiseTraining(network, objective, options, seed, _identity_loss(data, objective, setting.device))
+    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
+    module = _module(seeded_network(config, derive_seed(seed, "npnet weights", "")), objective, options, seed, data)
+    module.identity_loss = _identity_loss(data, module, setting.device)
     checkpoints = LastAndBest(folder / WORK)
     callbacks: list[Callback] = [History(folder / "training.csv"), checkpoints]
     if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
@@ -109,18 +120,31 @@ def train_npnet(
     return _best(config, checkpoints.best), _counts(data, module, checkpoints)
 
 
+def _module(
+    network: GoldenNetwork, objective: Objective, options: TrainingOptions, seed: int, data: PairData
+) -> NoiseTraining:
+    if isinstance(network, NPNet):
+        return NPNetTraining(network, objective, options, seed)
+    # The same on every process, because they have the same data.
+    some = data.training_rows[:: -(-len(data.training_rows) // NUM_FITTED)]
+    source, golden = data.dataset.reader.noise(data.dataset.rows[some])
+    network.fit_inputs(data.dataset.inputs.prompts(some), golden.float() - source.float())
+    return LayoutTraining(network, options, seed)
+
+
 @torch.no_grad()
-def _identity_loss(data: PairData, objective: Objective, device: torch.device) -> float:
-    """Validation loss of a network that returns the source noise: what NPNet has to beat."""
-    batches = (batch.to(device) for batch in data.validation_batches())
-    losses = [objective(batch.source, batch).double().cpu() for batch in batches]
+def _identity_loss(data: PairData, module: NoiseTraining, device: torch.device) -> float:
+    """Validation loss of a network that returns the source noise: what the network has to beat."""
+    module.eval().to(device)
+    losses = [module.source_losses(batch.to(device)).double().cpu() for batch in data.validation_batches()]
+    module.train()
     return float(torch.cat(losses).mean())
 
 
 def _prepared(
     reader: PairReader,
     model: DiffusionModel | None,
-    architecture: ArchitectureConfig,
+    architecture: ArchitectureConfig | LayoutArchitecture,
     options: TrainingOptions,
     folder: Path,
     seed: int,
@@ -142,7 +166,7 @@ def _prepared(
 
     setting.processes.from_first(prepare)
     dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
-    return PairData(dataset, options, seed, setting.num_workers)
+    return PairData(dataset, options, seed, setting.num_workers, isinstance(architecture, LayoutArchitecture))
 
 
 def _fit(
@@ -189,17 +213,17 @@ def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
     index = data.dataset.reader.index.iloc[data.dataset.rows[data.validation_rows]]
     first = data.validation_rows[np.flatnonzero(~index["prompt_id"].duplicated())[:num]]
     source, _ = data.dataset.reader.noise(data.dataset.rows[first])
-    factors = SvdFactors(*(part.to(model.device) for part in data.dataset.inputs.factors(first)))
+    factors = data.dataset.inputs.factors_of(first)
+    if factors is not None:
+        factors = SvdFactors(*(part.to(model.device) for part in factors))
     prompts = data.dataset.reader.index["prompt"].iloc[data.dataset.rows[first]].tolist()
     with torch.no_grad():
         return Examples(prompts, source.to(model.device, model.dtype), model.encode(prompts), factors)
 
 
-def _best(config: NPNetConfig, path: Path) -> NPNet:
+def _best(config: NPNetConfig | LayoutNPNetConfig, path: Path) -> GoldenNetwork:
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    # ImageNet's weights must not be fetched to be overwritten.
-    architecture = replace(config.architecture, pretrained_backbone=False)
-    network = seeded_npnet(replace(config, architecture=architecture), seed=0)
+    network = blank_network(config)
     network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})
     return network.eval()
 

@@ -1,4 +1,4 @@
-"""What does not change while NPNet learns: prompt embeddings and the noises' singular-value factors, computed once."""
+"""What does not change while a network learns: prompt embeddings and, for NPNet, the noises' singular-value factors."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
+from goldennoise.npnet.config import ArchitectureConfig, LayoutArchitecture, NPNetConfig, network_config
 from goldennoise.npnet.singular_values import SvdFactors, svd_factors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.provenance import write_json
 
 CONTENTS = "contents.json"
-ARRAYS = ("prompt_embeds", "u", "s", "vh")
+EMBEDS, FACTORS = "prompt_embeds", ("u", "s", "vh")
 PAIRS_AT_ONCE = 64
 
 
@@ -28,22 +28,20 @@ class FrozenInputs:
     """Memory-mapped arrays, one row per chosen pair, so that memory does not grow with the data.
 
     prompt_embeds: (prompts, tokens, dim); prompt_of: (N,) the prompt of each pair.
-    u: (N, rows, k), s: (N, k), vh: (N, k, columns).
+    factors: u (N, rows, k), s (N, k), vh (N, k, columns), or nothing for a network that takes none.
     """
 
     prompt_embeds: np.ndarray
     prompt_of: np.ndarray
-    u: np.ndarray
-    s: np.ndarray
-    vh: np.ndarray
+    factors: tuple[np.ndarray, ...]
 
     def prompts(self, rows: np.ndarray) -> Tensor:
         """(B, tokens, dim), fp32: each pair's own prompt."""
         return torch.from_numpy(self.prompt_embeds[self.prompt_of[rows]]).float()
 
-    def factors(self, rows: np.ndarray) -> SvdFactors:
+    def factors_of(self, rows: np.ndarray) -> SvdFactors | None:
         """The factors of each pair's source noise, fp32."""
-        return SvdFactors(*(torch.from_numpy(part[rows]) for part in (self.u, self.s, self.vh)))
+        return SvdFactors(*(torch.from_numpy(part[rows]) for part in self.factors)) if self.factors else None
 
 
 def write_frozen_inputs(
@@ -51,7 +49,7 @@ def write_frozen_inputs(
     reader: PairReader,
     rows: np.ndarray,
     model: DiffusionModel,
-    architecture: ArchitectureConfig,
+    architecture: ArchitectureConfig | LayoutArchitecture,
     prompts_at_once: int = 32,
 ) -> None:
     """Compute them for the pairs at `rows` of the reader's index, unless `folder` holds exactly these already.
@@ -64,26 +62,27 @@ def write_frozen_inputs(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONTENTS).unlink(missing_ok=True)
     num_tokens, text_dim = _write_prompt_embeds(folder, reader, rows, model, prompts_at_once)
-    _write_factors(
-        folder, reader, rows, NPNetConfig(reader.latent_shape, num_tokens, text_dim, architecture), model.device
-    )
+    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
+    if isinstance(config, NPNetConfig):
+        _write_factors(folder, reader, rows, config, model.device)
     write_json(folder / CONTENTS, contents)
 
 
 def open_frozen_inputs(folder: Path, reader: PairReader, rows: np.ndarray) -> FrozenInputs:
     """What `write_frozen_inputs` wrote for the same reader and rows."""
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-    return FrozenInputs(prompt_of=_prompts(reader, rows)[1], **arrays)
+    files = [folder / f"{name}.npy" for name in (EMBEDS, *FACTORS)]
+    embeds, *factors = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files if file.exists())
+    return FrozenInputs(embeds, _prompts(reader, rows)[1], tuple(factors))
 
 
 def _contents(
-    reader: PairReader, rows: np.ndarray, model: DiffusionModel, architecture: ArchitectureConfig
+    reader: PairReader, rows: np.ndarray, model: DiffusionModel, architecture: ArchitectureConfig | LayoutArchitecture
 ) -> dict[str, object]:
     return {
         "rows": hashlib.sha256(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest(),
         "prompts": hashlib.sha256(json.dumps(_prompts(reader, rows)[0]).encode()).hexdigest(),
         "model": model.name,
-        "canonical_signs": architecture.canonical_signs,
+        "factors": architecture.canonical_signs if isinstance(architecture, ArchitectureConfig) else None,
     }
 
 

@@ -1,6 +1,7 @@
-"""The Lightning module: NPNet and what it is trained for."""
+"""The Lightning modules: a network and what it is trained for."""
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from goldennoise.errors import GoldenNoiseError
 from goldennoise.npnet.network import NPNet
+from goldennoise.npnet.networks import GoldenNetwork
 from goldennoise.training.data import PairBatch
 from goldennoise.training.objectives import Objective
 from goldennoise.training.options import TrainingOptions
@@ -34,28 +36,33 @@ class RunningMean:
 
 
 class NoiseTraining(LightningModule):
-    """Trains `network` for `objective` on noise pairs.
+    """Trains `network` on noise pairs.
 
     identity_loss: validation loss of predicting the source itself, logged as a line to compare with.
     """
 
-    def __init__(
-        self, network: NPNet, objective: Objective, options: TrainingOptions, seed: int, identity_loss: float
-    ) -> None:
+    def __init__(self, network: GoldenNetwork, options: TrainingOptions, seed: int) -> None:
         super().__init__()
         self.network = network
-        self.objective = objective
         self.options = options
         self.seed = seed
-        self.identity_loss = identity_loss
+        self.identity_loss = math.nan
         self.stochastic_depth = StochasticDepth(network)
         self.train_loss, self.val_loss, self.gradient_norm = RunningMean(), RunningMean(), RunningMean()
         self.step_loss = self.step_norm = torch.tensor(math.nan)
         self.learning_rate = math.nan
 
+    @abstractmethod
     def pair_losses(self, batch: PairBatch) -> Tensor:
-        """(B,) the objective's loss of each pair, in fp32."""
-        return self.objective(self.network(batch.source, batch.prompt_embeds, batch.factors), batch)
+        """(B,) the loss of each pair, in fp32."""
+
+    @abstractmethod
+    def source_losses(self, batch: PairBatch) -> Tensor:
+        """(B,) the losses of a network that returns the source noise."""
+
+    def vitals(self) -> dict[str, Tensor]:
+        """Numbers of the network to watch while it learns."""
+        return {}
 
     def weighted_loss(self, batch: PairBatch, step: int, num_ranks: int) -> Tensor:
         """This process's share of the mean over the global batch, such that the mean over processes is that mean."""
@@ -92,15 +99,8 @@ class NoiseTraining(LightningModule):
         self.gradient_norm.add(norm.detach()[None], torch.ones_like(norm)[None])
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.log_dict(
-            {
-                "train_loss": self.step_loss,
-                "gradient_norm": self.step_norm,
-                "learning_rate": self.learning_rate,
-                "alpha": self.network.alpha.detach(),
-                "beta": self.network.beta.detach(),
-            }
-        )
+        step = {"train_loss": self.step_loss, "gradient_norm": self.step_norm}
+        self.log_dict({**step, **self.vitals(), "learning_rate": self.learning_rate})
 
     def configure_optimizers(self) -> Any:
         options = self.options
@@ -122,3 +122,22 @@ class NoiseTraining(LightningModule):
             f"training stopped at step {step} (epoch {done + 1}): the {what} became {value}; {kept}; "
             "lower stage.learning_rate, set stage.gradient_clip, or look for non-finite numbers in the pairs"
         )
+
+
+class NPNetTraining(NoiseTraining):
+    """Trains an NPNet for `objective`."""
+
+    network: NPNet
+
+    def __init__(self, network: NPNet, objective: Objective, options: TrainingOptions, seed: int) -> None:
+        super().__init__(network, options, seed)
+        self.objective = objective
+
+    def pair_losses(self, batch: PairBatch) -> Tensor:
+        return self.objective(self.network(batch.source, batch.prompt_embeds, batch.factors), batch)
+
+    def source_losses(self, batch: PairBatch) -> Tensor:
+        return self.objective(batch.source, batch)
+
+    def vitals(self) -> dict[str, Tensor]:
+        return {"alpha": self.network.alpha.detach(), "beta": self.network.beta.detach()}

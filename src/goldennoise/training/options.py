@@ -7,7 +7,7 @@ from goldennoise.errors import require
 
 PRECISIONS = ("32-true", "bf16-mixed")
 SCHEDULES = ("constant", "cosine")
-OBJECTIVES = ("regression", "gain_weighted", "reward")
+OBJECTIVES = ("regression", "gain_weighted", "reward", "layout_likelihood")
 WORK = "work"
 """Folder of checkpoints and frozen inputs below a run's folder; for resuming only."""
 
@@ -17,7 +17,8 @@ class TrainingOptions:
     """The defaults are the published training of NPNet (arXiv 2411.09502), with clipping added.
 
     objective: "regression" to the golden noise; "gain_weighted", the same with each pair weighted by how much its
-    golden image was preferred; "reward", which ascends a differentiable scorer and takes no notice of golden noise.
+    golden image was preferred; "reward", which ascends a differentiable scorer and takes no notice of golden noise;
+    "layout_likelihood", the one objective of networks that draw layouts (`npnet.kind`), and theirs alone.
     reward_scorer, reward_steps, reward_weight: of the objective "reward": the scorer, the sampling steps its gradient
     goes through, and what a unit of its score is worth against the mean squared distance from the source noise.
     batch_size: pairs per optimiser step over all devices together. gradient_clip: largest L2 norm, null for none.

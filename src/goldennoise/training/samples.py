@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
-from goldennoise.npnet.network import NPNet
+from goldennoise.npnet.networks import GoldenNetwork
 from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.training.loggers import log_images
 from goldennoise.training.module import NoiseTraining
@@ -24,7 +24,7 @@ class Examples:
     prompts: Sequence[str]
     source: Tensor
     embedding: PromptEmbedding
-    factors: SvdFactors
+    factors: SvdFactors | None
 
 
 class SampleImages(Callback):
@@ -50,14 +50,15 @@ class SampleImages(Callback):
             log_images(logger, rows, self.examples.prompts, trainer.global_step)
 
     @torch.inference_mode()
-    def _rows(self, network: NPNet) -> list[np.ndarray]:
+    def _rows(self, network: GoldenNetwork) -> list[np.ndarray]:
         """Per prompt (height, 2 width, 3), uint8."""
         examples = self.examples
         if self._standard is None:
             self._standard = self._images(examples.source)
         training = network.training
         network.eval()
-        golden = network(examples.source.float(), examples.embedding.cond.float(), examples.factors)
+        known = () if examples.factors is None else (examples.factors,)
+        golden = network(examples.source.float(), examples.embedding.cond.float(), *known)
         network.train(training)
         pairs = torch.cat([self._standard, self._images(golden.to(examples.source))], dim=3)
         return list((pairs * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())

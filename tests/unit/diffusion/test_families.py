@@ -121,6 +121,22 @@ def test_images_are_float32_between_0_and_1(model: DiffusionModel, noise: torch.
     assert 0 <= float(images.min()) < float(images.max()) <= 1
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+@torch.no_grad()
+def test_images_are_encoded_into_the_latents_they_are_decoded_from(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(shared(kind))
+    images = torch.rand(3, 3, *(side * model._pipe.vae_scale_factor for side in model.latent_shape[1:]))
+    latents = model.encode_images(images)
+    assert latents.shape == (3, *model.latent_shape)
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(model._pipe.vae, "decode", lambda latents, **_: (seen.append(latents), latents)[1:])
+    model.decode(latents)
+    encoded = model._pipe.vae.encode(2 * images - 1)
+    expected = encoded.latent if kind == "sana" else encoded.latent_dist.mean
+    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.encode_images(images[1:2]), latents[1:2], rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 def test_the_scale_of_a_distilled_model_is_an_input() -> None:
     model = make_model(shared("flux"))

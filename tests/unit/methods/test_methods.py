@@ -16,7 +16,7 @@ from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
 from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
 
-PROMPTS = ["a red circle", "two blue squares", "a star", "a red circle"]
+PROMPTS = ["a red circle", "two blue squares", "a ring", "a red circle"]
 SMALL = ArchitectureConfig(
     image_size=16,
     patch_size=2,
@@ -69,6 +69,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "zero_order": {"num_neighbours": 2, "num_rounds": 2, "scorer": "greenness"},
     "gradient": {"num_iterations": 2, "num_steps": 3, "scorer": "greenness"},
     "find": {"num_updates": 2, "num_rollouts": 3, "learning_rate": 0.1, "scorer": "greenness"},
+    "layout": {},
     "re_paint": {"num_rounds": 2, "depth": 2},
 }
 

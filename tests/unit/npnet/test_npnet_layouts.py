@@ -103,11 +103,12 @@ def test_inputs_are_whitened_and_the_basis_holds_the_principal_axes() -> None:
     white = (embeddings.flatten(0, 1) - network.text_mean) @ network.text_whitening
     torch.testing.assert_close(torch.cov(white.T), torch.eye(TEXT_DIM), atol=1e-3, rtol=0)
     torch.testing.assert_close(white.mean(dim=0), torch.zeros(TEXT_DIM), atol=1e-4, rtol=0)
-    torch.testing.assert_close(network.basis @ network.basis.T, torch.eye(SMALL.rank), atol=1e-4, rtol=0)
-    flat = layouts.flatten(1)
-    kept = (flat @ network.basis.T).square().sum()
-    singular_values = torch.linalg.svdvals(flat)
-    torch.testing.assert_close(kept, singular_values[: SMALL.rank].square().sum())
+    coefficients, flat = network.coefficients_of(layouts), layouts.flatten(1)
+    torch.testing.assert_close(coefficients.square().mean(), torch.tensor(1.0))
+    kept = (coefficients @ network.basis).square().sum()
+    torch.testing.assert_close(kept, torch.linalg.svdvals(flat)[: SMALL.rank].square().sum())
+    nearest = torch.linalg.lstsq(network.basis.T, flat.T).solution.T
+    torch.testing.assert_close(coefficients, nearest, atol=1e-4, rtol=1e-4)
 
 
 def test_fewer_layouts_than_axes_are_refused() -> None:

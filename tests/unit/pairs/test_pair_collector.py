@@ -79,6 +79,35 @@ def test_seed_index_gives_other_noise(tmp_path: Path) -> None:
     assert not torch.equal(source[0], gaussian_noise((4, 4, 4), [derive_seed(3, "source", prompts(1)[0].id, 0)])[0])
 
 
+def test_every_seed_of_a_prompt_is_a_pair_of_its_own(tmp_path: Path) -> None:
+    collect_pairs(lambda: collector(seed_index=2, num_seeds=3, batch_size=4), tmp_path, prompts(5), 2)
+    index, source, golden = pairs(tmp_path)
+    assert index["seed"].tolist() == [2, 3, 4] * 5
+    assert index["prompt"].tolist() == [prompt.text for prompt in prompts(5) for _ in range(3)]
+    (tmp_path / "one").mkdir()
+    collect_pairs(lambda: collector(seed_index=3), tmp_path / "one", prompts(5), 8)
+    alone, one_source, one_golden = pairs(tmp_path / "one")
+    assert torch.equal(source[1::3], one_source)
+    assert torch.equal(golden[1::3], one_golden)
+    pd.testing.assert_frame_equal(index.iloc[1::3].reset_index(drop=True), alone)
+    assert len(list(tmp_path.glob("pairs-*"))) == 3
+
+
+def test_without_a_filter_every_pair_is_kept_and_no_image_made(tmp_path: Path) -> None:
+    model = FakeModel()
+    collect_pairs(lambda: collector(model=model, preference=None), tmp_path, prompts(5), 8)
+    index, source, golden = pairs(tmp_path)
+    assert list(index.columns) == ["prompt_id", "prompt", "category", "seed", "gain", "kept"]
+    assert index["kept"].all()
+    assert index["gain"].tolist() == [0.0] * 5
+    assert model.num_evaluations == 5  # the teacher's
+    (tmp_path / "filtered").mkdir()
+    collect_pairs(lambda: collector(), tmp_path / "filtered", prompts(5), 8)
+    _, same_source, same_golden = pairs(tmp_path / "filtered")
+    assert torch.equal(source, same_source)
+    assert torch.equal(golden, same_golden)
+
+
 def test_finished_shards_are_not_made_again(tmp_path: Path) -> None:
     model = FakeModel()
     collect(tmp_path, model=model)

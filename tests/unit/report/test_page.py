@@ -10,12 +10,13 @@ from unit.report.summaries import GAIN, summary
 
 from goldennoise.evaluation.parts import image_file
 from goldennoise.evaluation.summary import Summary
-from goldennoise.report import plots
+from goldennoise.report import contents, plots
 from goldennoise.report.checks import check_tables
 from goldennoise.report.grids import chosen, example_rows
 from goldennoise.report.page import Figure, PageContent, render
 from goldennoise.report.published import published_for, published_table
 from goldennoise.report.results import category_table, headline, result_table
+from goldennoise.training.options import OBJECTIVES
 
 
 def scores_table() -> pd.DataFrame:
@@ -35,6 +36,10 @@ def write_images(folder: Path, side_px: int = 8) -> None:
         file = image_file(folder, str(row.method), str(row.prompt_id), int(str(row.seed)))
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (side_px, side_px), "red").save(file)
+
+
+def test_every_objective_has_an_axis_and_a_sentence() -> None:
+    assert set(contents._LOSSES) == set(OBJECTIVES)
 
 
 def test_examples_are_the_first_of_every_kind_with_the_first_seed() -> None:

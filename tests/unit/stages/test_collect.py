@@ -106,6 +106,18 @@ def test_makes_the_artifact_and_says_what_is_in_it(config: RunConfig, capsys: py
     assert "pairs/s, accepted=" in printed.err
 
 
+def test_without_a_filter_every_seed_is_a_pair(config: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = collect.run(changed(config, preference=None, num_seeds=2))
+    counts = artifact.record["counts"]
+    assert counts["pairs"] == counts["kept"] == len(PairReader(artifact.path)) == 20
+    assert counts["mean_gain"] == 0
+    assert counts["evaluations"] == 20
+    printed = capsys.readouterr()
+    assert "pairs/tiny@v1: 20 pairs, not filtered" in printed.out
+    assert "20/20" in printed.err
+    assert "accepted" not in printed.err
+
+
 def test_a_second_run_says_complete_and_loads_no_model(
     config: RunConfig, loaded: list[FakeModel], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,6 +323,8 @@ def test_a_network_of_another_model_is_refused_unless_it_is_allowed(config: RunC
     [
         ("other_model", "maybe"),
         ("num_prompts", 0),
+        ("num_seeds", 0),
+        ("preference", ""),
         ("source_network", ""),
         ("margin", float("nan")),
         ("prompts_per_shard", 0),

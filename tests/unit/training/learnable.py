@@ -96,7 +96,8 @@ def write_pairs(folder: Path, num_prompts: int = 24, num_seeds: int = 2, per_sha
         noises, rows = [], []
         for seed in range(num_seeds):
             noises.append(gaussian_noise(LATENT, [derive_seed(0, "source", prompt.id, seed) for prompt in part]))
-            rows.append(index_rows(part, seed, {"score": (np.zeros(len(part)), better)}, preference))
+            scores = {"score": (np.zeros(len(part)), better)}
+            rows.append(index_rows([(prompt, seed) for prompt in part], scores, preference))
         source = torch.cat(noises)
         golden = golden_of(source, [prompt.text for prompt in part] * num_seeds)
         figures = {"evaluations": 0.0, "truncated": 0.0, "seconds": 0.0}

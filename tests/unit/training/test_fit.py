@@ -17,7 +17,6 @@ from goldennoise.errors import DataError, GoldenNoiseError, ModelError
 from goldennoise.npnet.network import NPNet
 from goldennoise.pairs.reader import PairReader
 from goldennoise.training import fit
-from goldennoise.training.callbacks import COLUMNS
 from goldennoise.training.data import PairBatch
 from goldennoise.training.fit import Setting, TrainingCounts, train_npnet
 from goldennoise.training.options import TrainingOptions
@@ -55,7 +54,9 @@ def test_a_learnable_target_is_learnt(learnt: tuple[Path, NPNet, TrainingCounts]
 def test_the_history_has_a_row_per_epoch(learnt: tuple[Path, NPNet, TrainingCounts]) -> None:
     folder, network, counts = learnt
     history = pd.read_csv(folder / "training.csv")
-    assert tuple(history.columns) == COLUMNS
+    assert list(history.columns) == [
+        *("epoch", "step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "alpha", "beta")
+    ]
     assert history["epoch"].tolist() == list(range(1, 13))
     assert history["step"].tolist() == [7 * epoch for epoch in range(1, 13)]
     assert history["learning_rate"].is_monotonic_decreasing
@@ -65,7 +66,7 @@ def test_the_history_has_a_row_per_epoch(learnt: tuple[Path, NPNet, TrainingCoun
     assert math.isclose(best["alpha"], network.alpha.item(), rel_tol=1e-6)
 
 
-class WorseInTheEnd(fit.NoiseTraining):
+class WorseInTheEnd(fit.NPNetTraining):
     """The validation loss rises in the third epoch."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -76,7 +77,7 @@ class WorseInTheEnd(fit.NoiseTraining):
 def test_the_network_is_that_of_the_best_epoch_not_of_the_last(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NoiseTraining", WorseInTheEnd)
+    monkeypatch.setattr(fit, "NPNetTraining", WorseInTheEnd)
     network, counts = trained(reader, tmp_path, replace(BRIEF, num_epochs=3))
     assert counts.best_epoch == 2
     alphas = pd.read_csv(tmp_path / "training.csv")["alpha"]
@@ -108,7 +109,7 @@ def test_a_training_that_is_over_is_not_repeated(
     )
 
 
-class Interrupted(fit.NoiseTraining):
+class Interrupted(fit.NPNetTraining):
     """Ctrl-C in the middle of the second epoch, at the first attempt."""
 
     steps: ClassVar[list[int]] = []
@@ -128,7 +129,7 @@ def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
     (tmp_path / "long").mkdir()
     (tmp_path / "stopped").mkdir()
     expected, expected_counts = trained(reader, tmp_path / "long", options)
-    monkeypatch.setattr(fit, "NoiseTraining", Interrupted)
+    monkeypatch.setattr(fit, "NPNetTraining", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(reader, tmp_path / "stopped", options)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -142,7 +143,7 @@ def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
     assert all(map(torch.equal, network.parameters(), expected.parameters()))
 
 
-class Spoilt(fit.NoiseTraining):
+class Spoilt(fit.NPNetTraining):
     """The loss is NaN from optimiser step 7 on."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -153,7 +154,7 @@ class Spoilt(fit.NoiseTraining):
 def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_checkpoint(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NoiseTraining", Spoilt)
+    monkeypatch.setattr(fit, "NPNetTraining", Spoilt)
     with pytest.raises(GoldenNoiseError, match=r"step 7 \(epoch 2\): the loss became nan; .* epoch 1;"):
         trained(reader, tmp_path)
     state = torch.load(tmp_path / "work/last.ckpt", weights_only=True)
@@ -171,7 +172,7 @@ def test_infinite_golden_noise_stops_at_the_first_step(reader: PairReader, tmp_p
         trained(infinite, tmp_path / "run", options)
 
 
-class SpoiltInValidation(fit.NoiseTraining):
+class SpoiltInValidation(fit.NPNetTraining):
     """Only the validation loss is NaN."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -181,7 +182,7 @@ class SpoiltInValidation(fit.NoiseTraining):
 def test_a_validation_loss_that_is_no_number_is_not_saved(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NoiseTraining", SpoiltInValidation)
+    monkeypatch.setattr(fit, "NPNetTraining", SpoiltInValidation)
     with pytest.raises(GoldenNoiseError, match=r"step 4 \(epoch 1\): the validation loss became nan"):
         trained(reader, tmp_path)
     assert not list(tmp_path.rglob("*.ckpt"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from unit.training.learnable import LATENT, SMALL, TEXT, FakeModel, text_of
 
-from goldennoise.npnet.config import NPNetConfig
+from goldennoise.npnet.config import LayoutArchitecture, NPNetConfig
 from goldennoise.npnet.singular_values import svd_factors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
@@ -23,15 +23,17 @@ def test_every_pair_has_its_own_prompt(reader: PairReader, rows: np.ndarray, inp
 
 
 def test_the_factors_are_those_of_the_pairs_source(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
-    cached = open_frozen_inputs(inputs_folder, reader, rows).factors(SHUFFLED)
+    cached = open_frozen_inputs(inputs_folder, reader, rows).factors_of(SHUFFLED)
     fresh = svd_factors(reader.noise(rows[SHUFFLED])[0], NPNetConfig(LATENT, TEXT[0], TEXT[1], SMALL))
+    assert cached is not None
     for part, expected in zip(cached, fresh, strict=True):
         torch.testing.assert_close(part, expected, rtol=0, atol=1e-6)
 
 
 def test_the_arrays_stay_on_disk(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
     inputs = open_frozen_inputs(inputs_folder, reader, rows)
-    assert all(isinstance(part, np.memmap) for part in (inputs.prompt_embeds, inputs.u, inputs.s, inputs.vh))
+    assert len(inputs.factors) == 3
+    assert all(isinstance(part, np.memmap) for part in (inputs.prompt_embeds, *inputs.factors))
 
 
 def test_each_prompt_is_encoded_once_and_never_again(reader: PairReader, rows: np.ndarray, tmp_path: Path) -> None:
@@ -55,4 +57,12 @@ def test_other_pairs_or_a_killed_run_are_computed_anew(
     rows = rows if unfinished else rows[:10]
     write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
     assert len(model.encoded) > 19
-    assert len(open_frozen_inputs(tmp_path, reader, rows).s) == len(rows)
+    assert {len(part) for part in open_frozen_inputs(tmp_path, reader, rows).factors} == {len(rows)}
+
+
+def test_a_network_that_draws_layouts_takes_no_factors(reader: PairReader, rows: np.ndarray, tmp_path: Path) -> None:
+    write_frozen_inputs(tmp_path, reader, rows, FakeModel(), LayoutArchitecture(rank=8))
+    inputs = open_frozen_inputs(tmp_path, reader, rows)
+    assert inputs.factors_of(SHUFFLED) is None
+    assert inputs.prompts(SHUFFLED).shape == (5, *TEXT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["contents.json", "prompt_embeds.npy"]

@@ -9,7 +9,7 @@ from goldennoise.npnet.config import NPNetConfig
 from goldennoise.npnet.network import NPNet, seeded_npnet
 from goldennoise.training.batches import part_of_batch
 from goldennoise.training.data import PairBatch, PairData
-from goldennoise.training.module import NoiseTraining
+from goldennoise.training.module import NPNetTraining
 from goldennoise.training.objectives import regression
 
 
@@ -29,7 +29,7 @@ def batch_of(data: PairData, num: int = 6, rank: int = 0, num_ranks: int = 1) ->
 
 
 def losses(network: NPNet, batch: PairBatch) -> torch.Tensor:
-    module = NoiseTraining(network.eval(), regression, BRIEF, seed=0, identity_loss=1.0)
+    module = NPNetTraining(network.eval(), regression, BRIEF, seed=0)
     with torch.no_grad():
         return module.pair_losses(batch)
 
@@ -67,7 +67,7 @@ def test_the_mean_gradient_of_the_ranks_is_the_gradient_of_one_process(
 
 
 def gradient(network: NPNet, batch: PairBatch, num_ranks: int) -> torch.Tensor:
-    module = NoiseTraining(network.train(), regression, BRIEF, seed=0, identity_loss=1.0)
+    module = NPNetTraining(network.train(), regression, BRIEF, seed=0)
     network.zero_grad()
     module.weighted_loss(batch, step=3, num_ranks=num_ranks).backward()
     return torch.cat([weight.grad.flatten() for weight in network.parameters() if weight.grad is not None])
@@ -76,7 +76,7 @@ def gradient(network: NPNet, batch: PairBatch, num_ranks: int) -> torch.Tensor:
 def test_stochastic_depth_changes_with_the_step_and_leaves_the_global_generator_alone(
     network: NPNet, data: PairData
 ) -> None:
-    module, batch = NoiseTraining(network.train(), regression, BRIEF, seed=0, identity_loss=1.0), batch_of(data)
+    module, batch = NPNetTraining(network.train(), regression, BRIEF, seed=0), batch_of(data)
     before = torch.get_rng_state()
     values = [module.weighted_loss(batch, step, num_ranks=1).item() for step in (0, 1, 2, 3, 0)]
     assert torch.equal(torch.get_rng_state(), before)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,9 @@ from unit.training.learnable import (
 from goldennoise import scorers
 from goldennoise.compute import ComputeConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
-from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise.npnet.checkpoint import load_npnet, read_record
+from goldennoise.npnet.config import LayoutArchitecture
+from goldennoise.npnet.layouts import LayoutNPNet
 from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train
 from goldennoise.training.objectives import Objective, gain_weighted, regression
@@ -117,9 +120,9 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
     with monkeypatch.context() as patched:
         from goldennoise.training import fit
 
-        good = fit.NoiseTraining.pair_losses
+        good = fit.NPNetTraining.pair_losses
         patched.setattr(
-            fit.NoiseTraining,
+            fit.NPNetTraining,
             "pair_losses",
             lambda self, batch: good(self, batch) * (float("nan") if self.current_epoch == 1 else 1.0),
         )
@@ -185,3 +188,22 @@ def test_a_reward_needs_a_gradient(outputs: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: blind))
     with pytest.raises(ConfigError, match="blind is not differentiable, which the objective reward needs"):
         train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()}))
+
+
+@pytest.mark.parametrize(("npnet", "objective"), [(SMALL, "layout_likelihood"), (LayoutArchitecture(), "regression")])
+def test_networks_that_draw_layouts_have_an_objective_of_their_own(outputs: Path, npnet: Any, objective: str) -> None:
+    config = run_config(outputs, replace(OPTIONS, objective=objective), npnet=npnet)
+    with pytest.raises(ConfigError, match=f"objective={objective} with npnet.kind={npnet.kind}: networks that draw"):
+        train.run(config)
+
+
+def test_a_network_that_draws_layouts_is_an_npnet_artifact(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, num_prompts=50)
+    options = replace(OPTIONS, objective="layout_likelihood", batch_size=24, validation_share=0.3, keep_rejected=True)
+    small = LayoutArchitecture(num_layouts=2, rank=8, width=8, depth=1, heads=2, hidden=8)
+    artifact = train.run(run_config(tmp_path, options, npnet=small))
+    network = load_npnet(artifact.path)
+    assert isinstance(network, LayoutNPNet)
+    assert network.config.architecture == small
+    assert read_record(artifact.path)["objective"] == "layout_likelihood"
+    assert artifact.record["counts"]["parameters"] == sum(weight.numel() for weight in network.parameters())

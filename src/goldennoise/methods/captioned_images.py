@@ -1,0 +1,63 @@
+"""Images with captions: what a layout is taken from."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goldennoise.errors import DataError
+from goldennoise.evaluation.image_folder import read_image
+from goldennoise.prompts.rows import read_rows
+from goldennoise.seeding import derive_seed, prompt_id
+from goldennoise.shapes.captions import caption_of
+from goldennoise.shapes.renderer import render
+from goldennoise.shapes.scenes import sample_scene
+
+TABLE, FILE, TEXT = "metadata.csv", "file_name", "text"
+"""As folders of captioned images are laid out on the Hugging Face hub."""
+
+
+class CaptionedImages(Protocol):
+    """Images by prompt and seed."""
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+        """(3, height, width), float32 in [0, 1]. Raises `DataError` for a prompt that no image has."""
+        ...
+
+
+class Renders:
+    """Scenes drawn at random among those a caption of the shapes world is true of."""
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+        caption = caption_of(prompt)
+        if caption is None:
+            raise DataError(f'"{prompt}" is no caption of the shapes world, which alone can be rendered')
+        rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
+        pixels = render(sample_scene(caption, rng))
+        return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+class Folder:
+    """Of a prompt with n images, seed i takes image i modulo n, in the order of the table.
+
+    Raises `DataError` for a table that is missing or has other columns.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder).expanduser()
+        table = read_rows(self.folder / TABLE)
+        if table.defects or not {FILE, TEXT} <= set(table.columns):
+            raise DataError(
+                f"{self.folder / TABLE} needs the columns {FILE} and {TEXT}, with quotes around texts that hold a comma"
+            )
+        self.files: dict[str, list[str]] = {}
+        for _, row in table.rows:
+            self.files.setdefault(str(row[TEXT]).strip(), []).append(str(row[FILE]))
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:  # noqa: ARG002
+        files = self.files.get(prompt)
+        if files is None:
+            raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
+        return torch.from_numpy(read_image(self.folder / files[seed % len(files)])).permute(2, 0, 1)

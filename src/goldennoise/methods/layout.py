@@ -1,0 +1,58 @@
+"""Golden noise from a layout: the source moved towards the latents of an image of its prompt, less their mean in space.
+
+A denoiser was trained on noise that still holds a trace of an image, so it follows what it finds there: an image drawn
+so faintly that the noise stays ordinary decides what stands where. Needs captioned images, and no pass of the denoiser.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import require
+from goldennoise.methods.base import Method, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.methods.captioned_images import CaptionedImages
+    from goldennoise.methods.protocol import MethodTools, SampleBatch
+
+
+@dataclass(frozen=True)
+class Config(MethodConfig):
+    """images: "renders", which the shapes world draws of its captions at random, or a folder of captioned images: its
+    metadata.csv has the columns file_name and text. strength: of the layout, in units of the noise."""
+
+    keep_norm: bool = True
+    kind: str = "layout"
+    images: str = "renders"
+    strength: float = 0.35
+
+    def __post_init__(self) -> None:
+        require(bool(self.images), "images", repr(self.images), "renders or a folder of captioned images")
+        require(0 <= self.strength < math.inf, "strength", self.strength, "a finite number >= 0")
+
+
+class Layout(Method):
+    def __init__(self, images: "CaptionedImages", strength: float) -> None:
+        self.images = images
+        self.strength = strength
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Raises `DataError` for a prompt that no image has."""
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        samples = zip(batch.prompts, batch.seeds, strict=True)
+        images = [self.images.image(prompt, seed, batch.root_seed) for prompt, seed in samples]
+        with torch.no_grad():
+            latents = model.encode_images(images).to(batch.source)
+        return batch.source + self.strength * (latents - latents.mean(dim=(-2, -1), keepdim=True))
+
+
+def build(config: Config, tools: "MethodTools") -> Layout:  # noqa: ARG001
+    """Raises `DataError` for a folder that cannot be read."""
+    from goldennoise.methods.captioned_images import Folder, Renders
+
+    return Layout(Renders() if config.images == "renders" else Folder(config.images), config.strength)

@@ -1,0 +1,102 @@
+"""Layouts of images: the formula, which image a sample gets, and folders that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import TinyModel
+
+from goldennoise.diffusion.images import fitted
+from goldennoise.errors import ConfigError, DataError
+from goldennoise.methods import build
+from goldennoise.methods.captioned_images import Folder, Renders
+from goldennoise.methods.layout import Config
+from goldennoise.methods.protocol import MethodTools, SampleBatch
+from goldennoise.seeding import gaussian_noise
+from goldennoise.shapes.captions import caption_of
+from goldennoise.shapes.verifier import verify
+
+PROMPTS = ["a red circle", "a red circle", "two blue squares"]
+TOOLS = MethodTools({}, lambda *_: Path())
+
+
+def make_batch(seeds: tuple[int, ...] = (0, 1, 0)) -> SampleBatch:
+    model = TinyModel()
+    return SampleBatch(PROMPTS, list(seeds), model.encode(PROMPTS), gaussian_noise(model.latent_shape, range(3)), 5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two images of the first prompt and one, of another size, of the second."""
+    for number, size in enumerate([(32, 32), (32, 32), (80, 40)]):
+        Image.fromarray(np.full((size[1], size[0], 3), 60 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    rows = ["0.png,a red circle", "1.png,a red circle", '2.png,"two blue squares"']
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,text", *rows]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("keep_norm", [True, False])
+def test_golden_noise_is_source_and_layout(keep_norm: bool) -> None:
+    batch, model = make_batch(), TinyModel()
+    images = [Renders().image(prompt, seed, 5) for prompt, seed in zip(PROMPTS, batch.seeds, strict=True)]
+    latents = model.encode_images(images)
+    expected = batch.source + 0.2 * (latents - latents.mean((2, 3), keepdim=True))
+    if keep_norm:
+        norms = [noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for noise in (batch.source, expected)]
+        expected = expected * norms[0] / norms[1]
+    golden = build(Config(strength=0.2, keep_norm=keep_norm), TOOLS).golden(model, batch)
+    torch.testing.assert_close(golden, expected)
+    assert model.num_evaluations == 0
+
+
+def test_a_render_is_true_of_its_caption_and_every_seed_has_its_own() -> None:
+    one, other, third = (Renders().image("two blue squares", *seeds) for seeds in ((0, 5), (1, 5), (0, 6)))
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, third)
+    caption = caption_of("two blue squares")
+    assert caption is not None
+    for image in (one, other, third):
+        assert image.shape == (3, 64, 64)
+        assert verify((image.permute(1, 2, 0) * 255).round().byte().numpy(), caption).right
+
+
+def test_the_images_of_a_prompt_take_turns(folder: Path) -> None:
+    images = Folder(str(folder))
+    shades = [float(images.image("a red circle", seed, 0).mean()) * 255 for seed in range(3)]
+    assert shades == pytest.approx([0, 60, 0])
+    golden = build(Config(images=str(folder)), TOOLS).golden(TinyModel(), make_batch())
+    assert golden.isfinite().all()
+
+
+def test_a_prompt_without_an_image_is_named(folder: Path) -> None:
+    with pytest.raises(DataError, match=r'metadata\.csv has no image of "a star": collect with its own texts'):
+        Folder(str(folder)).image("a star", 0, 0)
+    with pytest.raises(DataError, match='"a dog" is no caption of the shapes world'):
+        Renders().image("a dog", 0, 0)
+
+
+@pytest.mark.parametrize("table", [None, "file_name,caption\n0.png,a red circle\n", 'file_name,text\n0.png,"a red\n'])
+def test_a_folder_without_a_table_of_captions_is_refused(folder: Path, table: str | None) -> None:
+    path = folder / "metadata.csv"
+    path.unlink()
+    if table is not None:
+        path.write_text(table)
+    with pytest.raises(DataError, match=r"metadata\.csv"):
+        build(Config(images=str(folder)), TOOLS)
+
+
+@pytest.mark.parametrize("option", [{"images": ""}, {"strength": -0.1}, {"strength": float("inf")}])
+def test_options_out_of_range_are_refused(option: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(option))):
+        Config(**option)  # type: ignore[arg-type]
+
+
+def test_images_are_cropped_around_the_centre_and_resized() -> None:
+    wide = torch.zeros(3, 40, 80)
+    wide[:, :, 20:60] = 1.0
+    assert torch.equal(fitted(wide, 20, 20), torch.ones(3, 20, 20))
+    assert fitted(torch.rand(3, 30, 70), 32, 64).shape == (3, 32, 64)
+    same = torch.rand(3, 20, 30)
+    assert fitted(same, 20, 30) is same
