@@ -45,8 +45,9 @@ from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.processes import Processes
 from goldennoise.training.samples import Examples, SampleImages
 
-NUM_FITTED = 4096
-"""Pairs, at most, that the inputs of a network that draws layouts are fitted to: evenly spaced among all."""
+NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
+"""Pairs that the inputs of a network that draws layouts are fitted to, evenly spaced among all, and numbers in their
+prompt embeddings, at most: 1 GB."""
 
 # Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
 ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
@@ -126,10 +127,16 @@ def _module(
     if isinstance(network, NPNet):
         return NPNetTraining(network, objective, options, seed)
     # The same on every process, because they have the same data.
-    some = data.training_rows[:: -(-len(data.training_rows) // NUM_FITTED)]
-    source, golden = data.dataset.reader.noise(data.dataset.rows[some])
-    network.fit_inputs(data.dataset.inputs.prompts(some), golden.float() - source.float())
+    source, golden = data.dataset.reader.noise(data.dataset.rows[_spaced(data.training_rows, NUM_FITTED)])
+    num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (network.config.num_tokens * network.config.text_dim))
+    prompt_embeds = data.dataset.inputs.prompts(_spaced(data.training_rows, num_prompts))
+    network.fit_inputs(prompt_embeds, golden.float() - source.float())
     return LayoutTraining(network, options, seed)
+
+
+def _spaced(rows: np.ndarray, num: int) -> np.ndarray:
+    """At most `num` of the rows, evenly spaced."""
+    return rows[:: -(-len(rows) // num)]
 
 
 @torch.no_grad()
