@@ -60,7 +60,7 @@ def test_the_image_chosen_is_the_image_made(model: StableDiffusion) -> None:
 def test_a_pair_of_equal_noises_is_a_pair_of_equal_images(model: StableDiffusion) -> None:
     scorer = FakeScorer()
     collector = Collector(model, Standard(), {"brightness": scorer}, PreferenceFilter("brightness"), batch_size=3)
-    *_, index = collector.batch([sample.prompt for sample in SAMPLES[::2]])
+    *_, index = collector.batch([(sample.prompt, sample.seed) for sample in SAMPLES[::2]])
     assert index["brightness_source"].tolist() == pytest.approx(index["brightness_golden"].tolist(), rel=1e-5)
     assert index["brightness_source"].nunique() == 3
 
