@@ -105,6 +105,8 @@ def test_every_pair_leads_a_group_at_most_once_in_an_epoch_and_each_epoch_has_it
     made = batches(np.arange(2400))
     first = np.concatenate([part.rows for part in made])
     assert len(set(first[::GROUP_SIZE])) == 200
+    # The others of a group are any of their prompts' pairs: 2,200 draws from 40 pairs of each of 60 prompts.
+    assert len(set(first.reshape(-1, GROUP_SIZE)[:, 1:].flatten())) > 1000
     made.set_epoch(1)
     assert not np.array_equal(first, np.concatenate([part.rows for part in made]))
     fixed = batches(np.arange(2400), seed=None)
