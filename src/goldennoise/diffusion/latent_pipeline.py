@@ -15,7 +15,7 @@ from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.flow import FlowSchedule
-from goldennoise.diffusion.images import fitted
+from goldennoise.diffusion.latent_images import LatentImages
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class LatentPipeline(ABC):
+class LatentPipeline(LatentImages, ABC):
     """A `DiffusionModel` on a pipeline's own components. Puts its networks in eval mode and freezes them.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
@@ -79,7 +79,6 @@ class LatentPipeline(ABC):
         self.noise_dtype = self.dtype
         self.num_evaluations = 0
         self.num_truncated = 0
-        self._num_decoded: int | None = None
 
     @classmethod
     def load(
@@ -155,51 +154,14 @@ class LatentPipeline(ABC):
             latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
         return latents.to(noise.dtype)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        parts = latents.split(self._num_decoded or len(latents))
-        images = torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
-        self._pipe.maybe_free_model_hooks()  # offloaded, the decoder is to make room for what comes next
-        return images
-
-    def encode_images(self, images: Sequence[Tensor]) -> Tensor:
-        """Of the VAE's distribution of latents, where it has one, the mean."""
-        height, width = (side * self._pipe.vae_scale_factor for side in self.latent_shape[1:])
-        parts = torch.stack([fitted(image, height, width) for image in images]).split(self._num_decoded or len(images))
-        latents = torch.cat([self._encode_images(part) for part in parts])
-        self._pipe.maybe_free_model_hooks()
-        return latents
-
-    def _encode_images(self, images: Tensor) -> Tensor:
-        vae = self._decoder
-        encoded = vae.encode((images * 2 - 1).to(self.device, vae.dtype))
-        latents = (encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latent).float()
-        # What decoding scales and shifts each channel by, taken back.
-        shift = self._unscaled(latents.new_zeros(1, latents.shape[1], 1, 1))
-        scale = self._unscaled(latents.new_ones(1, latents.shape[1], 1, 1)) - shift
-        return (latents - shift) / scale
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        vae = self._decoder
-        pixels = vae.decode(self._unscaled(latents).to(vae.dtype), return_dict=False)[0]
-        return (pixels.float() / 2 + 0.5).clamp(0, 1)
-
     def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
         tune(self._pipe, self._network, compute)
         self._num_decoded = compute.decode_batch_size
         if compute.offload:
             # A copy for another dtype has to take its turn like the rest, in the place of the original.
-            self._pipe.register_modules(vae=self._decoder)
+            self._pipe.register_modules(vae=self._vae)
             self._pipe.enable_model_cpu_offload(device=device)
             self.device = self._pipe._execution_device
-
-    @property
-    def _decoder(self) -> Any:
-        """The VAE in the dtype it decodes in."""
-        return self._pipe.vae
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        """Latents as the VAE's encoder made them, at least float32."""
-        return latents.to(at_least_float32(latents.dtype)) / self._pipe.vae.config.scaling_factor
 
     @classmethod
     def scheduler_of(cls, option: str, scheduler: Any, spacing: str | None = None) -> Any:

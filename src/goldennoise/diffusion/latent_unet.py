@@ -108,7 +108,7 @@ class StableDiffusionXL(LatentUNet):
         return {"text_embeds": condition["pooled"], "time_ids": time_ids.expand(len(latents), -1)}
 
     @cached_property
-    def _decoder(self) -> Any:
+    def _vae(self) -> Any:
         """One that overflows in float16 as a float32 copy, since the pipeline needs its own unchanged."""
         vae = self._pipe.vae
         return copy.deepcopy(vae).float() if vae.dtype == torch.float16 and vae.config.force_upcast else vae

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from tiny import TinyModel
 
-from goldennoise.diffusion.images import fitted
+from goldennoise.diffusion.latent_images import fitted
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.methods import build
 from goldennoise.methods.captioned_images import Folder, Renders
