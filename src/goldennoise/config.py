@@ -221,7 +221,14 @@ def _stages(config: RunConfig) -> list[RunConfig]:
     if config.stage.kind != "all":
         return [config]
     overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
-    return [typed(hydra.compose("config", overrides=[*overrides, f"stage={stage}"])) for stage in config.stage.stages]
+    parts = []
+    for stage in config.stage.stages:
+        chosen = [*overrides, f"stage={stage}"]
+        try:
+            parts.append(typed(hydra.compose("config", overrides=chosen)))
+        except COMPOSITION_ERRORS as error:
+            raise ConfigError(as_sentence(error, chosen)) from None
+    return parts
 
 
 def _sweep_refusal(devices: int) -> ConfigError:

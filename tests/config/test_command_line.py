@@ -88,6 +88,14 @@ def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mistake_in_one_of_several_stages_is_one_sentence(tmp_path: Path) -> None:
+    result = in_a_process(tmp_path, "stage=all", "stage.stages=[report,colect]")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: stage=colect: there is no such stage")
+    assert "did you mean collect?" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_composing_loads_no_torch() -> None:
     script = (
         "import sys\nfrom goldennoise.config import load\nfrom goldennoise.errors import ConfigError\n"
