@@ -1,4 +1,4 @@
-"""Batches of look-alikes: groups of pairs whose prompts hold nearly the same words."""
+"""Batches of look-alikes: groups of pairs whose prompts hold nearly the same words (docs/science.md)."""
 
 import numpy as np
 import torch
