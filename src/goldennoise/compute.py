@@ -24,7 +24,8 @@ ATTENTION = (
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one. devices: processes that train together, started by torchrun or srun.
+    """device: auto takes CUDA if there is one. devices: processes that share the work, started by torchrun or srun; they
+    share collect, train and eval.
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.

@@ -4,12 +4,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from goldennoise import methods, scorers
-from goldennoise.artifacts import Artifact, Draft
+from goldennoise.artifacts import Artifact
 from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -52,15 +53,19 @@ def built_model(config: "RunConfig") -> DiffusionModel:
 
 def make_parts(
     config: "RunConfig",
-    draft: Draft,
+    folder: Path,
     parts: Sequence[Part],
     judges: Mapping[str, Scorer],
     networks: Mapping[str, Artifact],
     load: "Callable[[RunConfig], DiffusionModel]" = built_model,
+    show: bool = True,
 ) -> None:
-    """Make the parts that are not finished; the model is loaded, by `load`, only if there is one."""
+    """Make the parts that are not finished in `folder`; the model is loaded, by `load`, only if there is one.
+
+    show: a bar of the progress.
+    """
     embeds = embedder_of(judges) is not None
-    missing = [part for part in parts if not is_finished(draft.path, part, list(judges), embeds)]
+    missing = [part for part in parts if not is_finished(folder, part, list(judges), embeds)]
     if not missing:
         return
     # Methods first: what they cannot be built from shows before the large model is loaded.
@@ -69,10 +74,10 @@ def make_parts(
     model = load(config)
     total, left = (sum(len(part.samples) for part in some) for some in (parts, missing))
     warm_up(model, missing[0].samples[: config.compute.batch_size], config.seed)
-    with tqdm(total=total, initial=total - left, unit="image", desc=config.stage.kind) as bar:
+    with tqdm(total=total, initial=total - left, unit="image", desc=config.stage.kind, disable=not show) as bar:
         for part in missing:
             bar.set_postfix_str(part.method)
             evaluate_part(
-                draft.path, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update
+                folder, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update
             )
-            log.info("%s: part %d of %s is finished", draft.reference, part.number, part.method)
+            log.info("%s is finished", part.table_file(folder))

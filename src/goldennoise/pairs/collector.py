@@ -1,6 +1,7 @@
 """Collecting pairs: source noise, golden noise from the teacher; to filter them, an image of both and every score."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs.index import Scores, index_rows, located, merge
+from goldennoise.pairs.index import Scores, index_rows, located
 from goldennoise.pairs.preference import PreferenceFilter
 from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
 from goldennoise.prompts import Prompt
@@ -97,30 +98,37 @@ class Collector:
         return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
 
 
-def collect_pairs(
+def make_shards(
     collector: Callable[[], Collector],
     folder: Path,
     prompts: Sequence[Prompt],
     prompts_per_shard: int,
     on_rows: OnRows | None = None,
-) -> pd.DataFrame:
-    """Make every shard of `folder` that is not finished, write index.parquet and return it.
+    rank: int = 0,
+    size: int = 1,
+) -> None:
+    """Make those of this process's shards, every `size`-th from `rank` on, that are not finished.
 
     collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every
     finished shard first, then with those of every new batch.
     """
-    cuts = [prompts[first : first + prompts_per_shard] for first in range(0, len(prompts), prompts_per_shard)]
-    missing = [number for number in range(len(cuts)) if not valid(folder, number)]
+    mine = range(rank, num_shards(len(prompts), prompts_per_shard), size)
+    missing = [number for number in mine if not valid(folder, number)]
     if on_rows is not None:
-        for number in sorted({*range(len(cuts))} - {*missing}):
+        for number in sorted({*mine} - {*missing}):
             on_rows(read_index(part_path(folder, number)))
-    if missing:
-        ready = collector()
-        for number in missing:
-            if tensors_path(folder, number).exists():
-                log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
-            write_shard(folder, number, ready.shard(cuts[number], number, on_rows))
-    return merge(folder, len(cuts))
+    if not missing:
+        return
+    ready = collector()
+    for number in missing:
+        if tensors_path(folder, number).exists():
+            log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
+        start = number * prompts_per_shard
+        write_shard(folder, number, ready.shard(prompts[start : start + prompts_per_shard], number, on_rows))
+
+
+def num_shards(num_prompts: int, prompts_per_shard: int) -> int:
+    return math.ceil(num_prompts / prompts_per_shard)
 
 
 def _num_truncated(model: DiffusionModel) -> int:

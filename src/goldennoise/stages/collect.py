@@ -3,11 +3,11 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from goldennoise import methods, scorers
 from goldennoise.artifacts import ArtifactStore
@@ -15,15 +15,17 @@ from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
-from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
+from goldennoise.evaluation.networks import refuse_other_model
 from goldennoise.methods.base import After
 from goldennoise.methods.protocol import MethodTools
-from goldennoise.pairs import Collector, PreferenceFilter, collect_pairs
-from goldennoise.pairs.index import total_figures
+from goldennoise.pairs import Collector, PreferenceFilter, make_shards, num_shards
+from goldennoise.pairs.index import merge, total_figures
 from goldennoise.pairs.progress import Progress
+from goldennoise.processes import Processes, joined
 from goldennoise.prompts import Prompt, load_training_prompts
 from goldennoise.records import Artifact
 from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
+from goldennoise.stages.together import begin_together, finish_together, resolve_together
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
@@ -65,32 +67,34 @@ class Config:
 
 
 def run(config: "RunConfig") -> Artifact:
-    """The pairs artifact of this config: complete already, resumed, repaired, or made."""
+    """The pairs artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     chain = _chain(config)
     prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, chain)
-    if config.stage.other_model == "refuse":
-        for network in networks.values():
-            refuse_other_model(network, config.model)
-    inputs = list(networks.values())
-    device = config.compute.torch_device()
-    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
-    preference = _preference(config.stage, judges)
-    identity = _identity(config, chain[-1], prompts, judges)
-    outcome = store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
-    if isinstance(outcome, Artifact):
-        print(f"{outcome.reference} is complete.")
-        return outcome
-    with outcome as draft:
-        index = _collect(draft, partial(_collector, config, chain, judges, networks, preference), prompts, config.stage)
-        counts = _counts(draft, index, config.stage) | {"held_out_prompts": num_held_out}
-        artifact = draft.commit(counts)
-    chosen = (
-        f"{counts['kept']} kept ({counts['acceptance']:.1%}), mean gain of {config.stage.preference} "
-        f"{counts['mean_gain']:+.4g}"
-    )
-    print(f"{artifact.reference}: {counts['pairs']} pairs, {chosen if preference else 'not filtered'}")
+    with joined(config.compute) as processes, ExitStack() as held:
+        networks = resolve_together(processes, store, chain)
+        if config.stage.other_model == "refuse":
+            for network in networks.values():
+                refuse_other_model(network, config.model)
+        device = config.compute.torch_device()
+        judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+        preference = _preference(config.stage, judges)
+        identity = _identity(config, chain[-1], prompts, judges)
+        begin = partial(store.begin, "pairs", config.name, config.version, identity, [*networks.values()])
+        begun = begin_together(processes, held, lambda: begin(asdict(config)))
+        if isinstance(begun, Artifact):
+            return begun
+        collector = partial(_collector, config, chain, judges, networks, preference)
+        processes.together(lambda: _collect(begun.path, collector, prompts, config.stage, processes))
+        return finish_together(processes, begun, lambda draft: _finish(draft, config.stage, len(prompts), num_held_out))
+
+
+def _finish(draft: Draft, stage: Config, num_prompts: int, num_held_out: int) -> Artifact:
+    counts = _counts(draft.path, num_shards(num_prompts, stage.prompts_per_shard))
+    artifact = draft.commit(counts | {"held_out_prompts": num_held_out})
+    chosen = f"{counts['kept']} kept ({counts['acceptance']:.1%}), mean gain of {stage.preference} "
+    chosen += f"{counts['mean_gain']:+.4g}"
+    print(f"{artifact.reference}: {counts['pairs']} pairs, {'not filtered' if stage.preference is None else chosen}")
     return artifact
 
 
@@ -117,10 +121,6 @@ def _chain(config: "RunConfig") -> list[Any]:
         raise ConfigError(
             f"stage.preference={config.stage.preference}: preference must be one of the scorers of this run ({known}), "
             "which scorer=[...] chooses"
-        )
-    if config.compute.devices != 1:
-        raise ConfigError(
-            f"compute.devices={config.compute.devices}: collect runs on one device; set compute.devices=1"
         )
     first = config.stage.source_network
     before = [] if first is None else [methods.component("npnet").Config(artifact=first)]
@@ -165,22 +165,28 @@ def _collector(
     )
 
 
-def _collect(draft: Draft, collector: Callable[[], Collector], prompts: list[Prompt], stage: Config) -> pd.DataFrame:
-    progress = Progress(len(prompts) * stage.num_seeds, filtered=stage.preference is not None)
+def _collect(
+    folder: Path, collector: Callable[[], Collector], prompts: list[Prompt], stage: Config, processes: Processes
+) -> None:
+    mine = range(processes.rank, num_shards(len(prompts), stage.prompts_per_shard), processes.size)
+    num_prompts = sum(len(prompts[number * stage.prompts_per_shard :][: stage.prompts_per_shard]) for number in mine)
+    shown = processes.is_first
+    progress = Progress(num_prompts * stage.num_seeds, filtered=stage.preference is not None)
 
     def ready() -> Collector:
         loaded = collector()
-        progress.start()
+        if shown:
+            progress.start()
         return loaded
 
     try:
-        return collect_pairs(ready, draft.path, prompts, stage.prompts_per_shard, progress.add)
+        make_shards(ready, folder, prompts, stage.prompts_per_shard, progress.add, processes.rank, processes.size)
     finally:
         progress.close()
 
 
-def _counts(draft: Draft, index: pd.DataFrame, stage: Config) -> dict[str, Any]:
-    figures = total_figures(draft.path, math.ceil(len(index) / (stage.prompts_per_shard * stage.num_seeds)))
+def _counts(folder: Path, num_shards: int) -> dict[str, Any]:
+    index, figures = merge(folder, num_shards), total_figures(folder, num_shards)
     return {
         "pairs": len(index),
         "kept": int(index["kept"].sum()),

@@ -1,17 +1,21 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ConfigError, require
+from goldennoise.processes import joined
+from goldennoise.stages.together import begin_together, finish_together, resolve_together
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
+    from goldennoise.evaluation.parts import Part
     from goldennoise.evaluation.summary import Summary
-    from goldennoise.prompts import Prompt
     from goldennoise.scorers.protocol import Scorer
 
 
@@ -43,30 +47,39 @@ class Config:
 
 
 def run(config: "RunConfig") -> Artifact:
-    """The scores artifact of this config: complete already, resumed, repaired, or made."""
+    """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.evaluation.grid_run import run_identity
-    from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
+    from goldennoise.evaluation.generate import grid
+    from goldennoise.evaluation.grid_run import make_parts, run_identity
+    from goldennoise.evaluation.networks import refuse_other_model
+    from goldennoise.evaluation.parts import cut
     from goldennoise.prompts import load_prompts
 
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, config.method.values())
-    if config.stage.other_model == "refuse":
-        for network in networks.values():
-            refuse_other_model(network, config.model)
-    device = config.compute.torch_device()
-    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
-    inputs = list({network.fingerprint: network for network in networks.values()}.values())
-    identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
-    identity |= run_identity(config, prompts, judges, networks)
-    outcome = store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
-    if isinstance(outcome, Artifact):
-        print(f"{outcome.reference} is complete.")
-        return outcome
-    with outcome as draft:
-        return _evaluate(config, draft, store, prompts, judges, networks)
+    with joined(config.compute) as processes, ExitStack() as held:
+        networks = resolve_together(processes, store, config.method.values())
+        if config.stage.other_model == "refuse":
+            for network in networks.values():
+                refuse_other_model(network, config.model)
+        device = config.compute.torch_device()
+        judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+        inputs = list({network.fingerprint: network for network in networks.values()}.values())
+        identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
+        identity |= run_identity(config, prompts, judges, networks)
+        begin = partial(store.begin, "scores", config.name, config.version, identity, inputs)
+        begun = begin_together(processes, held, lambda: begin(asdict(config)))
+        if isinstance(begun, Artifact):
+            return begun
+        samples = grid(prompts, config.stage.num_seeds)
+        parts = cut(samples, list(config.method), config.stage.prompts_per_part * config.stage.num_seeds)
+        # All methods on the same prompts fall to the same process.
+        mine = [part for part in parts if part.number % processes.size == processes.rank]
+        processes.together(lambda: make_parts(config, begun.path, mine, judges, networks, show=processes.is_first))
+        return finish_together(
+            processes, begun, lambda draft: _finish(config, draft, store, parts, len(prompts), judges, networks)
+        )
 
 
 def _refuse_unfit(config: "RunConfig") -> None:
@@ -79,38 +92,29 @@ def _refuse_unfit(config: "RunConfig") -> None:
         )
     if not config.scorer:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
-    if config.compute.devices != 1:
-        raise ConfigError(
-            f"compute.devices={config.compute.devices}: eval runs in one process on one device; set compute.devices=1"
-        )
 
 
-def _evaluate(
+def _finish(
     config: "RunConfig",
     draft: Draft,
     store: ArtifactStore,
-    prompts: list["Prompt"],
+    parts: "list[Part]",
+    num_prompts: int,
     judges: Mapping[str, "Scorer"],
     networks: Mapping[str, Artifact],
 ) -> Artifact:
-    from goldennoise.evaluation.generate import grid
-    from goldennoise.evaluation.grid_run import make_parts
     from goldennoise.evaluation.networks import selected_with
-    from goldennoise.evaluation.parts import cut, read_parts, score_rows, whole
+    from goldennoise.evaluation.parts import read_parts, score_rows, whole
     from goldennoise.report.results import result_table
     from goldennoise.report.tables import to_text
 
-    stage: Config = config.stage
-    samples = grid(prompts, stage.num_seeds)
-    parts = cut(samples, list(config.method), stage.prompts_per_part * stage.num_seeds)
-    make_parts(config, draft, parts, judges, networks)
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
         score_rows(table, list(judges)).to_parquet(beside, index=False)
     selecting = selected_with(store, networks, config.method, config.scorer)
-    summary = _summary(config, table, len(prompts), judges, selecting)
+    summary = _summary(config, table, num_prompts, judges, selecting)
     summary.write(draft.path / "summary.json")
-    counts = {"prompts": len(prompts), "seeds": stage.num_seeds, "methods": len(config.method)}
+    counts = {"prompts": num_prompts, "seeds": config.stage.num_seeds, "methods": len(config.method)}
     artifact = draft.commit(counts | {"scorers": len(judges), "images": len(table)})
     print(to_text(result_table(summary)))
     return artifact

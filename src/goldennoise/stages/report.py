@@ -1,10 +1,13 @@
 """Stage `report`: from a scores artifact to a page, and its tables as Markdown and LaTeX."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, require
+from goldennoise.processes import joined
+from goldennoise.records import read_artifact
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
@@ -24,7 +27,15 @@ class Config:
 
 
 def run(config: "RunConfig") -> Artifact:
-    """Write the report artifact: index.html, tables.md, tables.tex. Raises ArtifactError for scores it cannot use."""
+    """Write the report artifact: index.html, tables.md, tables.tex. Raises ArtifactError for scores it cannot use.
+
+    Of several processes rank 0 does it.
+    """
+    with joined(config.compute) as processes:
+        return read_artifact(Path(processes.from_first(lambda: {"path": str(_report(config).path)})["path"]))
+
+
+def _report(config: "RunConfig") -> Artifact:
     stage: Config = config.stage
     store = ArtifactStore(config.outputs)
     scores = store.resolve(stage.scores, "scores")

@@ -76,7 +76,7 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
         return outcome
     with outcome as draft:
         parts = cut(grid([prompt], stage.num_seeds), list(config.method), stage.num_seeds)
-        make_parts(config, draft, parts, judges, networks, load)
+        make_parts(config, draft.path, parts, judges, networks, load)
         _show(draft, _table(draft, parts, judges), judges, stage.prompt)
         artifact = draft.commit({"seeds": stage.num_seeds, "methods": len(config.method), "scorers": len(judges)})
     print(f"{artifact.reference}: {artifact.path / PICTURE}")

@@ -10,10 +10,11 @@ from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.processes import Processes, joined
 from goldennoise.provenance import write_json
 from goldennoise.records import read_artifact, read_json
+from goldennoise.stages.together import begin_together, finish_together
 from goldennoise.training.options import WORK, TrainingOptions
-from goldennoise.training.processes import Processes, joined
 
 if TYPE_CHECKING:
     import torch
@@ -52,25 +53,14 @@ def run(config: "RunConfig") -> Artifact:
     _check_objective(config)
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
-        drafts: list[Draft] = []
-
-        def begin() -> dict[str, str]:
-            pairs = _pairs(config, store)
-            outcome = _begin(config, store, pairs)
-            if isinstance(outcome, Artifact):
-                return {"complete": outcome.reference}
-            drafts.append(held.enter_context(outcome))
-            return {"folder": str(outcome.path), "pairs": str(pairs.path), "reference": outcome.reference}
-
-        task = processes.from_first(begin)
-        if "complete" in task:
-            if processes.is_first:
-                print(f"{task['complete']} is complete.")
-            return store.resolve(task["complete"], "npnet")
-        if not processes.from_first(lambda: {"trained": (Path(task["folder"]) / OUTCOME).is_file()})["trained"]:
-            _train(config, processes, Path(task["folder"]), Path(task["pairs"]), task["reference"])
-        processes.from_first(lambda: _finish(drafts[0]))
-        return store.resolve(task["reference"], "npnet")
+        told = processes.from_first(lambda: {"pairs": str(_pairs(config, store).path)})
+        pairs = read_artifact(Path(told["pairs"]))
+        begun = begin_together(processes, held, lambda: _begin(config, store, pairs))
+        if isinstance(begun, Artifact):
+            return begun
+        if not processes.from_first(lambda: {"trained": (begun.path / OUTCOME).is_file()})["trained"]:
+            _train(config, processes, begun.path, pairs, begun.reference)
+        return finish_together(processes, begun, _finish)
 
 
 def _check_objective(config: "RunConfig") -> None:
@@ -117,7 +107,7 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
     return options | {"reward_scorer": scorers.identity(chosen, scorer)}
 
 
-def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path, reference: str) -> None:
+def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artifact, reference: str) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.diffusion import running
     from goldennoise.npnet.checkpoint import save_npnet
@@ -133,12 +123,12 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Path,
     objective = _objective(config, model, device)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
-        reader = PairReader(pairs)
+        reader = PairReader(pairs.path)
         network, counts = train_npnet(
             reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
         )
     if processes.is_first:
-        save_npnet(network, folder, _origin(config, read_artifact(pairs)) | counts.as_record())
+        save_npnet(network, folder, _origin(config, pairs) | counts.as_record())
         write_json(folder / OUTCOME, counts.as_record())
 
 
@@ -198,7 +188,7 @@ def _objective(config: "RunConfig", model: "DiffusionModel | None", device: "tor
     return Reward(model, Selector(scorer), stage.reward_steps, stage.reward_weight)
 
 
-def _finish(draft: Draft) -> dict[str, Any]:
+def _finish(draft: Draft) -> Artifact:
     """Checkpoints and frozen inputs were for resuming only."""
     shutil.rmtree(draft.path / WORK, ignore_errors=True)
     counts = read_json(draft.path / OUTCOME)
@@ -207,4 +197,4 @@ def _finish(draft: Draft) -> dict[str, Any]:
         f"{artifact.reference}: validation loss {counts['val_loss']:.5g} at epoch {counts['best_epoch']} of "
         f"{counts['epochs']}; predicting the source itself: {counts['identity_val_loss']:.5g}"
     )
-    return {}
+    return artifact

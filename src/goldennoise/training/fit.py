@@ -33,6 +33,7 @@ from goldennoise.npnet.network import NPNet
 from goldennoise.npnet.networks import GoldenNetwork, blank_network, seeded_network
 from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.pairs.reader import PairReader
+from goldennoise.processes import Processes
 from goldennoise.seeding import derive_seed
 from goldennoise.training.callbacks import History, Progress
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
@@ -42,7 +43,6 @@ from goldennoise.training.layouts import LayoutTraining
 from goldennoise.training.module import NoiseTraining, NPNetTraining
 from goldennoise.training.objectives import Objective, regression
 from goldennoise.training.options import WORK, TrainingOptions
-from goldennoise.training.processes import Processes
 from goldennoise.training.samples import Examples, SampleImages
 
 NUM_FITTED, NUMBERS_FITTED = 4096, 2**28

@@ -1,9 +1,11 @@
 """A model, a teacher and scorers in a few lines, all row by row, so that batching cannot change a number."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -11,7 +13,9 @@ from goldennoise.compute import ComputeConfig
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs import Collector, PreferenceFilter
+from goldennoise.pairs import Collector, PreferenceFilter, make_shards, num_shards
+from goldennoise.pairs.collector import OnRows
+from goldennoise.pairs.index import merge
 from goldennoise.prompts import Prompt
 
 
@@ -101,3 +105,15 @@ def collector(batch_size: int = 4, model: FakeModel | None = None, **fields: obj
 
 def _number(text: str) -> float:
     return hashlib.sha256(text.encode()).digest()[0] / 255
+
+
+def collect_pairs(
+    collector: Callable[[], Collector],
+    folder: Path,
+    prompts: Sequence[Prompt],
+    per_shard: int,
+    on_rows: OnRows | None = None,
+) -> pd.DataFrame:
+    """All shards by one process; the index."""
+    make_shards(collector, folder, prompts, per_shard, on_rows)
+    return merge(folder, num_shards(len(prompts), per_shard))

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
-from unit.pairs.fakes import FakeModel, FakeScorer, FakeTeacher, collector, prompts
+from unit.pairs.fakes import FakeModel, FakeScorer, FakeTeacher, collect_pairs, collector, prompts
 
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs import PairReader, PreferenceFilter, collect_pairs
-from goldennoise.pairs.index import total_figures
+from goldennoise.pairs import PairReader, PreferenceFilter, make_shards, num_shards
+from goldennoise.pairs.index import merge, total_figures
 from goldennoise.pairs.shards import part_path, tensors_path, valid
 from goldennoise.seeding import derive_seed, gaussian_noise
 
@@ -174,6 +174,21 @@ def test_progress_hears_of_finished_pairs_and_of_every_batch(tmp_path: Path) -> 
     heard.clear()
     collect_pairs(collector, tmp_path, prompts(NUM), 8, lambda rows: heard.append(len(rows)))
     assert heard == [8, 7, 4, 4]
+
+
+def test_processes_share_the_shards_and_make_what_one_makes(tmp_path: Path) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    one.mkdir()
+    three.mkdir()
+    collect(one, per_shard=4)
+    models = [FakeModel() for _ in range(3)]
+    for rank, model in enumerate(models):
+        make_shards(lambda model=model: collector(model=model), three, prompts(NUM), 4, None, rank, 3)  # type: ignore[misc]
+    merge(three, num_shards(NUM, 4))
+    assert [len(model.encoded) for model in models] == [8, 8, 7]
+    for left, right in zip(pairs(one)[1:], pairs(three)[1:], strict=True):
+        assert torch.equal(left, right)
+    pd.testing.assert_frame_equal(PairReader(one).index, PairReader(three).index)
 
 
 def test_figures_add_up_over_runs(tmp_path: Path) -> None:

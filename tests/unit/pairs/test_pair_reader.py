@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import safetensors
 import torch
-from unit.pairs.fakes import collector, prompts
+from unit.pairs.fakes import collect_pairs, collector, prompts
 
 from goldennoise.errors import DataError
-from goldennoise.pairs import PairReader, collect_pairs, reader
+from goldennoise.pairs import PairReader, reader
 from goldennoise.pairs.index import INDEX
 from goldennoise.pairs.shards import tensors_path
 

@@ -1,0 +1,82 @@
+"""Processes that make one artifact together: who they are, and what becomes of a mistake of one of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldennoise import processes
+from goldennoise.compute import ComputeConfig
+from goldennoise.errors import ConfigError, DataError, GoldenNoiseError
+from goldennoise.processes import Processes, joined
+
+NUM = 2
+
+
+def share(work: str) -> None:
+    """What each process of the script does: its share, in which process 1 meets a mistake if `work` is "broken"."""
+
+    def own() -> None:
+        if work == "broken" and os.environ["RANK"] == "1":
+            raise DataError("a picture is missing")
+
+    try:
+        with joined(ComputeConfig(device="cpu", devices=NUM)) as group:
+            told = group.from_first(lambda: {"rank": group.rank})
+            group.together(own)
+            said = f"done {group.rank} {told}"
+    except GoldenNoiseError as error:
+        said = f"raised {os.environ['RANK']}: {error}"
+    # In one write: the lines of two processes must not run into each other.
+    sys.stdout.write(said + "\n")
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [("whole", {"done 0 {'rank': 0}", "done 1 {'rank': 0}"}), ("broken", {"raised 0: a picture is missing"})],
+)
+def test_a_mistake_of_any_process_is_raised_by_the_first(work: str, expected: set[str]) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(NUM)]
+    done = subprocess.run(
+        [*command, __file__, work],
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert {line for line in done.stdout.splitlines() if line} == expected, done.stderr
+    assert (done.returncode == 0) == (work == "whole")
+
+
+def test_one_process_raises_its_own_mistakes() -> None:
+    def broken() -> None:
+        raise DataError("a picture is missing")
+
+    with pytest.raises(DataError, match="a picture is missing"):
+        Processes().together(broken)
+
+
+def test_a_batch_script_of_slurm_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with joined(ComputeConfig(device="cpu")) as group:
+        assert group == Processes()
+
+
+def test_a_step_of_srun_is_as_many_as_it_has_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4"}
+    monkeypatch.setattr(os, "environ", os.environ | step | {"SLURM_NNODES": "2", "SLURM_JOB_ID": "1"})
+    with pytest.raises(ConfigError, match="--ntasks-per-node=N"):
+        processes._started()
+    os.environ["SLURM_NTASKS_PER_NODE"] = "2"
+    assert processes._started() == Processes(rank=3, size=4, num_nodes=2, launcher="srun")
+    with pytest.raises(ConfigError, match=r"compute\.devices=1, but 4 processes were started"), joined(ComputeConfig()):
+        pass
+
+
+if __name__ == "__main__":
+    share(sys.argv[1])
