@@ -4,17 +4,29 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from goldennoise.shapes.locations import PIPELINE
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
+WEIGHTS = "*.safetensors"
 
 
 def model_identity(config: Any) -> dict[str, Any]:
-    """A model config, and a digest of the weights where they can change under the same path: those we ship."""
-    return asdict(config) | {"weights": _shipped_weights() if getattr(config, "path", None) == "shapes" else None}
+    """A model config, and a digest of the weights where they can change under the same path: all but the hub's.
+
+    First 12 hex digits of a SHA-256 over the weight files of `path`, and of `lora`.
+    """
+    path, lora = getattr(config, "path", None), getattr(config, "lora", None)
+    if path == "shapes":
+        sources = [PIPELINE]
+    else:
+        named = [Path(source).expanduser() for source in (path, lora) if source is not None]
+        sources = [source for source in named if source.exists()]
+    files = [file for source in sources for file in ([source] if source.is_file() else sorted(source.rglob(WEIGHTS)))]
+    return asdict(config) | {"weights": _digest(tuple(map(_state, files))) if files else None}
 
 
 def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
@@ -27,10 +39,17 @@ def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
     ]
 
 
+def _state(file: Path) -> tuple[Path, int, int]:
+    """A file and what changes when it is written again."""
+    state = file.stat()
+    return file, state.st_size, state.st_mtime_ns
+
+
 @cache
-def _shipped_weights() -> str:
-    """First 12 hex digits of a SHA-256 over all weight files of the shapes world."""
+def _digest(states: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(PIPELINE.rglob("*.safetensors")):
-        digest.update(file.read_bytes())
+    for path, *_ in states:
+        with path.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
     return digest.hexdigest()[:12]

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ def run_identity(
 ) -> dict[str, Any]:
     """What decides the images and scores, beside the options of the stage. networks: by reference as written."""
     told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
-    used = {name: asdict(method) for name, method in config.method.items()}
+    used = {name: methods.identity(method) for name, method in config.method.items()}
     for method in used.values():
         if "artifact" in method:
             # Which network is meant, whatever it is called and wherever it lies.

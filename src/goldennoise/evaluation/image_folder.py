@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from goldennoise.errors import DataError
 from goldennoise.provenance import file_digest
@@ -78,14 +78,17 @@ def image_digests(folder: Path, names: Sequence[str], on_image: Callable[[], obj
     return digests
 
 
-def read_image(path: Path) -> NDArray[np.float32]:
-    """An image as stored, (height, width, 3) in [0, 1]; EXIF orientation is left alone, as scorers' own readers do.
+def read_image(path: Path, upright: bool = False) -> NDArray[np.float32]:
+    """An image, (height, width, 3) in [0, 1]; EXIF orientation is left alone, as scorers' own readers do.
+
+    upright: turn it as EXIF says.
 
     Grey gives three equal channels, and what is transparent lies on white. 16-bit grey keeps its depth; of 16-bit
     colour Pillow gives the upper 8 bits.
     Raises `DataError` naming a file that cannot be read.
     """
-    with _opened(path) as image:
+    with _opened(path) as stored:
+        image = ImageOps.exif_transpose(stored) if upright else stored
         if image.mode == "I;16":
             grey = np.asarray(image, dtype=np.float32) / np.float32(65535)
             return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,8 +1,10 @@
 """What turns source noise into the noise that sampling starts from.
 
 A method is one module here with a `Config`, a `MethodConfig`, and `build(config, tools)`, which gives a `Method`.
+One that reads files of the user's has an `identity(config)` too, which tells their content.
 """
 
+from dataclasses import asdict
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from goldennoise.methods.base import Method, OnSphere
 if TYPE_CHECKING:
     from goldennoise.methods.protocol import MethodTools
 
-__all__ = ["Method", "build", "component", "kinds"]
+__all__ = ["Method", "build", "component", "identity", "kinds"]
 
 
 def kinds() -> list[str]:
@@ -23,6 +25,12 @@ def kinds() -> list[str]:
 def component(kind: str) -> ModuleType:
     """The module of a method. Raises `ConfigError` for one that does not exist."""
     return registry.component(__name__, "kind of method", kind, kinds())
+
+
+def identity(config: Any) -> dict[str, Any]:
+    """What decides the golden noise: the options, or what a module's own `identity` makes of them."""
+    told: dict[str, Any] = getattr(component(config.kind), "identity", asdict)(config)
+    return told
 
 
 def build(config: Any, tools: "MethodTools") -> Method:

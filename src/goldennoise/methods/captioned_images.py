@@ -1,5 +1,6 @@
 """Images with captions: what a layout is taken from."""
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from goldennoise.errors import DataError
 from goldennoise.evaluation.image_folder import read_image
 from goldennoise.prompts.rows import read_rows
+from goldennoise.provenance import file_digest
 from goldennoise.seeding import derive_seed, prompt_id
 from goldennoise.shapes.captions import caption_of
 from goldennoise.shapes.renderer import render
@@ -40,7 +42,9 @@ class Renders:
 
 
 class Folder:
-    """Of a prompt with n images, seed i takes image i modulo n, in the order of the table.
+    """Of a prompt with n images, seed i takes image i modulo n, in the order of the table; turned as EXIF says.
+
+    A text belongs to the prompt with the same id, whatever its case and spaces.
 
     Raises `DataError` for a table that is missing or has other columns.
     """
@@ -54,10 +58,21 @@ class Folder:
             )
         self.files: dict[str, list[str]] = {}
         for _, row in table.rows:
-            self.files.setdefault(str(row[TEXT]).strip(), []).append(str(row[FILE]))
+            self.files.setdefault(prompt_id(str(row[TEXT])), []).append(str(row[FILE]))
+
+    def digest(self) -> str:
+        """SHA-256 over the captions and the content of their images; `DataError` for an image that is missing."""
+        lines = [f"{text}\t{self._digest(file)}" for text, files in self.files.items() for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _digest(self, file: str) -> str:
+        if not (self.folder / file).is_file():
+            raise DataError(f"{self.folder / file} is missing, and {TABLE} names it")
+        return file_digest(self.folder / file)
 
     def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:  # noqa: ARG002
-        files = self.files.get(prompt)
+        files = self.files.get(prompt_id(prompt))
         if files is None:
             raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
-        return torch.from_numpy(read_image(self.folder / files[seed % len(files)])).permute(2, 0, 1)
+        pixels = read_image(self.folder / files[seed % len(files)], upright=True)
+        return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -6,8 +6,8 @@ Of our own making; what it gains is in docs/results.md.
 """
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
@@ -50,6 +50,14 @@ class Layout(Method):
         with torch.no_grad():
             latents = model.encode_images(images).to(batch.source)
         return batch.source + self.strength * (latents - latents.mean(dim=(-2, -1), keepdim=True))
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """The images by their content, wherever they lie. Raises `DataError` for a folder that cannot be read."""
+    from goldennoise.methods.captioned_images import Folder
+
+    images = config.images if config.images == "renders" else Folder(config.images).digest()
+    return asdict(config) | {"images": images}
 
 
 def build(config: Config, tools: "MethodTools") -> Layout:  # noqa: ARG001

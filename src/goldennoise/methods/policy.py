@@ -11,6 +11,8 @@ from goldennoise.seeding import derive_seed, prompt_id
 
 MIN_SIGMA = 1e-4
 VALUE_WIDTH = 256
+MAX_LOG_RATIO = 20.0
+"""A log-ratio is a sum over all latents: at SDXL's size one step takes it past what float32 can raise e to."""
 
 
 class NoisePolicy:
@@ -78,7 +80,7 @@ class PolicyUpdate:
                 self.optimizer.step()
         with torch.no_grad():
             return {
-                "ratio": float((policy.log_prob(noise) - drawn).exp().mean()),
+                "ratio": float(_ratio(policy.log_prob(noise), drawn).mean()),
                 "kl": float(policy.divergence().mean()),
                 "abs_mu": float(policy.mu.abs().mean()),
                 "sigma": float(policy.sigma.mean()),
@@ -92,9 +94,13 @@ def surrogate(log_prob: Tensor, drawn: Tensor, advantages: Tensor, ratio_clip: f
     """
     if ratio_clip is None:
         return (log_prob * advantages).mean(dim=0)
-    ratio = (log_prob - drawn).exp()
+    ratio = _ratio(log_prob, drawn)
     limited = ratio.clamp(1 - ratio_clip, 1 + ratio_clip)
     return torch.minimum(ratio * advantages, limited * advantages).mean(dim=0)
+
+
+def _ratio(log_prob: Tensor, drawn: Tensor) -> Tensor:
+    return (log_prob - drawn).clamp(max=MAX_LOG_RATIO).exp()
 
 
 class Values:

@@ -128,7 +128,7 @@ def _chain(config: "RunConfig") -> list[Any]:
 
 
 def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: dict[str, Scorer]) -> dict[str, Any]:
-    texts = "\n".join(prompt.text for prompt in prompts)
+    told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
     # Which networks are used is told by the artifact's inputs, whatever they were called.
     stage = {key: value for key, value in asdict(config.stage).items() if key not in ("source_network", "other_model")}
     if config.stage.source_network is not None:
@@ -136,10 +136,10 @@ def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: 
     return {
         "stage": stage | {"num_prompts": len(prompts)},
         "model": model_identity(config.model),
-        "teacher": {key: value for key, value in asdict(teacher).items() if key != "artifact"},
+        "teacher": {key: value for key, value in methods.identity(teacher).items() if key != "artifact"},
         "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
         "seed": config.seed,
-        "prompts": hashlib.sha256(texts.encode()).hexdigest(),
+        "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
     }
 
 

@@ -64,9 +64,9 @@ class PairDataset(Dataset[PairBatch]):
         self.rows = rows
         self.inputs = inputs
         self.prompts = reader.index["prompt"].to_numpy(dtype=object)[rows]
-        gains = reader.index["gain"].to_numpy()[rows]
-        # Gains that are not positive in the mean say nothing about which pair is worth more.
-        self.gains = gains / gains.mean() if gains.mean() > 0 else np.ones(len(rows))
+        # A pair that lost anything is worth nothing: a negative weight would drive the network away without end.
+        gains = np.maximum(reader.index["gain"].to_numpy()[rows], 0.0)
+        self.gains = gains / gains.mean() if gains.any() else np.ones(len(rows))
 
     def __getitem__(self, part: BatchPart) -> PairBatch:
         source, golden = self.reader.noise(self.rows[part.rows])

@@ -47,7 +47,7 @@ from goldennoise.training.samples import Examples, SampleImages
 
 NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
 """Pairs that the inputs of a network that draws layouts are fitted to, evenly spaced among all, and numbers in their
-prompt embeddings, at most: 1 GB."""
+prompt embeddings, and in their noise, at most: 1 GB each."""
 
 # Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
 ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
@@ -127,7 +127,8 @@ def _module(
     if isinstance(network, NPNet):
         return NPNetTraining(network, objective, options, seed)
     # The same on every process, because they have the same data.
-    source, golden = data.dataset.reader.noise(data.dataset.rows[_spaced(data.training_rows, NUM_FITTED)])
+    num_pairs = min(NUM_FITTED, max(network.config.architecture.rank, NUMBERS_FITTED // network.basis.shape[1]))
+    source, golden = data.dataset.reader.noise(data.dataset.rows[_spaced(data.training_rows, num_pairs)])
     num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (network.config.num_tokens * network.config.text_dim))
     prompt_embeds = data.dataset.inputs.prompts(_spaced(data.training_rows, num_prompts))
     network.fit_inputs(prompt_embeds, golden.float() - source.float())
@@ -192,7 +193,8 @@ def _fit(
             callbacks=callbacks,
             logger=list(setting.loggers),
             default_root_dir=folder / WORK,
-            deterministic=True,
+            # Resizing images for a scorer has no gradient on a GPU whose order of summing is fixed.
+            deterministic="warn" if module.options.objective == "reward" else True,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,

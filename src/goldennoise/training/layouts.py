@@ -21,7 +21,7 @@ CONTRAST_FROM, CONTRAST_TO, CONTRAST_FADES = 2.0, 0.1, 0.8
 
 
 class LayoutTraining(NoiseTraining):
-    """The loss of a pair is -2 v / rank (log p - weight (log p - log of the sum of p over the prompts of its group)).
+    """The loss of a pair is -2 v / rank (log p + weight (log p - log of the sum of p over the prompts of its group)).
 
     p: density of its golden minus source noise, in coefficients of the network's basis, under the mixture of Gaussians
     of variance v around the layouts of its prompt, up to a constant. For one layout without contrast this is the mean

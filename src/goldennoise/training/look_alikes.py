@@ -15,12 +15,14 @@ NUM_LOOK_ALIKES = 48
 """Prompts nearest to one by their mean token, itself among them: its groups are drawn from these."""
 
 
-def nearest_prompts(prompt_embeds: np.ndarray) -> Tensor:
+def nearest_prompts(prompt_embeds: np.ndarray, prompts: np.ndarray) -> Tensor:
     """(P, k) for every prompt the k = `NUM_LOOK_ALIKES` nearest by mean token, itself first; all P if they are fewer.
 
-    prompt_embeds: (P, tokens, dim). The mean over tokens holds the words of a prompt better than their order.
+    prompts: (P,) rows of `prompt_embeds` (N, tokens, dim), of which a part at a time is read. The mean over tokens
+    holds the words of a prompt better than their order.
     """
-    means = torch.cat([torch.from_numpy(part).float().mean(dim=1) for part in _parts(prompt_embeds)])
+    parts = [prompt_embeds[prompts[start : start + 1000]] for start in range(0, len(prompts), 1000)]
+    means = torch.cat([torch.from_numpy(part).float().mean(dim=1) for part in parts])
     means = F.normalize(means - means.mean(dim=0), dim=1)
     num, size = min(NUM_LOOK_ALIKES, len(means)), 1000
     near = []
@@ -69,7 +71,7 @@ class LookAlikeBatches(GlobalBatches):
         self._by_prompt = torch.from_numpy(np.argsort(self._prompt_of, kind="stable"))
         self._num_pairs = torch.from_numpy(np.bincount(self._prompt_of))
         self._first = self._num_pairs.cumsum(0) - self._num_pairs
-        self._nearest = nearest_prompts(prompt_embeds[prompts])
+        self._nearest = nearest_prompts(prompt_embeds, prompts)
 
     def __len__(self) -> int:
         return -(-(len(self.rows) // GROUP_SIZE) // (self.batch_size // GROUP_SIZE))
@@ -84,7 +86,3 @@ class LookAlikeBatches(GlobalBatches):
         drawn = torch.rand(others.shape, generator=generator) * self._num_pairs[others]
         pairs = self._by_prompt[self._first[others] + drawn.long()]
         return self.rows[torch.cat([anchors[:, None], pairs], dim=1).flatten().numpy()]
-
-
-def _parts(array: np.ndarray, size: int = 1000) -> list[np.ndarray]:
-    return [np.array(array[start : start + size]) for start in range(0, len(array), size)]

@@ -24,7 +24,10 @@ def regression(predicted: Tensor, batch: PairBatch) -> Tensor:
 
 
 def gain_weighted(predicted: Tensor, batch: PairBatch) -> Tensor:
-    """`regression`, weighted by the gain of the golden image over the mean gain of all pairs that are learnt from."""
+    """`regression`, weighted by the gain of the golden image over the mean gain of all pairs that are learnt from.
+
+    A pair without a gain weighs nothing, unless no pair has any: then all weigh the same.
+    """
     return batch.gains * regression(predicted, batch)
 
 

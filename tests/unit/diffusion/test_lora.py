@@ -70,6 +70,19 @@ def test_a_model_with_a_lora_is_another_model() -> None:
     assert differences({name: value for name, value in model_identity(plain).items() if name != "lora"}, plain) == []
 
 
+def test_weights_that_change_under_their_path_are_another_model(model_folder: Path, lora: Path) -> None:
+    config = Config(path=str(model_folder), lora=str(lora))
+    first = model_identity(config)
+    assert model_identity(config) == first
+    for folder in (lora, model_folder):
+        file = next(folder.rglob("*.safetensors"))
+        before = model_identity(config)
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        assert [change.partition("=")[0] for change in differences(before, config)] == ["model.weights"]
+
+
 def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
     folder = write_lora(tiny_xl_pipeline(), tmp_path / "xl")
     with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline of these widths"):

@@ -1,5 +1,6 @@
 """FIND's parts against torch.distributions, and the whole against plain REINFORCE."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -56,6 +57,26 @@ def test_sigma_stays_above_its_floor() -> None:
         policy.log_sigma.fill_(-50.0)
     assert float(policy.sigma.detach().min()) == pytest.approx(1e-4)
     assert torch.isfinite(policy.log_prob(policy.draw(torch.ones(1, 2, 4, 8, 8)))).all()
+
+
+def test_latents_as_large_as_those_of_sdxl_keep_the_policy_finite() -> None:
+    policy = NoisePolicy((2, 4, 128, 128), torch.device("cpu"))
+    options = Config()
+    update = PolicyUpdate(
+        policy,
+        learning_rate=options.learning_rate,
+        num_epochs=options.num_epochs,
+        ratio_clip=options.ratio_clip,
+        policy_weight=options.policy_weight,
+        kl_weight=options.kl_weight,
+    )
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(2):
+        noise = policy.draw(torch.randn(4, 2, 4, 128, 128, generator=generator))
+        figures = update(noise, torch.randn(4, 2, generator=generator))
+        assert all(math.isfinite(figure) for figure in figures.values())
+    assert torch.isfinite(policy.mu).all()
+    assert torch.isfinite(policy.log_sigma).all()
 
 
 @pytest.mark.parametrize(

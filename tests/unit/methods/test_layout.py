@@ -10,7 +10,7 @@ from tiny import TinyModel
 
 from goldennoise.diffusion.latent_images import fitted
 from goldennoise.errors import ConfigError, DataError
-from goldennoise.methods import build
+from goldennoise.methods import build, identity
 from goldennoise.methods.captioned_images import Folder, Renders
 from goldennoise.methods.layout import Config
 from goldennoise.methods.protocol import MethodTools, SampleBatch
@@ -68,6 +68,39 @@ def test_the_images_of_a_prompt_take_turns(folder: Path) -> None:
     assert shades == pytest.approx([0, 60, 0])
     golden = build(Config(images=str(folder)), TOOLS).golden(TinyModel(), make_batch())
     assert golden.isfinite().all()
+
+
+def test_the_images_are_known_by_their_content(folder: Path) -> None:
+    def known(path: Path) -> dict[str, object]:
+        return identity(Config(images=str(path)))
+
+    first = known(folder)
+    moved = folder.rename(folder.with_name("moved"))
+    assert known(moved) == first
+    Image.fromarray(np.full((32, 32, 3), 9, np.uint8)).save(moved / "1.png")
+    assert known(moved) != first
+    (moved / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1\.png is missing, and metadata\.csv names it"):
+        known(moved)
+    assert identity(Config())["images"] == "renders"
+
+
+@pytest.mark.parametrize("prompt", ["a red circle ", " A Red  circle"])
+def test_case_and_spaces_make_no_other_prompt(folder: Path, prompt: str) -> None:
+    with (folder / "metadata.csv").open("a") as table:
+        table.write("\n2.png, A RED circle ")
+    shades = [float(Folder(str(folder)).image(prompt, seed, 0).mean()) * 255 for seed in range(3)]
+    assert shades == pytest.approx([0, 60, 120])
+
+
+def test_a_photograph_is_turned_upright(folder: Path) -> None:
+    upright = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20)
+    stored = upright.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    stored.save(folder / "0.png", exif=exif)
+    image = Folder(str(folder)).image("a red circle", 0, 0)
+    assert torch.equal((image * 255).round().byte(), torch.from_numpy(np.array(upright)).permute(2, 0, 1))
 
 
 def test_a_prompt_without_an_image_is_named(folder: Path) -> None:

@@ -155,6 +155,25 @@ def test_what_decides_the_content_is_identity(config: RunConfig, change: dict[st
     assert collect.run(config).path == first.path
 
 
+def test_the_kinds_of_prompts_are_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = collect.run(config)
+    prompts, held_out = collect.load_training_prompts(config.prompts, 10)
+    renamed = [dataclasses.replace(prompt, category="another kind") for prompt in prompts]
+    monkeypatch.setattr(collect, "load_training_prompts", lambda *_: (renamed, held_out))
+    other = collect.run(config)
+    assert (first.version, other.version) == ("v1", "v2")
+    assert set(PairReader(other.path).index["category"]) == {"another kind"}
+
+
+def test_what_a_teacher_says_of_its_files_is_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = []
+    for content in ("one", "other", "one"):
+        told = SimpleNamespace(build=lambda *_: FakeTeacher(), identity=lambda _, content=content: {"images": content})
+        monkeypatch.setattr(methods, "component", lambda _, told=told: told)
+        versions.append(collect.run(config).version)
+    assert versions == ["v1", "v2", "v1"]
+
+
 def test_the_display_name_of_the_teacher_is_not_identity(config: RunConfig) -> None:
     first = collect.run(config)
     assert collect.run(dataclasses.replace(config, method={"another name": TeacherConfig()})).path == first.path

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from unit.training.learnable import BRIEF, SMALL, FakeModel, write_pairs
 
 from goldennoise.errors import DataError, GoldenNoiseError, ModelError
@@ -19,6 +20,7 @@ from goldennoise.pairs.reader import PairReader
 from goldennoise.training import fit
 from goldennoise.training.data import PairBatch
 from goldennoise.training.fit import Setting, TrainingCounts, train_npnet
+from goldennoise.training.objectives import regression
 from goldennoise.training.options import TrainingOptions
 
 QUIET = Setting(progress_bar=False)
@@ -202,6 +204,22 @@ def test_pairs_of_which_none_is_kept_are_refused(reader: PairReader, tmp_path: P
         trained(none_kept, tmp_path)
     _, counts = trained(none_kept, tmp_path, replace(BRIEF, keep_rejected=True, num_epochs=1))
     assert (counts.num_pairs, counts.num_prompts) == (48, 24)
+
+
+@pytest.mark.parametrize("objective", ["regression", "reward"])
+def test_a_scorer_may_resize_images_though_that_has_no_deterministic_gradient_on_a_gpu(
+    reader: PairReader, tmp_path: Path, objective: str
+) -> None:
+    seen: set[bool] = set()
+
+    def watching(predicted: Tensor, batch: PairBatch) -> Tensor:
+        if torch.are_deterministic_algorithms_enabled():
+            seen.add(torch.is_deterministic_algorithms_warn_only_enabled())
+        return regression(predicted, batch)
+
+    options = replace(BRIEF, num_epochs=1, objective=objective)
+    train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=QUIET, objective=watching)
+    assert seen == {objective == "reward"}
 
 
 def test_bf16_and_data_loader_workers(reader: PairReader, tmp_path: Path) -> None:

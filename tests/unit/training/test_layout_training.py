@@ -18,6 +18,7 @@ from goldennoise.errors import ConfigError, DataError
 from goldennoise.npnet.config import LayoutArchitecture, LayoutNPNetConfig
 from goldennoise.npnet.layouts import LayoutNPNet, seeded_layout_npnet
 from goldennoise.pairs.reader import PairReader
+from goldennoise.training import fit
 from goldennoise.training.batches import part_of_batch
 from goldennoise.training.data import PairBatch, PairData, PairDataset, chosen_rows
 from goldennoise.training.fit import Setting, train_npnet
@@ -73,13 +74,27 @@ def batches(rows: np.ndarray, seed: int | None = 0, batch_size: int = 24, **rank
 def test_the_nearest_prompts_are_those_of_the_nearest_mean_tokens() -> None:
     embeds = np.random.default_rng(0).normal(size=(NUM_LOOK_ALIKES + 30, 4, 5)) + 3
     embeds[7] = embeds[3]
-    nearest = nearest_prompts(embeds)
+    stored = np.concatenate([np.full((5, 4, 5), 9.0), embeds])
+    nearest = nearest_prompts(stored, 5 + np.arange(len(embeds)))
     assert nearest[:, 0].tolist() == list(range(len(embeds)))
     assert 7 in nearest[3, :2]
     means = embeds.mean(1) - embeds.mean((0, 1))
     for row in (0, 20):
         cosines = [means[row] @ other / np.linalg.norm(other) for other in means]
         assert set(nearest[row].tolist()) == set(np.argsort(cosines)[::-1][:NUM_LOOK_ALIKES].tolist())
+
+
+def test_prompt_embeddings_are_read_a_part_at_a_time() -> None:
+    class OnDisk:
+        largest = 0
+
+        def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+            self.largest = max(self.largest, len(rows))
+            return np.random.default_rng(0).normal(size=(len(rows), 1, 2))
+
+    stored = OnDisk()
+    nearest_prompts(stored, np.arange(2500))  # type: ignore[arg-type]
+    assert stored.largest == 1000
 
 
 def test_groups_hold_different_prompts_that_are_alike() -> None:
@@ -226,6 +241,21 @@ def test_a_network_learns_layouts_of_prompts_it_has_not_seen(tmp_path: Path) -> 
     assert counts.val_loss < 0.9 * counts.identity_val_loss
     history = pd.read_csv(tmp_path / "run" / "training.csv")
     assert list(history.columns) == ["epoch", "step", "train_loss", "val_loss", "learning_rate", "gradient_norm"]
+
+
+def test_large_latents_are_fitted_by_fewer_pairs(
+    reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+
+    def fit_inputs(self: LayoutNPNet, prompt_embeds: Tensor, layouts: Tensor) -> None:  # noqa: ARG001
+        fitted.append(len(layouts))
+
+    monkeypatch.setattr(LayoutNPNet, "fit_inputs", fit_inputs)
+    numbers = math.prod(reader.latent_shape)
+    monkeypatch.setattr(fit, "NUMBERS_FITTED", 15 * numbers)
+    train_npnet(reader, FakeModel(), SMALL, replace(BRIEF, num_epochs=1), tmp_path, setting=QUIET)
+    assert SMALL.rank <= fitted[0] <= 15 < len(reader)
 
 
 def test_a_killed_training_ends_with_the_same_weights(

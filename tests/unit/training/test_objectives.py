@@ -47,10 +47,16 @@ def test_gains_are_those_of_the_pairs_over_their_mean(data: PairData) -> None:
     assert batch.prompts == index["prompt"].iloc[rows].tolist()
 
 
-def test_gains_without_a_positive_mean_weigh_all_pairs_alike(reader: PairReader, data: PairData) -> None:
+@pytest.mark.parametrize(
+    ("gains", "weights"),
+    [([-4.0, -3.0, 1.0, 3.0], [0.0, 0.0, 1.0, 3.0]), ([-4.0, -3.0, -1.0, 0.0], [1.0, 1.0, 1.0, 1.0])],
+)
+def test_pairs_that_lost_weigh_nothing_unless_none_gained(
+    reader: PairReader, data: PairData, gains: list[float], weights: list[float]
+) -> None:
     rows = np.arange(4)
-    losing = SimpleNamespace(index=reader.index.iloc[rows].assign(gain=[-4.0, -3.0, 1.0, 2.0]))
-    assert set(PairDataset(losing, rows, data.dataset.inputs).gains) == {1.0}  # type: ignore[arg-type]
+    index = SimpleNamespace(index=reader.index.iloc[rows].assign(gain=gains))
+    assert PairDataset(index, rows, data.dataset.inputs).gains.tolist() == weights  # type: ignore[arg-type]
 
 
 def test_the_reward_is_the_score_through_few_steps_and_the_distance_from_the_source() -> None:
