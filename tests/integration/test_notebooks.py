@@ -4,17 +4,28 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from integration.command_line import run_ok
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOLDENNOISE_OUTPUTS", str(pipeline))
-    monkeypatch.setenv("GOLDENNOISE_NAME", "smoke")
+def run_notebook(path: Path, monkeypatch: pytest.MonkeyPatch, outputs: Path, name: str) -> None:
+    monkeypatch.setenv("GOLDENNOISE_OUTPUTS", str(outputs))
+    monkeypatch.setenv("GOLDENNOISE_NAME", name)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_notebook(path, monkeypatch, pipeline, "smoke")
+
+
+def test_the_notebook_of_pairs_runs_on_those_of_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_ok(tmp_path, "experiment=demo", "stage=collect_layouts", "stage.num_prompts=12", "stage.num_seeds=1")
+    (path,) = (path for path in NOTEBOOKS if "pairs" in path.stem)
+    run_notebook(path, monkeypatch, tmp_path, "demo")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
