@@ -185,6 +185,7 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
         nonlocal started
         started = True
         try:
+            _refuse_other_recipe(HydraConfig.get().runtime.choices)
             config = typed(composed)
             if HydraConfig.get().mode == RunMode.MULTIRUN and config.compute.devices > 1:
                 complain(_sweep_refusal(config.compute.devices))
@@ -229,6 +230,15 @@ def _stages(config: RunConfig) -> list[RunConfig]:
         except COMPOSITION_ERRORS as error:
             raise ConfigError(as_sentence(error, chosen)) from None
     return parts
+
+
+def _refuse_other_recipe(choices: Mapping[str, str | None]) -> None:
+    """Raise `ConfigError` for a stage that the experiment has by another name: its sizes would be left out unsaid."""
+    experiment, stage = choices.get("experiment"), str(choices.get("stage"))
+    own = [file.stem for file in sorted((conf_folder() / "experiment" / str(experiment)).glob("*.yaml"))]
+    meant = [name for name in own if name.partition("_")[0] == stage.partition("_")[0]]
+    if meant and stage not in own:
+        raise ConfigError(f"stage={stage}: experiment={experiment} has this stage as stage={meant[0]}")
 
 
 def _sweep_refusal(devices: int) -> ConfigError:

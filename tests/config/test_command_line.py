@@ -88,6 +88,12 @@ def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stage_that_an_experiment_has_by_another_name_is_refused(tmp_path: Path) -> None:
+    result = in_a_process(tmp_path, "experiment=demo", "stage=train")
+    assert result.returncode == 2
+    assert result.stderr == "error: stage=train: experiment=demo has this stage as stage=train_layouts\n"
+
+
 def test_a_mistake_in_one_of_several_stages_is_one_sentence(tmp_path: Path) -> None:
     result = in_a_process(tmp_path, "stage=all", "stage.stages=[report,colect]")
     assert result.returncode == 2
