@@ -24,7 +24,7 @@ ATTENTION = (
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one. devices: processes of torchrun or srun, which share collect, train and eval.
+    """device: auto takes CUDA if there is one. devices: processes of torchrun or srun, which share the work.
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.

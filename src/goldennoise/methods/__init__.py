@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Method", "build", "component", "identity", "kinds"]
 
+PARTS = ("base", "captioned_images", "policy", "protocol", "selection")
+"""Modules that methods share; every other is a method."""
+
 
 def kinds() -> list[str]:
     """Names of the methods."""
-    return registry.kinds(__name__, parts=("base", "captioned_images", "policy", "protocol", "selection"))
+    return registry.kinds(__name__, parts=PARTS)
 
 
 def component(kind: str) -> ModuleType:

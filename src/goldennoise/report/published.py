@@ -1,6 +1,6 @@
 """Numbers that others published for golden noise, to stand beside ours; none of them was measured here.
 
-ImageReward and HPSv2 are x 100. Source: Zhou et al., arXiv 2411.09502, and the readme of its code where noted.
+Source: Zhou et al., arXiv 2411.09502, and the readme of its code where noted.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Published:
 
 
 def _metrics(pick: float, hps: float, aesthetic: float, reward: float, clip: float | None = None) -> dict[str, float]:
-    values = {"PickScore": pick, "HPSv2": hps, "AES": aesthetic, "ImageReward": reward}
+    values = {"PickScore": pick, "HPSv2": hps, "AES": aesthetic, "ImageReward x 100": reward}
     return values if clip is None else values | {"CLIPScore": clip}
 
 
@@ -39,18 +39,25 @@ _SDXL = (
             "NPNet, no data filtering": _metrics(21.73, 28.46, 6.0375, 62.91),
         },
     ),
-    Published("SDXL, DrawBench", PAPER, {"standard": {"ImageReward": 62.21}, "NPNet": {"ImageReward": 70.67}}),
+    Published(
+        "SDXL, DrawBench", PAPER, {"standard": {"ImageReward x 100": 62.21}, "NPNet": {"ImageReward x 100": 70.67}}
+    ),
 )
 _DREAMSHAPER = (
     Published(
         "DreamShaper-xl-v2-turbo, Pick-a-Pic",
         PAPER,
-        {"standard": {"HPSv2": 32.12, "ImageReward": 98.09}, "NPNet": {"HPSv2": 32.69, "ImageReward": 106.74}},
+        {
+            "standard": {"HPSv2": 32.12, "ImageReward x 100": 98.09},
+            "NPNet": {"HPSv2": 32.69, "ImageReward x 100": 106.74},
+        },
     ),
 )
 _HUNYUAN = (
     Published(
-        "Hunyuan-DiT, HPD", PAPER, {"standard": {"ImageReward": 99.22}, "NPNet": {"ImageReward": 108.29, "MPS": 52.87}}
+        "Hunyuan-DiT, HPD",
+        PAPER,
+        {"standard": {"ImageReward x 100": 99.22}, "NPNet": {"ImageReward x 100": 108.29, "MPS": 52.87}},
     ),
 )
 _LIGHTNING = (

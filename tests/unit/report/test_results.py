@@ -163,8 +163,8 @@ def test_published_numbers_belong_to_their_models() -> None:
     assert published_for("shapes") == ()
     assert published_for("stable-diffusion-v1-5") == ()
     (pick_a_pic, drawbench) = published_for("owner/stable-diffusion-xl-base-1.0")
-    assert pick_a_pic.values["NPNet"]["ImageReward"] == 65.01
-    assert drawbench.values["standard"] == {"ImageReward": 62.21}
+    assert pick_a_pic.values["NPNet"]["ImageReward x 100"] == 65.01
+    assert drawbench.values["standard"] == {"ImageReward x 100": 62.21}
     assert published_for("owner/SDXL-Lightning")[0].setting.startswith("SDXL-Lightning")
     assert published_for("owner/sdxl with ByteDance/SDXL-Lightning/4step.safetensors")[0].setting.startswith("SDXL-Li")
     assert published_for("owner/sdxl with mine/style.safetensors") == published_for("stabilityai/sdxl-turbo") == ()
