@@ -79,4 +79,11 @@ class ComputeConfig:
             raise ConfigError("compute.offload=true: networks wait on the CPU for a GPU, and this machine has none")
         if self.device == "cpu" or not available:
             return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+        index = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+        seen = torch.cuda.device_count()
+        if index >= seen:
+            raise ConfigError(
+                f"process {index} of this machine sees {seen} GPU: start no more processes than it has, and let each "
+                "see all of them (in Slurm --gpus-per-node in place of --gpus-per-task)"
+            )
+        return torch.device("cuda", index)

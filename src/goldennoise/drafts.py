@@ -42,6 +42,12 @@ class Lock:
             raise ArtifactError(
                 f"{path.parent / version} is being written by {owner}: wait until it is done, or stop it"
             ) from None
+        except OSError as error:
+            self._file.close()
+            raise ArtifactError(
+                f"{path.parent} cannot be locked ({error.strerror}): choose a folder on another file system with "
+                "outputs=DIR"
+            ) from None
         _locked.add(self._file)
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")

@@ -16,9 +16,9 @@ from typing import Any
 from goldennoise.compute import ComputeConfig
 from goldennoise.errors import ConfigError, GoldenNoiseError
 
-LONGEST_WAIT = timedelta(hours=12)
+LONGEST_WAIT = timedelta(days=30)
 """How long processes wait: for rank 0, which encodes all prompts and decomposes all noises before training begins, and
-for the slowest once their own share of pairs or images is made."""
+for the slowest once their own share of pairs or images is made. A process that dies is the launcher's to notice."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class Processes:
             if self.size == 1:
                 raise
             error = raised
+            if not self.is_first:
+                # At once: the others may have days of work before them.
+                print(f"error in process {self.rank}: {error}", file=sys.stderr, flush=True)
         if self.size == 1:
             return
         own = {"error": error and str(error)}

@@ -62,6 +62,10 @@ def read_artifact(path: Path) -> Artifact:
     """The artifact in the folder `path`; `ArtifactError` if its record cannot be read."""
     record = read_json(path / RECORD)
     try:
+        outside = [name for name in record["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
+        if outside:
+            # A damaged file is removed before it is made anew, and another's record may name any.
+            raise ArtifactError(f"{path / RECORD} names a file outside of its folder, {outside[0]}: do not use it")
         return Artifact(record["kind"], record["name"], record["version"], path, record)
     except KeyError as error:
         raise ArtifactError(

@@ -184,6 +184,28 @@ def test_damaged_record(store: ArtifactStore, content: str) -> None:
         store.resolve("shapes", "pairs")
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_record_that_names_files_outside_of_its_folder_is_refused(store: ArtifactStore, absolute: bool) -> None:
+    path = make(store).path
+    precious = store.root / "precious.txt"
+    precious.write_text("precious")
+    record = json.loads((path / "record.json").read_text())
+    record["files"][str(precious.absolute()) if absolute else "../../../precious.txt"] = "another digest"
+    (path / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match="names a file outside of its folder"):
+        begin(store)
+    assert precious.is_file()
+
+
+def test_a_file_system_without_locks_is_told(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlocked(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(drafts.fcntl, "flock", unlocked)
+    with pytest.raises(ArtifactError, match=r"cannot be locked \(No locks available\): choose a folder on another"):
+        begin(store)
+
+
 def test_damaged_artifact_becomes_a_draft_again(store: ArtifactStore, caplog: pytest.LogCaptureFixture) -> None:
     artifact = make(store)
     (artifact.path / "parts" / "0.txt").write_text("damaged")

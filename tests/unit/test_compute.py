@@ -25,7 +25,16 @@ def test_device(monkeypatch: pytest.MonkeyPatch, device: str, available: bool, v
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert str(ComputeConfig(device=device).torch_device()) == expected
+
+
+def test_more_processes_than_gpus_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="process 3 of this machine sees 1 GPU: start no more processes"):
+        ComputeConfig().torch_device()
 
 
 def test_missing_cuda_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ def test_a_mistake_of_any_process_is_raised_by_the_first(work: str, expected: se
         check=False,
     )
     assert {line for line in done.stdout.splitlines() if line} == expected, done.stderr
+    assert ("error in process 1: a picture is missing" in done.stderr) == (work == "broken")
     assert (done.returncode == 0) == (work == "whole")
 
 

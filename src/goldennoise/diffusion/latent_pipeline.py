@@ -112,6 +112,7 @@ class LatentPipeline(LatentImages, ABC):
         )
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
+        self._pipe.maybe_free_model_hooks()  # offloaded, the denoiser is to make room where nothing was decoded
         given = self._encode(prompts)
         without = {name: part.expand_as(given[name]) for name, part in self._encode_negative(given).items()}
         cond, uncond = given.pop("text"), without.pop("text")

@@ -50,6 +50,12 @@ def built_model(config: "RunConfig") -> DiffusionModel:
     return running.load(config.model, config.compute)
 
 
+def unfinished(folder: Path, parts: Sequence[Part], judges: Mapping[str, Scorer]) -> list[int]:
+    """Positions in `parts` of those that are not finished in `folder`."""
+    embeds = embedder_of(judges) is not None
+    return [i for i, part in enumerate(parts) if not is_finished(folder, part, list(judges), embeds)]
+
+
 def make_parts(
     config: "RunConfig",
     folder: Path,
@@ -57,24 +63,23 @@ def make_parts(
     judges: Mapping[str, Scorer],
     networks: Mapping[str, Artifact],
     load: "Callable[[RunConfig], DiffusionModel]" = built_model,
+    num_done: int = 0,
     show: bool = True,
 ) -> None:
-    """Make the parts that are not finished in `folder`; the model is loaded, by `load`, only if there is one.
+    """Make the parts, which are `unfinished`, in `folder`; the model is loaded, by `load`, only if there is one.
 
-    show: a bar of the progress.
+    show: a bar of the progress, which begins with the `num_done` images that are there.
     """
-    embeds = embedder_of(judges) is not None
-    missing = [part for part in parts if not is_finished(folder, part, list(judges), embeds)]
-    if not missing:
+    if not parts:
         return
     # Methods first: what they cannot be built from shows before the large model is loaded.
     tools = MethodTools(judges, lambda _, reference: networks[reference].path)
     built = {name: methods.build(method, tools) for name, method in config.method.items()}
     model = load(config)
-    total, left = (sum(len(part.samples) for part in some) for some in (parts, missing))
-    warm_up(model, missing[0].samples[: config.compute.batch_size], config.seed)
-    with tqdm(total=total, initial=total - left, unit="image", desc=config.stage.kind, disable=not show) as bar:
-        for part in missing:
+    total = num_done + sum(len(part.samples) for part in parts)
+    warm_up(model, parts[0].samples[: config.compute.batch_size], config.seed)
+    with tqdm(total=total, initial=num_done, unit="image", desc=config.stage.kind, disable=not show) as bar:
+        for part in parts:
             bar.set_postfix_str(part.method)
             evaluate_part(
                 folder, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update

@@ -11,6 +11,10 @@ from scipy import stats
 TIE_TOLERANCE = 1e-5
 """Scores that differ by less than this share of the larger one tie: float noise is no win."""
 
+MIN_CLUSTERS = 6
+"""No resample's mean lies beyond the extreme clusters, which hold the mean of n with probability 1 - 2^(1 - n) at most:
+below six, no interval of 95 % can be made of resamples."""
+
 _CHUNK = 1_000
 """Resamples drawn at once: what bounds the memory of a bootstrap over many prompts."""
 
@@ -20,7 +24,7 @@ class Comparison:
     """One method against the reference by one scorer; scores in the scorer's own unit.
 
     difference is method minus reference, whatever the scorer's direction; wins, ties and losses are shares that
-    sum to 1 and follow it. The bounds are None where no interval exists: with one prompt.
+    sum to 1 and follow it. The bounds are None with fewer than `MIN_CLUSTERS` prompts.
     """
 
     mean: float
@@ -62,11 +66,12 @@ def clustered_intervals(
 ) -> NDArray[np.float64]:
     """Bootstrap interval of the mean of every column of `values` (n, k), whole clusters drawn with replacement: (k, 2).
 
-    clusters: (n,), any labels. All columns share their resamples. NaN if there is only one cluster.
+    clusters: (n,), any labels. All columns share their resamples. NaN for fewer than
+    `MIN_CLUSTERS` clusters.
     """
     table = np.asarray(values, dtype=np.float64)
     labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(labels) < 2:
+    if len(labels) < MIN_CLUSTERS:
         return np.full((table.shape[1], 2), np.nan)
     sums = np.stack([np.bincount(codes, weights=column) for column in table.T], axis=1)
     sizes = np.bincount(codes)

@@ -17,7 +17,7 @@ from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.pairs.index import Scores, index_rows, located
 from goldennoise.pairs.preference import PreferenceFilter
-from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
+from goldennoise.pairs.shards import Shard, tensors_path, valid, write_shard
 from goldennoise.prompts import Prompt
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
@@ -103,28 +103,26 @@ def make_shards(
     folder: Path,
     prompts: Sequence[Prompt],
     prompts_per_shard: int,
+    numbers: Sequence[int],
     on_rows: OnRows | None = None,
-    rank: int = 0,
-    size: int = 1,
 ) -> None:
-    """Make those of this process's shards, every `size`-th from `rank` on, that are not finished.
+    """Make the shards of these `numbers`, as `missing_shards` tells them.
 
-    collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every
-    finished shard first, then with those of every new batch.
+    collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every batch.
     """
-    mine = range(rank, num_shards(len(prompts), prompts_per_shard), size)
-    missing = [number for number in mine if not valid(folder, number)]
-    if on_rows is not None:
-        for number in sorted({*mine} - {*missing}):
-            on_rows(read_index(part_path(folder, number)))
-    if not missing:
+    if not numbers:
         return
     ready = collector()
-    for number in missing:
+    for number in numbers:
         if tensors_path(folder, number).exists():
             log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
         start = number * prompts_per_shard
         write_shard(folder, number, ready.shard(prompts[start : start + prompts_per_shard], number, on_rows))
+
+
+def missing_shards(folder: Path, num_prompts: int, prompts_per_shard: int) -> list[int]:
+    """Numbers of the shards that are not finished."""
+    return [number for number in range(num_shards(num_prompts, prompts_per_shard)) if not valid(folder, number)]
 
 
 def num_shards(num_prompts: int, prompts_per_shard: int) -> int:

@@ -56,7 +56,8 @@ def _text_column(path: Path, rows: Rows, name: str | None) -> str:
         return found[0]
     why = f"{len(found)} columns ({', '.join(found)}) may hold" if found else "no known column holds"
     raise DataError(
-        f"{path}: {why} the prompts; set prompts.text_column to one of the columns there: {', '.join(rows.columns)}"
+        f"{path}: {why} the prompts; set prompts.text_column to one of the columns there: {', '.join(rows.columns)} "
+        "(in a file of prompts.held_out, call one of them prompt and no other so)"
     )
 
 
@@ -77,6 +78,8 @@ def _prompts(
             defects.append(Defect(line, f"{column} is missing or no text", "give every line both as text"))
         elif not text.strip():
             numbered.append((line, None))
+        elif not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            defects.append(Defect(line, "half of a character, as when a text is cut", "write the whole character"))
         elif "\n" in text or "\r" in text:
             what = f"a prompt over {len(text.splitlines())} lines, as when a quote is not closed"
             defects.append(Defect(line, what, "close the quote, or write the prompt on one line"))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-from goldennoise.evaluation.statistics import Comparison
+from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 from goldennoise.report.numbers import Scale, memory, scale_of, seconds
 from goldennoise.report.tables import Cell, Column, Section, Table
@@ -63,7 +63,7 @@ def sentence(summary: Summary, method: str) -> str:
         better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
         text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
     elif found.low is None:
-        text = f"{method} changes {scorer} {compared}, on a single prompt, which shows nothing"
+        text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
     else:
         text = f"{method} changes {scorer} {compared}: the interval includes zero, so no difference is shown"
     return text + _DOUBT[summary.scorers[scorer].role].format(scorer=scorer) + "."

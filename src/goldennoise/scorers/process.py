@@ -24,6 +24,9 @@ from PIL import Image
 from goldennoise.errors import ScorerError, require
 from goldennoise.scorers import undeciding
 
+LAUNCHER = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_")
+"""Variables by which a process finds those that work with it: a child that read them would join or wait for them."""
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -113,6 +116,7 @@ class ProcessScorer:
                     encoding="utf-8",
                     errors="replace",
                     start_new_session=True,
+                    env={name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER)},
                 )
         except OSError as error:
             raise ScorerError(

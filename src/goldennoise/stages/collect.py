@@ -18,9 +18,10 @@ from goldennoise.errors import ConfigError, require
 from goldennoise.evaluation.networks import refuse_other_model
 from goldennoise.methods.base import After
 from goldennoise.methods.protocol import MethodTools
-from goldennoise.pairs import Collector, PreferenceFilter, make_shards, num_shards
+from goldennoise.pairs import Collector, PreferenceFilter, make_shards, missing_shards, num_shards
 from goldennoise.pairs.index import merge, total_figures
 from goldennoise.pairs.progress import Progress
+from goldennoise.pairs.shards import part_path, read_index
 from goldennoise.processes import Processes, joined
 from goldennoise.prompts import Prompt, load_training_prompts
 from goldennoise.records import Artifact
@@ -85,7 +86,7 @@ def run(config: "RunConfig") -> Artifact:
         if isinstance(begun, Artifact):
             return begun
         collector = partial(_collector, config, chain, judges, networks, preference)
-        processes.together(lambda: _collect(begun.path, collector, prompts, config.stage, processes))
+        _collect(begun.path, collector, prompts, config.stage, processes)
         return finish_together(processes, begun, lambda draft: _finish(draft, config.stage, len(prompts), num_held_out))
 
 
@@ -168,19 +169,24 @@ def _collector(
 def _collect(
     folder: Path, collector: Callable[[], Collector], prompts: list[Prompt], stage: Config, processes: Processes
 ) -> None:
-    mine = range(processes.rank, num_shards(len(prompts), stage.prompts_per_shard), processes.size)
-    num_prompts = sum(len(prompts[number * stage.prompts_per_shard :][: stage.prompts_per_shard]) for number in mine)
-    shown = processes.is_first
+    size = stage.prompts_per_shard
+    # Rank 0 says which are missing: by the time that another one looks, the first may be there.
+    missing = processes.from_first(lambda: {"missing": missing_shards(folder, len(prompts), size)})["missing"]
+    mine = missing[processes.rank :: processes.size]
+    finished = sorted({*range(num_shards(len(prompts), size))} - {*missing})
+    num_prompts = sum(len(prompts[number * size : (number + 1) * size]) for number in (*mine, *finished))
     progress = Progress(num_prompts * stage.num_seeds, filtered=stage.preference is not None)
+    for number in finished:
+        progress.add(read_index(part_path(folder, number)))
 
     def ready() -> Collector:
         loaded = collector()
-        if shown:
+        if processes.is_first:
             progress.start()
         return loaded
 
     try:
-        make_shards(ready, folder, prompts, stage.prompts_per_shard, progress.add, processes.rank, processes.size)
+        processes.together(lambda: make_shards(ready, folder, prompts, size, mine, progress.add))
     finally:
         progress.close()
 

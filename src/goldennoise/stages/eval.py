@@ -51,7 +51,7 @@ def run(config: "RunConfig") -> Artifact:
     _refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
     from goldennoise.evaluation.generate import grid
-    from goldennoise.evaluation.grid_run import make_parts, run_identity
+    from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
     from goldennoise.evaluation.networks import refuse_other_model
     from goldennoise.evaluation.parts import cut
     from goldennoise.prompts import load_prompts
@@ -74,9 +74,14 @@ def run(config: "RunConfig") -> Artifact:
             return begun
         samples = grid(prompts, config.stage.num_seeds)
         parts = cut(samples, list(config.method), config.stage.prompts_per_part * config.stage.num_seeds)
+        # Rank 0 says which are missing: by the time that another one looks, the first may be there.
+        missing = processes.from_first(lambda: {"missing": unfinished(begun.path, parts, judges)})["missing"]
         # All methods on the same prompts fall to the same process.
-        mine = [part for part in parts if part.number % processes.size == processes.rank]
-        processes.together(lambda: make_parts(config, begun.path, mine, judges, networks, show=processes.is_first))
+        numbers = sorted({parts[i].number for i in missing})[processes.rank :: processes.size]
+        mine = [parts[i] for i in missing if parts[i].number in numbers]
+        num_done = sum(len(part.samples) for i, part in enumerate(parts) if i not in missing)
+        make = partial(make_parts, config, begun.path, mine, judges, networks)
+        processes.together(lambda: make(num_done=num_done, show=processes.is_first))
         return finish_together(
             processes, begun, lambda draft: _finish(config, draft, store, parts, len(prompts), judges, networks)
         )

@@ -52,7 +52,7 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
     The method standard, the source noise as it is, always comes first.
     """
     from goldennoise.evaluation.generate import grid
-    from goldennoise.evaluation.grid_run import make_parts, run_identity
+    from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
     from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
     from goldennoise.evaluation.parts import cut
     from goldennoise.prompts import Prompt
@@ -76,7 +76,8 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
         return outcome
     with outcome as draft:
         parts = cut(grid([prompt], stage.num_seeds), list(config.method), stage.num_seeds)
-        make_parts(config, draft.path, parts, judges, networks, load)
+        missing = [parts[i] for i in unfinished(draft.path, parts, judges)]
+        make_parts(config, draft.path, missing, judges, networks, load)
         _show(draft, _table(draft, parts, judges), judges, stage.prompt)
         artifact = draft.commit({"seeds": stage.num_seeds, "methods": len(config.method), "scorers": len(judges)})
     print(f"{artifact.reference}: {artifact.path / PICTURE}")

@@ -118,7 +118,10 @@ def train_npnet(
     if setting.progress_bar:
         callbacks.append(Progress())
     _fit(module, data, callbacks, checkpoints.last, folder, setting)
-    return _best(config, checkpoints.best), _counts(data, module, checkpoints)
+    # Read by all before the first may remove it.
+    network = _best(config, checkpoints.best)
+    setting.processes.from_first(dict)
+    return network, _counts(data, module, checkpoints)
 
 
 def _module(

@@ -128,6 +128,8 @@ def test_an_offloaded_model_is_built_on_the_cpu_and_every_network_takes_its_turn
     with torch.no_grad():
         model.decode(gaussian_noise((4, 8, 8), [0]))
     assert freed == [True]
+    model.encode(["a cat"])  # where nothing was decoded the denoiser is still there
+    assert freed == [True, True]
 
 
 @pytest.mark.slow

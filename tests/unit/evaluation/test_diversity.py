@@ -18,16 +18,16 @@ def test_two_groups_count_as_two() -> None:
 
 def test_methods_are_paired_on_prompts() -> None:
     random = np.random.default_rng(0)
-    wide = random.normal(size=(12, 6))
-    narrow = wide + 5 * np.repeat(random.normal(size=(4, 6)), 3, axis=0)
-    found = compare_diversity({"a": wide, "b": narrow}, np.repeat(list("wxyz"), 3), "a", 500, 0)
+    wide = random.normal(size=(18, 6))
+    narrow = wide + 5 * np.repeat(random.normal(size=(6, 6)), 3, axis=0)
+    found = compare_diversity({"a": wide, "b": narrow}, np.repeat(list("uvwxyz"), 3), "a", 500, 0)
     assert found is not None
     for measure, name in ((distance, "distance"), (vendi, "vendi")):
-        gaps = [measure(narrow[i : i + 3]) - measure(wide[i : i + 3]) for i in range(0, 12, 3)]
+        gaps = [measure(narrow[i : i + 3]) - measure(wide[i : i + 3]) for i in range(0, 18, 3)]
         comparison = getattr(found["b"], name)
         assert comparison.difference == pytest.approx(np.mean(gaps))
         assert comparison.high < 0
-        assert comparison.num_prompts == 4
+        assert comparison.num_prompts == 6
 
 
 def test_one_seed_per_prompt_has_no_diversity() -> None:

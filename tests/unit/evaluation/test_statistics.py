@@ -9,7 +9,7 @@ from goldennoise.evaluation.statistics import clustered_intervals, compare, outc
 
 def test_intervals_equal_a_double_loop_over_the_same_draws() -> None:
     random = np.random.default_rng(1)
-    clusters = np.array(["d", "a", "a", "c", "b", "c", "c", "a"])
+    clusters = np.array(["d", "a", "a", "c", "f", "b", "c", "c", "e", "a"])
     values = random.normal(size=(len(clusters), 2))
     labels = sorted(set(clusters))
     drawn = np.random.default_rng(7).integers(len(labels), size=(300, len(labels)))
@@ -73,10 +73,7 @@ def test_a_comparison_has_the_numbers_of_the_paired_samples() -> None:
     assert (other.mean, other.difference) == (3.375, 0.875)
     assert (other.wins, other.ties, other.losses) == (0.5, 0.25, 0.25)
     assert (other.num_prompts, other.num_samples) == (2, 4)
-    assert (reference.difference, reference.low, reference.high, reference.ties) == (0, 0, 0, 1)
-    # Two prompts: the interval spans what the resamples give, from one prompt drawn twice to the other.
-    assert (other.low, other.high) == (0.5, 1.25)
-    assert (other.mean_low, other.mean_high) == (2.0, 4.75)
+    assert (reference.difference, reference.ties) == (0, 1)
 
 
 def test_direction_decides_what_a_win_is_and_float_noise_ties() -> None:
@@ -85,10 +82,24 @@ def test_direction_decides_what_a_win_is_and_float_noise_ties() -> None:
     assert outcome_shares(scores, reference, higher_is_better=False) == [0.25, 0.25, 0.5]
 
 
-def test_one_prompt_has_no_interval() -> None:
-    found = compare({"standard": np.zeros(3), "other": np.ones(3)}, "standard", ["a"] * 3, True, 100, 0)
-    assert found["other"].difference == 1
-    assert found["other"].low is found["other"].high is found["other"].mean_low is None
+@pytest.mark.parametrize("num_prompts", [1, 2, 5, 6])
+def test_fewer_than_six_prompts_have_no_interval(num_prompts: int) -> None:
+    prompts = np.repeat(np.arange(num_prompts), 3)
+    found = compare({"standard": np.zeros(len(prompts)), "other": 1.0 + prompts}, "standard", prompts, True, 100, 0)
+    other, reference = found["other"], found["standard"]
+    if num_prompts < 6:
+        assert other.low is other.high is other.mean_low is other.mean_high is reference.low is None
+    else:
+        assert 1 <= other.low < other.difference < other.high <= 6  # type: ignore[operator]
+        assert (reference.low, reference.high) == (0, 0)
+
+
+def test_an_interval_of_six_prompts_misses_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    samples = random.normal(size=(6, 2_000))
+    intervals = clustered_intervals(samples, np.arange(6), 1_000, seed=0)
+    missed = np.mean((intervals[:, 0] > 0) | (intervals[:, 1] < 0))
+    assert 0.02 < missed < 0.08
 
 
 def test_ten_thousand_resamples_of_a_thousand_prompts_are_fast() -> None:

@@ -13,7 +13,7 @@ from goldennoise.compute import ComputeConfig
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.pairs import Collector, PreferenceFilter, make_shards, num_shards
+from goldennoise.pairs import Collector, PreferenceFilter, make_shards, missing_shards, num_shards
 from goldennoise.pairs.collector import OnRows
 from goldennoise.pairs.index import merge
 from goldennoise.prompts import Prompt
@@ -115,5 +115,5 @@ def collect_pairs(
     on_rows: OnRows | None = None,
 ) -> pd.DataFrame:
     """All shards by one process; the index."""
-    make_shards(collector, folder, prompts, per_shard, on_rows)
+    make_shards(collector, folder, prompts, per_shard, missing_shards(folder, len(prompts), per_shard), on_rows)
     return merge(folder, num_shards(len(prompts), per_shard))

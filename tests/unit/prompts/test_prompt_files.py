@@ -58,6 +58,7 @@ def test_reads_every_format_word_for_word(
         ("own.csv", "prompt\na cat\n\na dog\n", 3, "empty"),
         ("own.csv", "n,prompt\n1,a cat\n2,\n", 3, "empty"),
         ("own.jsonl", '{"prompt": "a cat"}\n{"prompt": ""}\n', 2, "empty"),
+        ("own.jsonl", '{"prompt": "a cat"}\n{"prompt": "a cat \\ud83d"}\n', 2, "half of a character"),
         ("own.txt", "a cat\na dog\nA  CAT\n", 3, "line 1"),
         ("own.csv", "prompt\na cat\na dog\na cat \n", 4, "line 2"),
         ("own.txt", b"a cat\ncaf\xe9 terrace\n", 2, "UTF-8"),

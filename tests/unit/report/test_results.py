@@ -43,9 +43,9 @@ def test_an_interval_with_zero_shows_nothing() -> None:
     )
 
 
-def test_one_prompt_shows_nothing() -> None:
+def test_a_few_prompts_show_nothing() -> None:
     assert "[no interval]" in headline(summary(replace(GAIN, low=None, high=None)))
-    assert headline(summary(replace(GAIN, low=None, high=None))).endswith("on a single prompt, which shows nothing.")
+    assert headline(summary(replace(GAIN, low=None, high=None))).endswith(": fewer than 6 prompts show nothing.")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,19 @@ def test_scores_are_those_of_the_images_and_their_prompts_in_order(start: Start,
     assert scorer.score(images.double().requires_grad_(), PROMPTS).dtype == torch.float32
 
 
+def test_it_does_not_take_itself_for_one_of_our_processes(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    scorer = start()
+    told = Path(f"/proc/{(tmp_path / 'pid').read_text()}/environ").read_text().split("\0")
+    names = {line.partition("=")[0] for line in told}
+    assert scorer.version == "stand-in 7"
+    assert "PATH" in names
+    assert not [name for name in names if name.startswith(process.LAUNCHER)]
+
+
 def test_it_says_what_it_is(start: Start) -> None:
     scorer = start()
     assert (scorer.name, scorer.unit, scorer.version) == ("foreign", "points", "stand-in 7")

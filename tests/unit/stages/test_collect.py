@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from unit.pairs.fakes import FakeModel, FakeScorer, FakeTeacher
+from unit.pairs.fakes import collector as pair_collector
 
 from goldennoise import diffusion, methods, scorers, stages
 from goldennoise.artifacts import ArtifactStore
@@ -23,8 +24,10 @@ from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.methods.npnet import Config as NPNetMethodConfig
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.npnet.config import ArchitectureConfig
-from goldennoise.pairs import PairReader
-from goldennoise.prompts import PromptsConfig
+from goldennoise.pairs import PairReader, missing_shards
+from goldennoise.pairs.shards import tensors_path
+from goldennoise.processes import Processes
+from goldennoise.prompts import Prompt, PromptsConfig
 from goldennoise.stages import collect
 from goldennoise.training.loggers import LoggerConfig
 
@@ -153,6 +156,33 @@ def test_what_decides_the_content_is_identity(config: RunConfig, change: dict[st
     with pytest.raises(ArtifactError, match="v1"):
         collect.run(explicit)
     assert collect.run(config).path == first.path
+
+
+def test_what_is_missing_is_shared_evenly_whichever_process_left_it(config: RunConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    prompts = [Prompt.of(f"prompt {number}") for number in range(20)]  # five shards of four
+    alone = Processes()
+    made: list[int] = []
+
+    def collector() -> SimpleNamespace:
+        return SimpleNamespace(
+            shard=lambda part, number, _: made.append(number) or pair_collector().shard(part, number)
+        )
+
+    collect._collect(folder, collector, prompts, config.stage, alone)  # type: ignore[arg-type]
+    for number in (1, 3):
+        tensors_path(folder, number).unlink()
+    missing = missing_shards(folder, 20, 4)
+    assert (made, missing) == ([0, 1, 2, 3, 4], [1, 3])
+    for rank in range(2):
+        made.clear()
+        # What both are told before either begins.
+        told = SimpleNamespace(
+            rank=rank, size=2, is_first=rank == 0, from_first=lambda _: {"missing": missing}, together=alone.together
+        )
+        collect._collect(folder, collector, prompts, config.stage, told)  # type: ignore[arg-type]
+        assert made == [missing[rank]]
 
 
 def test_the_kinds_of_prompts_are_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

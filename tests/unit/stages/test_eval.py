@@ -57,7 +57,7 @@ def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyMod
     difference = wide["shifted"] - wide["standard"]
     assert found["mean"] == pytest.approx(wide["shifted"].mean())
     assert found["difference"] == pytest.approx(difference.mean())
-    assert found["low"] < difference.mean() < found["high"]
+    assert found["low"] is found["high"] is None  # of five prompts
     # Lower is better for this scorer.
     assert found["wins"] == pytest.approx((difference < 0).mean())
     assert (found["num_prompts"], found["num_samples"]) == (5, 10)
