@@ -57,7 +57,7 @@ def test_every_method_has_the_same_grid(pipeline: Path) -> None:
     }
     assert set(grids) == {"standard", "re_denoise", "npnet", "best_of_n"}
     assert len({frozenset(grid) for grid in grids.values()}) == 1
-    assert len(grids["standard"]) == 8
+    assert len(grids["standard"]) == 12
 
 
 def test_costs_are_counted_exactly(pipeline: Path) -> None:
