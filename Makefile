@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-slow parity lint format bench world clean
+.PHONY: setup demo test test-slow parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3.11
@@ -44,6 +44,9 @@ format: setup  ## put the code into the house's format
 bench: setup  ## throughput of collect, and of every scorer at its published size beside a reference
 	$(BIN)/python scripts/bench_collect.py
 	$(BIN)/python scripts/parity/bench.py
+
+bench-models: setup  ## full-size models with random weights: seconds and memory by option (for a GPU)
+	$(BIN)/python scripts/bench_models.py sdxl pixart_sigma
 
 world: setup  ## train, ship and measure the shapes world again (hours)
 	$(BIN)/python scripts/shapes_world
