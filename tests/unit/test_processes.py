@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,24 @@ from goldennoise.processes import Processes, joined
 NUM = 2
 
 
-def share(work: str) -> None:
-    """What each process of the script does: its share, in which process 1 meets a mistake if `work` is "broken"."""
+def share(work: str, made: Path) -> None:
+    """What each process of the script does: its share, which process 1 takes longer for and puts into `made`.
+
+    Process 1 meets a mistake in it if `work` is "broken".
+    """
 
     def own() -> None:
         if work == "broken" and os.environ["RANK"] == "1":
             raise DataError("a picture is missing")
+        if os.environ["RANK"] == "1":
+            time.sleep(1)
+            made.touch()
 
     try:
         with joined(ComputeConfig(device="cpu", devices=NUM)) as group:
             told = group.from_first(lambda: {"rank": group.rank})
             group.together(own)
-            said = f"done {group.rank} {told}"
+            said = f"done {group.rank} {told} {made.exists()}"
     except GoldenNoiseError as error:
         said = f"raised {os.environ['RANK']}: {error}"
     # In one write: the lines of two processes must not run into each other.
@@ -35,13 +42,15 @@ def share(work: str) -> None:
 
 @pytest.mark.parametrize(
     ("work", "expected"),
-    [("whole", {"done 0 {'rank': 0}", "done 1 {'rank': 0}"}), ("broken", {"raised 0: a picture is missing"})],
+    [("whole", {"done 0 {'rank': 0} True", "done 1 {'rank': 0} True"}), ("broken", {"raised 0: a picture is missing"})],
 )
-def test_a_mistake_of_any_process_is_raised_by_the_first(work: str, expected: set[str]) -> None:
+def test_all_wait_for_the_last_and_a_mistake_is_raised_by_the_first(
+    tmp_path: Path, work: str, expected: set[str]
+) -> None:
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(NUM)]
     done = subprocess.run(
-        [*command, __file__, work],
+        [*command, __file__, work, str(tmp_path / "made")],
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -80,4 +89,4 @@ def test_a_step_of_srun_is_as_many_as_it_has_tasks(monkeypatch: pytest.MonkeyPat
 
 
 if __name__ == "__main__":
-    share(sys.argv[1])
+    share(sys.argv[1], Path(sys.argv[2]))

@@ -20,11 +20,10 @@ def model_identity(config: Any) -> dict[str, Any]:
     First 12 hex digits of a SHA-256 over the weight files of `path`, and of `lora`.
     """
     path, lora = getattr(config, "path", None), getattr(config, "lora", None)
-    if path == "shapes":
-        sources = [PIPELINE]
-    else:
-        named = [Path(source).expanduser() for source in (path, lora) if source is not None]
-        sources = [source for source in named if source.exists()]
+    named = [
+        Path(source).expanduser() for source in (PIPELINE if path == "shapes" else path, lora) if source is not None
+    ]
+    sources = [source for source in named if source.exists()]
     files = [file for source in sources for file in ([source] if source.is_file() else sorted(source.rglob(WEIGHTS)))]
     return asdict(config) | {"weights": _digest(tuple(map(_state, files))) if files else None}
 

@@ -118,9 +118,9 @@ def train_npnet(
     if setting.progress_bar:
         callbacks.append(Progress())
     _fit(module, data, callbacks, checkpoints.last, folder, setting)
-    # Read by all before the first may remove it.
     network = _best(config, checkpoints.best)
-    setting.processes.from_first(dict)
+    # The first may remove the file once all have read it.
+    setting.processes.together(lambda: None)
     return network, _counts(data, module, checkpoints)
 
 

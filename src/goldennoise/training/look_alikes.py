@@ -21,7 +21,7 @@ def nearest_prompts(prompt_embeds: np.ndarray, prompts: np.ndarray) -> Tensor:
     prompts: (P,) rows of `prompt_embeds` (N, tokens, dim), of which a part at a time is read. The mean over tokens
     holds the words of a prompt better than their order.
     """
-    parts = [prompt_embeds[prompts[start : start + 1000]] for start in range(0, len(prompts), 1000)]
+    parts = (prompt_embeds[prompts[start : start + 1000]] for start in range(0, len(prompts), 1000))
     means = torch.cat([torch.from_numpy(part).float().mean(dim=1) for part in parts])
     means = F.normalize(means - means.mean(dim=0), dim=1)
     num, size = min(NUM_LOOK_ALIKES, len(means)), 1000

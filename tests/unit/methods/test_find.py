@@ -61,15 +61,8 @@ def test_sigma_stays_above_its_floor() -> None:
 
 def test_latents_as_large_as_those_of_sdxl_keep_the_policy_finite() -> None:
     policy = NoisePolicy((2, 4, 128, 128), torch.device("cpu"))
-    options = Config()
-    update = PolicyUpdate(
-        policy,
-        learning_rate=options.learning_rate,
-        num_epochs=options.num_epochs,
-        ratio_clip=options.ratio_clip,
-        policy_weight=options.policy_weight,
-        kl_weight=options.kl_weight,
-    )
+    names = ("learning_rate", "num_epochs", "ratio_clip", "policy_weight", "kl_weight")
+    update = PolicyUpdate(policy, **{name: getattr(Config(), name) for name in names})
     generator = torch.Generator().manual_seed(1)
     for _ in range(2):
         noise = policy.draw(torch.randn(4, 2, 4, 128, 128, generator=generator))
