@@ -7,6 +7,7 @@ import pandas as pd
 
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.cost import Cost
+from goldennoise.evaluation.diversity import thumbnails
 from goldennoise.evaluation.generate import generate
 from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.evaluation.parts import (
@@ -14,6 +15,7 @@ from goldennoise.evaluation.parts import (
     EMBEDDING,
     NOISE_PREFIX,
     PREFIX,
+    THUMBNAIL,
     Part,
     write_images,
     write_table,
@@ -50,6 +52,7 @@ def evaluate_part(
         called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
         columns |= {PREFIX + name: values for name, values in score_batch(scorers, images, prompts, called).items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
+        found[THUMBNAIL] = list(thumbnails(images).numpy())
         if embedder is not None:
             found[EMBEDDING] = list(embedder.embed(images).numpy())
         measured.append(found)
@@ -58,7 +61,7 @@ def evaluate_part(
 
 
 def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:
-    """The scorer by whose image embedding diversity is measured, the first by name; None if there is none."""
+    """The scorer by whose image embedding diversity is measured too, the first by name; None if there is none."""
     return next(((name, scorer) for name, scorer in sorted(scorers.items()) if isinstance(scorer, Embedder)), None)
 
 

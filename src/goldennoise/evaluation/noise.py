@@ -5,19 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-STATISTICS = ("norm", "mean", "variance", "autocorrelation", "low_frequency", "gaussianity")
+BANDS = {"low_frequency": (0.0, 0.25), "middle_frequency": (0.25, 0.5), "high_frequency": (0.5, math.inf)}
+"""Shares of the Nyquist frequency, from and below, between which the higher of a frequency's two directions lies."""
+STATISTICS = ("norm", "mean", "variance", "autocorrelation", *BANDS, "gaussianity")
 BLOCK = 2
 NUM_PERMUTATIONS = 16
-LOW_FREQUENCIES = 0.25
-"""Share of the Nyquist frequency, in both directions, below which a frequency is low."""
 
 
 def noise_statistics(noise: Tensor) -> dict[str, Tensor]:
     """One number per sample (B,), float64 on the CPU, for noise (B, C, h, w).
 
     norm: over sqrt(d), about 1. mean, variance: of all entries, about 0 and 1. autocorrelation: of spatial neighbours,
-    right and below, about 0. low_frequency: mean power of low spatial frequencies over that of all, about 1.
-    gaussianity: see `gaussianity`, about 0.
+    right and below, about 0. low_frequency, middle_frequency, high_frequency: mean power in each of `BANDS` of spatial
+    frequencies over that of all, about 1. gaussianity: see `gaussianity`, about 0.
     """
     wide = noise.detach().double().cpu()
     flat = wide.flatten(1)
@@ -27,7 +27,7 @@ def noise_statistics(noise: Tensor) -> dict[str, Tensor]:
         "mean": mean,
         "variance": variance,
         "autocorrelation": _autocorrelation(wide - mean.view(-1, 1, 1, 1), variance),
-        "low_frequency": _low_frequency(wide),
+        **_spectrum(wide),
         "gaussianity": gaussianity(flat),
     }
 
@@ -38,13 +38,15 @@ def _autocorrelation(centred: Tensor, variance: Tensor) -> Tensor:
     return torch.cat([right, below], dim=1).mean(dim=1) / variance.clamp(min=1e-30)
 
 
-def _low_frequency(noise: Tensor) -> Tensor:
+def _spectrum(noise: Tensor) -> dict[str, Tensor]:
     power = torch.fft.fft2(noise).abs().square().mean(dim=1)
-    limit = 0.5 * LOW_FREQUENCIES
-    low_rows = torch.fft.fftfreq(noise.shape[-2]).abs() < limit
-    low_columns = torch.fft.fftfreq(noise.shape[-1]).abs() < limit
-    low = low_rows[:, None] & low_columns[None, :]
-    return power[:, low].mean(dim=1) / power.flatten(1).mean(dim=1).clamp(min=1e-30)
+    rows, columns = (2 * torch.fft.fftfreq(size).abs() for size in noise.shape[-2:])
+    frequency = torch.maximum(rows[:, None], columns[None, :])
+    overall = power.flatten(1).mean(dim=1).clamp(min=1e-30)
+    return {
+        name: power[:, (start <= frequency) & (frequency < end)].mean(dim=1) / overall
+        for name, (start, end) in BANDS.items()
+    }
 
 
 def gaussianity(flat: Tensor) -> Tensor:

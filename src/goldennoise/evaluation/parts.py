@@ -2,7 +2,7 @@
 
 `images/<method>/<prompt id>-<seed>.png` come first, `parts/<method>-00000.parquet` last: where it is, the part is
 finished. A part has one row per sample: its share of the cost, a column `noise_<statistic>` per statistic of its noise,
-a column `score_<scorer>` per scorer, and, where a scorer embeds images, the `embedding` of its image.
+a column `score_<scorer>` per scorer, the `thumbnail` of its image, and its `embedding` where a scorer embeds images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ SCORE_COLUMNS = ["prompt_id", "prompt", "category", "seed", "method", "scorer", 
 COST_COLUMNS = ["num_evaluations", "seconds", "peak_memory_bytes", "memory"]
 PREFIX = "score_"
 NOISE_PREFIX = "noise_"
+THUMBNAIL = "thumbnail"
 EMBEDDING = "embedding"
 
 
@@ -66,7 +67,7 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
     except (OSError, pa.ArrowException):
         return False
     expected = [*SCORE_COLUMNS[:4], *COST_COLUMNS, *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
-    expected += [*(PREFIX + scorer for scorer in scorers), *([EMBEDDING] if embeds else [])]
+    expected += [*(PREFIX + scorer for scorer in scorers), THUMBNAIL, *([EMBEDDING] if embeds else [])]
     if set(table.columns) != set(expected):  # the order of scorers decides nothing
         return False
     found = list(zip(table["prompt_id"], table["seed"], strict=True))

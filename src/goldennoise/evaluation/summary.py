@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from goldennoise.evaluation.diversity import Diversity, compare_diversity
+from goldennoise.evaluation.diversity import THUMBNAILS, Diversity, compare_diversity
 from goldennoise.evaluation.noise import STATISTICS
-from goldennoise.evaluation.parts import EMBEDDING, NOISE_PREFIX, PREFIX
+from goldennoise.evaluation.parts import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
 from goldennoise.evaluation.statistics import Comparison, compare
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.seeding import derive_seed
@@ -57,7 +57,8 @@ class Spread:
 class MethodResult:
     """One method; costs per image as `evaluation.cost` defines them.
 
-    noise: spread of each of `evaluation.noise.STATISTICS`. diversity: None where it was not measured.
+    noise: spread of each of `evaluation.noise.STATISTICS`. diversity: by thumbnails, and by the image embedding of a
+    scorer that has one, under its name; empty where no prompt has two seeds.
     """
 
     kind: str
@@ -66,15 +67,12 @@ class MethodResult:
     peak_memory_bytes: int | None
     scorers: dict[str, Result]
     noise: dict[str, Spread]
-    diversity: Diversity | None
+    diversity: dict[str, Diversity]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole of `summary.json`. reference: the method every other one is compared with.
-
-    embedder: the scorer whose image embedding measures diversity, None if no scorer of the run has one.
-    """
+    """The whole of `summary.json`. reference: the method every other one is compared with."""
 
     reference: str
     model: dict[str, Any]
@@ -82,7 +80,6 @@ class Summary:
     num_seeds: int
     num_resamples: int
     memory: str
-    embedder: str | None
     scorers: dict[str, ScorerInfo]
     methods: dict[str, MethodResult]
 
@@ -101,9 +98,10 @@ def read_summary(file: Path) -> Summary:
     for name, method in content["methods"].items():
         method["scorers"] = {scorer: _result(found) for scorer, found in method["scorers"].items()}
         method["noise"] = {statistic: Spread(**found) for statistic, found in method["noise"].items()}
-        if method["diversity"] is not None:
-            measures = {name: Comparison(**found) for name, found in method["diversity"].items()}
-            method["diversity"] = Diversity(**measures)
+        method["diversity"] = {
+            features: Diversity(**{measure: Comparison(**found) for measure, found in measures.items()})
+            for features, measures in method["diversity"].items()
+        }
         content["methods"][name] = MethodResult(**method)
     return Summary(**content)
 
@@ -126,17 +124,25 @@ def method_results(
     kinds: Mapping[str, str],
     reference: str,
     higher_is_better: Mapping[str, bool],
+    embedder: str | None,
     num_resamples: int,
     root_seed: int,
 ) -> dict[str, MethodResult]:
-    """Statistics of a table of parts (`parts.read_parts`). kinds: method -> its kind; one entry per method."""
+    """Statistics of a table of parts (`parts.read_parts`). kinds: method -> its kind; one entry per method.
+
+    embedder: whose embeddings the table holds, None if there are none.
+    """
     # Sums depend on the order of their terms in the last digit.
     table = table.sort_values(["method", "prompt_id", "seed"])
     compared = {
         scorer: _compare_all(table, scorer, list(kinds), reference, higher, num_resamples, root_seed)
         for scorer, higher in higher_is_better.items()
     }
-    diversity = _diversity(table, list(kinds), reference, num_resamples, root_seed) or {}
+    columns = {THUMBNAILS: THUMBNAIL} | ({embedder: EMBEDDING} if embedder else {})
+    diversity = {
+        name: _diversity(table, column, list(kinds), reference, num_resamples, root_seed)
+        for name, column in columns.items()
+    }
     results = {}
     for method, kind in kinds.items():
         rows = table[table["method"] == method]
@@ -148,7 +154,7 @@ def method_results(
             peak_memory_bytes=None if pd.isna(peak) else int(peak),
             scorers={scorer: _of_method(found, method) for scorer, found in compared.items()},
             noise={statistic: _spread(rows[NOISE_PREFIX + statistic]) for statistic in STATISTICS},
-            diversity=diversity.get(method),
+            diversity={name: found[method] for name, found in diversity.items() if found},
         )
     return results
 
@@ -159,11 +165,9 @@ def _spread(values: "pd.Series[float]") -> Spread:
 
 
 def _diversity(
-    table: pd.DataFrame, methods: Sequence[str], reference: str, num_resamples: int, root_seed: int
+    table: pd.DataFrame, column: str, methods: Sequence[str], reference: str, num_resamples: int, root_seed: int
 ) -> dict[str, Diversity] | None:
-    if EMBEDDING not in table.columns:
-        return None
-    cells = table.pivot(index=["prompt_id", "seed"], columns="method", values=EMBEDDING)
+    cells = table.pivot(index=["prompt_id", "seed"], columns="method", values=column)
     features = {method: np.stack(cells[method].to_list()).astype(np.float64) for method in methods}
     seed = derive_seed(root_seed, "bootstrap/diversity", "")
     return compare_diversity(features, cells.index.get_level_values("prompt_id"), reference, num_resamples, seed)

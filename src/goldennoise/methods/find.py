@@ -31,8 +31,9 @@ class Config(SearchConfig):
     """num_updates batches of num_rollouts noises; each batch serves num_epochs gradient steps.
 
     calibration: what is subtracted from the reward: a learned value of (mu, sigma, prompt), the mean of the batch's
-    other rollouts, or nothing. ratio_clip: None for plain REINFORCE steps. kl_weight: of the KL divergence to N(0, I)
-    per dimension. learning_rate: of mu and log sigma; value_learning_rate: of the value network.
+    other rollouts, or nothing. ratio_clip: None for REINFORCE steps, of which only the first of a batch is unbiased.
+    kl_weight: of the KL divergence to N(0, I), policy_weight: of the surrogate. learning_rate: of mu and log sigma;
+    value_learning_rate: of the value network.
 
     At SDXL's size (4 x 128 x 128) the clip stops a batch's steps after the first, because the log-ratio is a sum over
     all latents, and the value networks take 0.55 GB a sample; another calibration has none.

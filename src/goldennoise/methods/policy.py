@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.seeding import derive_seed, prompt_id
+from goldennoise.seeding import derive_seed, prompt_id, seeded
 
 MIN_SIGMA = 1e-4
 VALUE_WIDTH = 256
@@ -45,7 +45,11 @@ class NoisePolicy:
 
 
 class PolicyUpdate:
-    """AdamW on the clipped surrogate (Schulman et al. 2017, eq. 7); samples do not meet in it."""
+    """AdamW on the clipped surrogate (Schulman et al. 2017, eq. 7); samples do not meet in it.
+
+    Log-probability and KL divergence are both sums over a sample's dimensions: their weights have the ratio that they
+    have where both are means. Without momentum, which would carry the policy on after the clip has stopped it.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class PolicyUpdate:
         self.ratio_clip = ratio_clip
         self.policy_weight = policy_weight
         self.kl_weight = kl_weight
-        self.optimizer = torch.optim.AdamW([policy.mu, policy.log_sigma], lr=learning_rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(
+            [policy.mu, policy.log_sigma], lr=learning_rate, betas=(0.0, 0.999), weight_decay=0.0
+        )
 
     def __call__(self, noise: Tensor, advantages: Tensor) -> dict[str, float]:
         """Learn from rollouts (K, B, C, h, w) that the policy has just drawn, and their advantages (K, B).
@@ -74,7 +80,8 @@ class PolicyUpdate:
         with torch.enable_grad():
             for _ in range(self.num_epochs):
                 gain = surrogate(policy.log_prob(noise), drawn, advantages, self.ratio_clip)
-                loss = (self.kl_weight * policy.divergence() - self.policy_weight * gain).sum()
+                divergence = policy.divergence() * policy.mu[0].numel()
+                loss = (self.kl_weight * divergence - self.policy_weight * gain).sum()
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
@@ -142,8 +149,7 @@ class Values:
 
 
 def _value_network(width: int, seed: int) -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return nn.Sequential(
             nn.Linear(width, VALUE_WIDTH), nn.ReLU(), nn.Linear(VALUE_WIDTH, VALUE_WIDTH), nn.ReLU(),
             nn.Linear(VALUE_WIDTH, VALUE_WIDTH), nn.ReLU(), nn.Linear(VALUE_WIDTH, 1), nn.Flatten(0),

@@ -2,7 +2,8 @@
 
 import math
 
-from goldennoise.evaluation.noise import STATISTICS
+from goldennoise.evaluation.diversity import THUMBNAIL_PX, THUMBNAILS
+from goldennoise.evaluation.noise import BANDS, STATISTICS
 from goldennoise.evaluation.summary import MethodResult, ScorerInfo, Spread, Summary
 from goldennoise.report.numbers import Scale, signed, spread_text
 from goldennoise.report.results import INTERVAL, reporting_first, shows_difference
@@ -14,8 +15,11 @@ _TITLES = {
     "variance": "variance",
     "autocorrelation": "autocorrelation",
     "low_frequency": "low frequencies",
+    "middle_frequency": "middle",
+    "high_frequency": "high",
     "gaussianity": "log10 bound",
 }
+_MIDDLE, _HIGH = BANDS["middle_frequency"]
 _RANGE = "[95 % of samples]"
 _COSINE = Scale(1.0, 3, "", "")
 _IMAGES = Scale(1.0, 2, "", "")
@@ -37,6 +41,8 @@ def noise_table(summary: Summary) -> Table:
     notes = [
         "The model was trained on noise from N(0, I), which has norm / √d 1, mean 0, variance 1, no autocorrelation of "
         f"spatial neighbours and equal power at all frequencies. Compare with the range of {summary.reference}.",
+        f"Frequencies: mean power where the higher of both directions is below {_MIDDLE:g} of Nyquist's, up to "
+        f"{_HIGH:g}, and above, over that of all.",
         "Log10 bound: of the probability that N(0, I) deviates as much (arXiv 2405.18881). Zero says nothing against "
         "N(0, I); a strongly negative one says that it was not drawn from it.",
     ]
@@ -45,8 +51,8 @@ def noise_table(summary: Summary) -> Table:
 
 def diversity_table(summary: Summary) -> Table | None:
     """How different the seeds of a prompt are, per method; None where it was not measured."""
-    reference = summary.methods[summary.reference].diversity
-    if reference is None:
+    measured = summary.methods[summary.reference].diversity
+    if not measured:
         return None
     columns = [
         Column("method", numeric=False),
@@ -55,10 +61,29 @@ def diversity_table(summary: Summary) -> Table | None:
         Column("difference", INTERVAL),
         Column("Vendi score", INTERVAL),
     ]
+    sections = [
+        Section(features, _about_features(summary, features), _diversity(summary, features)) for features in measured
+    ]
+    notes = [
+        f"Between the {summary.num_seeds} seeds of a prompt: mean of 1 − cosine over pairs, and the Vendi score, the "
+        "effective number of different images (arXiv 2210.02410).",
+    ]
+    return Table("Diversity from seed to seed", columns, sections, notes)
+
+
+def _about_features(summary: Summary, features: str) -> str:
+    if features == THUMBNAILS:
+        return f"colours of {THUMBNAIL_PX} × {THUMBNAIL_PX} areas, which no scorer has a part in"
+    if summary.scorers[features].role == "reporting":
+        return "its image embedding"
+    return "its image embedding; it also chose, and images that it chose lie closer together in it for that alone"
+
+
+def _diversity(summary: Summary, features: str) -> list[list[Cell]]:
     rows = []
+    reference = summary.methods[summary.reference].diversity[features]
     for method, result in summary.methods.items():
-        found = result.diversity
-        assert found is not None, "diversity is measured for all methods or none"
+        found = result.diversity[features]
         away = found.distance
         base = method == summary.reference
         rows.append(
@@ -74,11 +99,7 @@ def diversity_table(summary: Summary) -> Table | None:
                 Cell(_IMAGES.mean(found.vendi.mean), _IMAGES.mean_interval(found.vendi)),
             ]
         )
-    notes = [
-        f"Between the {summary.num_seeds} seeds of a prompt, by the image embedding of {summary.embedder}: mean of 1 − "
-        "cosine over pairs, and the Vendi score, the effective number of different images (arXiv 2210.02410)."
-    ]
-    return Table("Diversity from seed to seed", columns, [Section("all prompts", "", rows)], notes)
+    return rows
 
 
 def gap_table(summary: Summary) -> Table | None:

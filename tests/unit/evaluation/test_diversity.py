@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from goldennoise.evaluation.diversity import compare_diversity, distance, vendi
+from goldennoise.evaluation.diversity import compare_diversity, distance, thumbnails, vendi
 
 
 def test_equal_images_have_no_diversity_and_orthogonal_ones_all() -> None:
@@ -10,6 +11,18 @@ def test_equal_images_have_no_diversity_and_orthogonal_ones_all() -> None:
     assert vendi(equal) == pytest.approx(1)
     assert distance(3 * np.eye(5)) == pytest.approx(1)
     assert vendi(3 * np.eye(5)) == pytest.approx(5)
+
+
+def test_thumbnails_hold_the_colours_of_areas() -> None:
+    images = torch.full((2, 3, 64, 32), 0.25)
+    images[1, 0, :4, :2] = 1.0
+    features = thumbnails(images).view(2, 3, 16, 16)
+    assert torch.all(features[0] == -0.25)
+    assert (float(features[1, 0, 0, 0]), float(features[1, 0, 0, 1]), float(features[1, 1, 0, 0])) == (
+        0.5,
+        -0.25,
+        -0.25,
+    )
 
 
 def test_two_groups_count_as_two() -> None:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from goldennoise.evaluation.noise import STATISTICS, noise_statistics
+from goldennoise.evaluation.noise import BANDS, STATISTICS, noise_statistics
 from goldennoise.seeding import gaussian_noise
 
-EXPECTED = {"norm": 1.0, "mean": 0.0, "variance": 1.0, "autocorrelation": 0.0, "low_frequency": 1.0}
+EXPECTED = {"norm": 1.0, "mean": 0.0, "variance": 1.0, "autocorrelation": 0.0} | dict.fromkeys(BANDS, 1.0)
 
 
 def gaussian(num: int = 200) -> Tensor:
@@ -30,6 +30,11 @@ def smooth(noise: Tensor) -> Tensor:
     return blurred / 3**0.5
 
 
+def wave(frequency: float) -> Tensor:
+    """Of `frequency` in (0, 0.5] cycles a latent along the rows."""
+    return torch.cos(2 * torch.pi * frequency * torch.arange(16))
+
+
 @pytest.mark.parametrize(
     ("broken", "name", "direction"),
     [
@@ -38,7 +43,9 @@ def smooth(noise: Tensor) -> Tensor:
         (lambda noise: noise + 0.2, "mean", 1),
         (smooth, "autocorrelation", 1),
         (smooth, "low_frequency", 1),
+        (smooth, "high_frequency", -1),
         (lambda noise: noise - noise.roll(1, 3), "autocorrelation", -1),
+        (lambda noise: noise + wave(3 / 16), "middle_frequency", 1),
     ],
 )
 def test_what_is_broken_shows(broken, name: str, direction: int) -> None:  # type: ignore[no-untyped-def]

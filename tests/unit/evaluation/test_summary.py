@@ -24,14 +24,15 @@ def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*columns, "peak_memory_bytes", "score_taste"])
     for statistic in STATISTICS:
         table[f"noise_{statistic}"] = random.normal(size=len(table))
-    return table.assign(embedding=list(random.normal(size=(len(table), 5))))
+    features = {column: list(random.normal(size=(len(table), 5))) for column in ("thumbnail", "embedding")}
+    return table.assign(**features)
 
 
-def summary_of(table: pd.DataFrame) -> Summary:
+def summary_of(table: pd.DataFrame, embedder: str | None = "taste") -> Summary:
     kinds = {"standard": "standard", "other": "npnet"}
-    methods = method_results(table, kinds, "standard", {"taste": True}, num_resamples=500, root_seed=3)
+    methods = method_results(table, kinds, "standard", {"taste": True}, embedder, num_resamples=500, root_seed=3)
     info = ScorerInfo(True, "points", "1", "reporting", 1.0)
-    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", "taste", {"taste": info}, methods)
+    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", {"taste": info}, methods)
 
 
 def test_numbers_equal_those_computed_by_hand() -> None:
@@ -62,16 +63,15 @@ def test_noise_and_diversity_equal_those_computed_by_hand() -> None:
     spread = found.noise["norm"]
     assert spread.mean == pytest.approx(norms.mean())
     assert (spread.low, spread.high) == pytest.approx(np.quantile(norms, [0.025, 0.975]))
-    of_prompts = {
-        measure: [measure(np.stack(group["embedding"].to_list())) for _, group in rows.groupby("prompt_id")]
-        for measure in (distance, vendi)
-    }
-    assert found.diversity is not None
-    assert found.diversity.distance.mean == pytest.approx(np.mean(of_prompts[distance]))
-    assert found.diversity.vendi.mean == pytest.approx(np.mean(of_prompts[vendi]))
-    assert found.diversity.vendi.num_prompts == 6
-    assert summary_of(table.drop(columns="embedding")).methods["other"].diversity is None
-    assert summary_of(table[table["seed"] == 0]).methods["other"].diversity is None
+    assert list(found.diversity) == ["thumbnails", "taste"]
+    for column, diversity in zip(("thumbnail", "embedding"), found.diversity.values(), strict=True):
+        of_prompts = [np.stack(group[column].to_list()) for _, group in rows.groupby("prompt_id")]
+        assert diversity.distance.mean == pytest.approx(np.mean([distance(features) for features in of_prompts]))
+        assert diversity.vendi.mean == pytest.approx(np.mean([vendi(features) for features in of_prompts]))
+        assert diversity.vendi.num_prompts == 6
+    without = summary_of(table.drop(columns="embedding"), embedder=None)
+    assert list(without.methods["other"].diversity) == ["thumbnails"]
+    assert summary_of(table[table["seed"] == 0]).methods["other"].diversity == {}
 
 
 def test_order_of_rows_changes_nothing() -> None:

@@ -20,7 +20,8 @@ def summary(gain: Comparison = GAIN, clip_gain: Comparison = CLIP_GAIN) -> Summa
         kinds = {"two_object": right, "a|b_c & 100 %": right}
         scorers = {"clip": Result(clip, dict.fromkeys(kinds, clip)), "verifier": Result(right, kinds)}
         noise = dict.fromkeys(STATISTICS, Spread(1.0, 0.95, 1.05))
-        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers, noise, Diversity(CLIP, clip))
+        diversity = dict.fromkeys(("thumbnails", "clip"), Diversity(CLIP, clip))
+        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers, noise, diversity)
 
     return Summary(
         reference="standard",
@@ -29,7 +30,6 @@ def summary(gain: Comparison = GAIN, clip_gain: Comparison = CLIP_GAIN) -> Summa
         num_seeds=2,
         num_resamples=10_000,
         memory="resident memory of the process",
-        embedder="clip",
         scorers={
             "clip": ScorerInfo(True, "cosine", "1", "selecting", 2.0),
             "verifier": ScorerInfo(True, "share right", "1", "reporting", 0.49),

@@ -49,18 +49,25 @@ def test_noise_is_shown_with_its_range() -> None:
 def test_diversity_is_a_share_of_the_references() -> None:
     found = summary()
     half = replace(CLIP, mean=CLIP.mean / 2, difference=-CLIP.mean / 2, low=-17.0, high=-14.0)
-    methods = found.methods | {"npnet": replace(found.methods["npnet"], diversity=Diversity(half, half))}
-    table = diversity_table(replace(found, methods=methods))
-    assert rows_of(table)["npnet"][1] == "50.0 %"
-    assert rows_of(table)["npnet"][2] == "−15.625 [−17.000, −14.000]"
+    npnet = found.methods["npnet"]
+    changed = npnet.diversity | {"thumbnails": Diversity(half, half)}
+    table = diversity_table(replace(found, methods=found.methods | {"npnet": replace(npnet, diversity=changed)}))
     assert table is not None
-    assert [row[3].strong for row in table.sections[0].rows] == [False, True]
-    assert "embedding of clip" in table.footnotes[0]
+    colours, embeddings = table.sections
+    assert [cell.text for cell in colours.rows[1]][2:4] == ["50.0 %", "−15.625 [−17.000, −14.000]"]
+    assert [row[3].strong for row in colours.rows] == [False, True]
+    assert [cell.text for cell in embeddings.rows[1]][2] == "100.0 %"
+    assert (colours.title, embeddings.title) == ("thumbnails", "clip")
+    assert "it also chose" in embeddings.note
+    reporting = found.scorers | {"clip": replace(found.scorers["clip"], role="reporting")}
+    table = diversity_table(replace(found, scorers=reporting))
+    assert table is not None
+    assert table.sections[1].note == "its image embedding"
 
 
 def test_without_diversity_there_is_no_such_table() -> None:
     found = summary()
-    methods = {name: replace(result, diversity=None) for name, result in found.methods.items()}
+    methods = {name: replace(result, diversity={}) for name, result in found.methods.items()}
     assert diversity_table(replace(found, methods=methods)) is None
     assert len(check_tables(replace(found, methods=methods))) == len(check_tables(found)) - 1
 
