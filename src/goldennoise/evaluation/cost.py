@@ -1,5 +1,6 @@
 """What an image costs: passes of the denoiser, seconds, and the peak of memory in use."""
 
+import ctypes
 import re
 import time
 from collections.abc import Iterator
@@ -55,6 +56,12 @@ def measure(model: DiffusionModel) -> Iterator[Cost]:
 
 def _reset_resident_peak() -> bool:
     """Set the process's peak to its present size (Linux, proc(5)); False where that is not possible."""
+    if not _PROCESS.is_dir():
+        return False
+    # What an earlier block freed, the C library may still hold: it would count as this one's.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     try:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError:

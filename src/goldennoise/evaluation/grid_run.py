@@ -13,6 +13,7 @@ from goldennoise.artifacts import Artifact
 from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import GoldenNoiseError
 from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
 from goldennoise.evaluation.generate import warm_up
 from goldennoise.evaluation.parts import Part, is_finished
@@ -81,7 +82,9 @@ def make_parts(
     with tqdm(total=total, initial=num_done, unit="image", desc=config.stage.kind, disable=not show) as bar:
         for part in parts:
             bar.set_postfix_str(part.method)
-            evaluate_part(
-                folder, part, model, built[part.method], judges, config.seed, config.compute.batch_size, bar.update
-            )
+            method, batch_size = built[part.method], config.compute.batch_size
+            try:
+                evaluate_part(folder, part, model, method, judges, config.seed, batch_size, bar.update)
+            except GoldenNoiseError as error:
+                raise type(error)(f"method {part.method}: {error}") from error
             log.info("%s is finished", part.table_file(folder))

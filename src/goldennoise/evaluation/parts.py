@@ -58,7 +58,7 @@ def cut(samples: Sequence[Sample], methods: Sequence[str], samples_per_part: int
 
 
 def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) -> bool:
-    """Whether the part is there, whole, about these samples and scorers, and has all its images.
+    """Whether the part is there, whole, about these samples, of the same kinds, and scorers, and has all its images.
 
     embeds: whether it should hold embeddings.
     """
@@ -70,8 +70,8 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
     expected += [*(PREFIX + scorer for scorer in scorers), THUMBNAIL, *([EMBEDDING] if embeds else [])]
     if set(table.columns) != set(expected):  # the order of scorers decides nothing
         return False
-    found = list(zip(table["prompt_id"], table["seed"], strict=True))
-    asked = [(sample.prompt.id, sample.seed) for sample in part.samples]
+    found = list(zip(table["prompt"], table["category"], table["seed"], strict=True))
+    asked = [(sample.prompt.text, sample.prompt.category, sample.seed) for sample in part.samples]
     return found == asked and all(map(_is_whole_image, part.image_files(folder)))
 
 

@@ -26,7 +26,7 @@ class ScorerInfo:
 
     deviation: standard deviation of the reference's scores, by which gains of two scorers are set side by side.
     role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
-    unknown: the pairs of an evaluated network are gone, so nobody can tell.
+    unknown: the pairs of an evaluated network are gone, so nobody can tell of one that may select.
     """
 
     higher_is_better: bool
@@ -45,6 +45,14 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Against:
+    """The comparison with another method than the reference, `method`."""
+
+    method: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class Spread:
     """Of one statistic over all samples: its mean, and the 2.5 % and 97.5 % quantiles."""
 
@@ -58,7 +66,8 @@ class MethodResult:
     """One method; costs per image as `evaluation.cost` defines them.
 
     noise: spread of each of `evaluation.noise.STATISTICS`. diversity: by thumbnails, and by the image embedding of a
-    scorer that has one, under its name; empty where no prompt has two seeds.
+    scorer that has one, under its name; empty where no prompt has two seeds. matched: by scorer, against that standard
+    with another guidance scale which the scorer likes best; empty for those, and where the run has none.
     """
 
     kind: str
@@ -68,6 +77,7 @@ class MethodResult:
     scorers: dict[str, Result]
     noise: dict[str, Spread]
     diversity: dict[str, Diversity]
+    matched: dict[str, Against]
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,10 @@ def read_summary(file: Path) -> Summary:
             features: Diversity(**{measure: Comparison(**found) for measure, found in measures.items()})
             for features, measures in method["diversity"].items()
         }
+        method["matched"] = {
+            scorer: Against(found["method"], Comparison(**found["comparison"]))
+            for scorer, found in method["matched"].items()
+        }
         content["methods"][name] = MethodResult(**method)
     return Summary(**content)
 
@@ -114,7 +128,11 @@ def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterabl
 
 def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame) -> ScorerInfo:
     """selecting: names of the scorers that chose something, None if unknown. reference: the reference method's rows."""
-    role: Role = "unknown" if selecting is None else "selecting" if name in selecting else "reporting"
+    role: Role = "reporting"
+    if selecting is None:
+        role = "unknown" if scorer.may_select else "reporting"
+    elif name in selecting:
+        role = "selecting"
     deviation = float(reference[PREFIX + name].std(ddof=0))
     return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation)
 
@@ -138,6 +156,10 @@ def method_results(
         scorer: _compare_all(table, scorer, list(kinds), reference, higher, num_resamples, root_seed)
         for scorer, higher in higher_is_better.items()
     }
+    matched = {
+        scorer: _compare_matched(table, scorer, kinds, reference, higher, num_resamples, root_seed)
+        for scorer, higher in higher_is_better.items()
+    }
     columns = {THUMBNAILS: THUMBNAIL} | ({embedder: EMBEDDING} if embedder else {})
     diversity = {
         name: _diversity(table, column, list(kinds), reference, num_resamples, root_seed)
@@ -155,6 +177,7 @@ def method_results(
             scorers={scorer: _of_method(found, method) for scorer, found in compared.items()},
             noise={statistic: _spread(rows[NOISE_PREFIX + statistic]) for statistic in STATISTICS},
             diversity={name: found[method] for name, found in diversity.items() if found},
+            matched={scorer: found[method] for scorer, found in matched.items() if method in found},
         )
     return results
 
@@ -183,8 +206,7 @@ def _compare_all(
     root_seed: int,
 ) -> dict[str, dict[str, Comparison]]:
     """Kind of prompt ("" = all) -> method -> comparison."""
-    scores = table.pivot(index=["prompt_id", "seed"], columns="method", values=PREFIX + scorer)[list(methods)]
-    assert not scores.isna().to_numpy().any(), "every method has a score for every prompt and seed"
+    scores = _scores(table, scorer, methods)
     category_of = table.drop_duplicates("prompt_id").set_index("prompt_id")["category"]
     categories = scores.index.get_level_values("prompt_id").map(category_of.to_dict())
     found = {}
@@ -199,6 +221,41 @@ def _compare_all(
             derive_seed(root_seed, f"bootstrap/{scorer}", category),
         )
     return found
+
+
+def _compare_matched(
+    table: pd.DataFrame,
+    scorer: str,
+    kinds: Mapping[str, str],
+    reference: str,
+    higher_is_better: bool,
+    num_resamples: int,
+    root_seed: int,
+) -> dict[str, Against]:
+    """Method -> its comparison with the best of the other guidance scales, if the run has any."""
+    controls = [method for method, kind in kinds.items() if kind == "standard" and method != reference]
+    if not controls:
+        return {}
+    scores = _scores(table, scorer, list(kinds))
+    means = scores[controls].mean()
+    best = str(means.idxmax() if higher_is_better else means.idxmin())
+    others = [method for method, kind in kinds.items() if kind != "standard"]
+    found = compare(
+        {method: scores[method].to_numpy() for method in (best, *others)},
+        best,
+        scores.index.get_level_values("prompt_id"),
+        higher_is_better,
+        num_resamples,
+        derive_seed(root_seed, f"bootstrap/{scorer}", best),
+    )
+    return {method: Against(best, found[method]) for method in others}
+
+
+def _scores(table: pd.DataFrame, scorer: str, methods: Sequence[str]) -> pd.DataFrame:
+    """A row per prompt and seed, a column per method."""
+    scores = table.pivot(index=["prompt_id", "seed"], columns="method", values=PREFIX + scorer)[list(methods)]
+    assert not scores.isna().to_numpy().any(), "every method has a score for every prompt and seed"
+    return scores
 
 
 def _of_method(found: Mapping[str, dict[str, Comparison]], method: str) -> Result:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Config(MethodConfig):
     """images: "renders", which the shapes world draws of its captions at random, or a folder of captioned images: its
-    metadata.csv has the columns file_name and text. strength: of the layout, in units of the noise."""
+    metadata.csv has the columns file_name and text. strength: of the layout, in units of the noise.
+
+    A teacher: compared with others in eval it is an oracle, which has seen an image of the very prompt.
+    """
 
     keep_norm: bool = True
     kind: str = "layout"

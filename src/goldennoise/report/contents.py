@@ -15,6 +15,7 @@ from goldennoise.report.page import Figure, PageContent
 from goldennoise.report.published import published_for, published_table
 from goldennoise.report.results import (
     category_table,
+    doubt,
     headline,
     main_scorer,
     pareto_front,
@@ -78,8 +79,8 @@ def _comparisons(summary: Summary) -> list[Figure]:
             f"Mean {scorer} with 95 % interval over model evaluations per image, one point per method; the numbers are "
             "in the table of results.",
             f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
-            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}. "
-            "Methods of about equal cost are set a little apart.",
+            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}"
+            f"{doubt(summary)}. Methods of about equal cost are set a little apart.",
         ),
         Figure(
             "By kind of prompt",

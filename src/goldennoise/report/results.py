@@ -62,11 +62,31 @@ def sentence(summary: Summary, method: str) -> str:
     if shows_difference(found):
         better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
         text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
+        text += _against_guidance(summary, method) if better else ""
     elif found.low is None:
         text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
     else:
         text = f"{method} changes {scorer} {compared}: the interval includes zero, so no difference is shown"
-    return text + _DOUBT[summary.scorers[scorer].role].format(scorer=scorer) + "."
+    return text + doubt(summary) + "."
+
+
+def _against_guidance(summary: Summary, method: str) -> str:
+    """What is left of a gain beside the best of the other guidance scales, if the run has any."""
+    scorer = main_scorer(summary)
+    matched = summary.methods[method].matched.get(scorer)
+    if matched is None:
+        return ""
+    scale, found = scale_of(summary, scorer), matched.comparison
+    change = f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
+    text = f", and by {change} against {matched.method}, the best of the other guidance scales"
+    better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
+    return text if shows_difference(found) and better else f"{text}: beside that the gain vanishes"
+
+
+def doubt(summary: Summary) -> str:
+    """What is to be said of the main scorer if it may itself have selected, else nothing."""
+    scorer = main_scorer(summary)
+    return _DOUBT[summary.scorers[scorer].role].format(scorer=scorer)
 
 
 def shows_difference(found: Comparison) -> bool:

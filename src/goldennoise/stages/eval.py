@@ -30,7 +30,7 @@ class Config:
 
     kind: str = "eval"
     num_prompts: int | None = None
-    num_seeds: int = 1
+    num_seeds: int = 5
     reference: str = "standard"
     num_bootstrap: int = 10_000
     prompts_per_part: int = 16
@@ -50,6 +50,7 @@ def run(config: "RunConfig") -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
+    from goldennoise.evaluation.adopt import adopt
     from goldennoise.evaluation.generate import grid
     from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
     from goldennoise.evaluation.networks import refuse_other_model
@@ -74,8 +75,13 @@ def run(config: "RunConfig") -> Artifact:
             return begun
         samples = grid(prompts, config.stage.num_seeds)
         parts = cut(samples, list(config.method), config.stage.prompts_per_part * config.stage.num_seeds)
+
+        def left() -> dict[str, Any]:
+            adopt(begun.path, parts, judges)
+            return {"missing": unfinished(begun.path, parts, judges)}
+
         # Rank 0 says which are missing: by the time that another one looks, the first may be there.
-        missing = processes.from_first(lambda: {"missing": unfinished(begun.path, parts, judges)})["missing"]
+        missing = processes.from_first(left)["missing"]
         # All methods on the same prompts fall to the same process.
         numbers = sorted({parts[i].number for i in missing})[processes.rank :: processes.size]
         mine = [parts[i] for i in missing if parts[i].number in numbers]

@@ -79,8 +79,18 @@ def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
             f"{pairs.reference} holds pairs of another model ({'; '.join(changes)}): train with that model, "
             "or choose other pairs with stage.pairs"
         )
+    if config.stage.objective == "gain_weighted":
+        _refuse_no_gains(pairs)
     pairs.check()
     return pairs
+
+
+def _refuse_no_gains(pairs: Artifact) -> None:
+    if pairs.record["config"]["stage"]["preference"] is None:
+        raise ConfigError(
+            f"stage.objective=gain_weighted: {pairs.reference} was collected with stage.preference=null, so none has "
+            "a gain; collect with a preference, or train with objective=regression"
+        )
 
 
 def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifact | Draft:

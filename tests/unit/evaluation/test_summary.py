@@ -74,6 +74,27 @@ def test_noise_and_diversity_equal_those_computed_by_hand() -> None:
     assert summary_of(table[table["seed"] == 0]).methods["other"].diversity == {}
 
 
+def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> None:
+    table = parts_table()
+    random = np.random.default_rng(1)
+    standard = table[table["method"] == "standard"]
+    weak, strong = (
+        standard.assign(method=name, score_taste=standard["score_taste"] + shift + 0.1 * random.normal(size=12))
+        for name, shift in (("weak", -0.5), ("strong", 0.3))
+    )
+    kinds = {"standard": "standard", "other": "npnet", "weak": "standard", "strong": "standard"}
+    results = method_results(pd.concat([table, weak, strong]), kinds, "standard", {"taste": True}, "taste", 500, 3)
+    assert {name for name, result in results.items() if result.matched} == {"other"}
+    found = results["other"].matched["taste"]
+    assert found.method == "strong"
+    other = table[table["method"] == "other"]["score_taste"].to_numpy()
+    assert found.comparison.difference == pytest.approx((other - strong["score_taste"].to_numpy()).mean())
+    assert found.comparison.low is not None
+    lower = method_results(pd.concat([table, weak, strong]), kinds, "standard", {"taste": False}, "taste", 500, 3)
+    assert lower["other"].matched["taste"].method == "weak"
+    assert summary_of(table).methods["other"].matched == {}
+
+
 def test_order_of_rows_changes_nothing() -> None:
     table = parts_table()
     assert summary_of(table.sample(frac=1, random_state=0)).methods == summary_of(table).methods

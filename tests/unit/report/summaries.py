@@ -21,7 +21,7 @@ def summary(gain: Comparison = GAIN, clip_gain: Comparison = CLIP_GAIN) -> Summa
         scorers = {"clip": Result(clip, dict.fromkeys(kinds, clip)), "verifier": Result(right, kinds)}
         noise = dict.fromkeys(STATISTICS, Spread(1.0, 0.95, 1.05))
         diversity = dict.fromkeys(("thumbnails", "clip"), Diversity(CLIP, clip))
-        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers, noise, diversity)
+        return MethodResult(kind, evaluations, 0.25, 300 * 2**20, scorers, noise, diversity, {})
 
     return Summary(
         reference="standard",

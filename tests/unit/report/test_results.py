@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from unit.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
-from goldennoise.evaluation.summary import Summary
+from goldennoise.evaluation.statistics import Comparison
+from goldennoise.evaluation.summary import Against, Summary
 from goldennoise.report.published import published_for, published_table
 from goldennoise.report.results import category_table, headline, result_table
 from goldennoise.report.tables import Table, to_html, to_latex, to_markdown, to_text
@@ -20,6 +21,30 @@ def test_a_gain_that_the_interval_shows() -> None:
     assert headline(summary()) == (
         "npnet improves verifier by +3.1 points [+0.2, +6.0] against standard at 1.00× the model evaluations."
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (GAIN, "+3.1 points [+0.2, +6.0] against strong, the best of the other guidance scales."),
+        (
+            replace(GAIN, low=-0.01),
+            "+3.1 points [−1.0, +6.0] against strong, the best of the other guidance scales: beside that the gain "
+            "vanishes.",
+        ),
+        (
+            replace(GAIN, difference=-0.031, low=-0.06, high=-0.002),
+            "−3.1 points [−6.0, −0.2] against strong, the best of the other guidance scales: beside that the gain "
+            "vanishes.",
+        ),
+    ],
+)
+def test_a_gain_is_held_against_other_guidance_scales(left: Comparison, said: str) -> None:
+    found = summary()
+    npnet = replace(found.methods["npnet"], matched={"verifier": Against("strong", left)})
+    text = headline(replace(found, methods=found.methods | {"npnet": npnet}))
+    assert text.startswith("npnet improves verifier by +3.1 points [+0.2, +6.0] against standard at 1.00×")
+    assert text.endswith(f", and by {said}")
 
 
 def test_a_loss_that_the_interval_shows() -> None:

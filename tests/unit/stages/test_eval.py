@@ -11,7 +11,7 @@ from unit.evaluation import fakes
 from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
 from goldennoise.artifacts import Artifact, ArtifactStore
-from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.stages.eval import Config, run
 
 METHODS = {"standard": ShiftConfig(), "shifted": ShiftConfig(amount=0.2)}
@@ -181,7 +181,8 @@ def test_the_roles_of_scorers(tmp_path: Path) -> None:
     assert both == {"brightness": "selecting", "reddish": "selecting"}
     (tmp_path / "pairs").rename(tmp_path / "gone")
     lost = roles(tmp_path, net=NetworkConfig(), also=ShiftConfig(amount=0.5))
-    assert lost == {"brightness": "unknown", "reddish": "unknown"}
+    # Nothing may choose with reddish.
+    assert lost == {"brightness": "unknown", "reddish": "reporting"}
 
 
 @pytest.mark.usefixtures("models")
@@ -190,7 +191,7 @@ def test_an_imported_network_is_believed_what_selected_its_pairs(tmp_path: Path)
         fakes.make_imported_network(folder, **told)
         return roles_of(run(a_run(folder, method={"standard": ShiftConfig(), "net": NetworkConfig()})))
 
-    assert roles(tmp_path / "a") == {"brightness": "unknown", "reddish": "unknown"}
+    assert roles(tmp_path / "a") == {"brightness": "unknown", "reddish": "reporting"}
     assert roles(tmp_path / "b", selected_by=[]) == {"brightness": "reporting", "reddish": "reporting"}
     assert roles(tmp_path / "c", selected_by=["reddish"]) == {"brightness": "reporting", "reddish": "selecting"}
 
@@ -203,7 +204,7 @@ def test_what_selected_in_an_earlier_round_of_distillation_selected(tmp_path: Pa
     assert roles_of(run(asked)) == {"brightness": "selecting", "reddish": "selecting"}
     shutil.rmtree(first.path)
     lost = run(replace(asked, name="lost"))
-    assert roles_of(lost) == {"brightness": "unknown", "reddish": "unknown"}
+    assert roles_of(lost) == {"brightness": "unknown", "reddish": "reporting"}
 
 
 @pytest.mark.usefixtures("models")
@@ -268,3 +269,51 @@ def test_what_cannot_be_run_is_refused_before_anything_loads(tmp_path: Path, mod
 def test_options_out_of_range(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{option}="):
         Config(**{option: value})  # type: ignore[arg-type]
+
+
+def parts_of(artifact: Artifact) -> dict[str, int]:
+    return {file.name: file.stat().st_ino for file in (artifact.path / "parts").iterdir()}
+
+
+def test_a_version_makes_only_what_its_siblings_do_not_have(tmp_path: Path, models: list[TinyModel]) -> None:
+    first = run(a_run(tmp_path))
+    more = METHODS | {"again": ShiftConfig(amount=0.3), "shifted": ShiftConfig(amount=0.4)}
+    second = run(a_run(tmp_path, method=more))
+    assert second.version == "v2"
+    # Ten images by each of two methods, after the short pass that warms up.
+    assert models[-1].num_evaluations == 4 * 2 + 20 * 4
+    old, new = parts_of(first), parts_of(second)
+    assert {name for name in old if new[name] == old[name]} == {name for name in old if name.startswith("standard")}
+    alone = run(a_run(tmp_path / "alone", method=more))
+    found, expected = (pd.read_parquet(artifact.path / "scores.parquet") for artifact in (second, alone))
+    pd.testing.assert_frame_equal(found, expected)
+    assert not second.damaged()
+
+
+def test_another_reference_makes_no_image_again(tmp_path: Path, models: list[TinyModel]) -> None:
+    run(a_run(tmp_path))
+    other = run(a_run(tmp_path, stage=replace(STAGE, reference="shifted")))
+    assert other.version == "v2"
+    assert len(models) == 1
+    assert json.loads((other.path / "summary.json").read_text())["reference"] == "shifted"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"model": ModelConfig(num_steps=3)}, {"scorer": {"reddish": ScorerConfig("reddish")}}],
+)
+def test_parts_of_another_seed_model_or_scorer_are_not_taken(
+    tmp_path: Path, models: list[TinyModel], change: dict[str, Any]
+) -> None:
+    run(a_run(tmp_path))
+    other = run(a_run(tmp_path, **change))
+    steps = 3 if "model" in change else 2
+    assert (other.version, models[-1].num_evaluations) == ("v2", 4 * 2 + 20 * 2 * steps)
+
+
+def test_a_method_that_fails_is_named_and_left_out_at_no_cost(tmp_path: Path, models: list[TinyModel]) -> None:
+    with pytest.raises(ModelError, match=r"^method shifted: .*not finite"):
+        run(a_run(tmp_path, method=METHODS | {"shifted": ShiftConfig(amount=1e39)}))
+    # Standard's first part of four images was finished.
+    run(a_run(tmp_path, method={"standard": ShiftConfig()}))
+    assert models[-1].num_evaluations == 4 * 2 + 6 * 4

@@ -114,13 +114,15 @@ class FakeModelConfig:
     revision: str | None = None
 
 
-def write_pairs_artifact(outputs: Path, model: FakeModelConfig | None = None, **sizes: int) -> Artifact:
+def write_pairs_artifact(
+    outputs: Path, model: FakeModelConfig | None = None, preference: str | None = "score", **sizes: int
+) -> Artifact:
     """The pairs of `write_pairs` as pairs/learnable@v1."""
     identity = {"model": asdict(model or FakeModelConfig()), "sizes": sizes}
     config = {
         "method": {"teacher": {"kind": "re_denoise"}},
         "prompts": {"kind": "file", "split": "train", "path": "learnable.txt"},
-        "stage": {"preference": "score", "margin": 0.0},
+        "stage": {"preference": preference, "margin": 0.0},
     }
     draft = ArtifactStore(outputs).begin("pairs", "learnable", "v1", identity, [], config)
     assert isinstance(draft, Draft)

@@ -154,6 +154,14 @@ def test_a_regression_takes_no_notice_of_the_rewards_options(outputs: Path) -> N
         train.run(run_config(outputs, weighted, version="v1"))
 
 
+def test_without_gains_nothing_can_be_weighted_by_them(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, preference=None)
+    with pytest.raises(
+        ConfigError, match=r"gain_weighted: pairs/learnable@v1 was collected with stage\.preference=null"
+    ):
+        train.run(run_config(tmp_path, replace(OPTIONS, objective="gain_weighted")))
+
+
 @pytest.mark.parametrize("objective", [regression, gain_weighted])
 def test_the_objective_asked_for_is_the_one_trained_for(outputs: Path, objective: Objective) -> None:
     config = run_config(outputs, replace(OPTIONS, objective=objective.__name__))
