@@ -35,13 +35,17 @@ class GoldenNoise:
         self.record = dict(record or {})
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, revision: str | None = None) -> "GoldenNoise":
+    def from_pretrained(
+        cls, path: str | Path, revision: str | None = None, svd_attention: bool = True
+    ) -> "GoldenNoise":
         """From what `load_npnet` takes: an npnet artifact, a folder, a hub id, a published file or "packaged/shapes".
 
-        revision: branch, tag or commit of a hub repository. Raises `ModelError` for a network that is not to be had.
+        revision: branch, tag or commit of a hub repository. svd_attention: False leaves the attention of the
+        singular-value branch out of a published file, whose training may never have run it.
+        Raises `ModelError` for a network that is not to be had, `ConfigError` for a folder without svd_attention.
         """
         found = find_npnet(path, revision)
-        return cls(load_npnet(found), read_record(found) if found.is_dir() else None)
+        return cls(load_npnet(found, svd_attention=svd_attention), read_record(found) if found.is_dir() else None)
 
     def save_pretrained(self, folder: str | Path, license: str | None = None) -> None:
         """Write what `push_to_hub` uploads: weights, configuration with the record, and a README made from both.
@@ -83,6 +87,7 @@ class GoldenNoise:
         """
         model = diffusion.from_pipeline(pipe)
         prompts = _prompts(prompt)
+        _check_noise(latents)
         config = self.network.config
         if latents is not None and height is None and width is None:
             shape = tuple(latents.shape[1:])
@@ -95,6 +100,7 @@ class GoldenNoise:
             )
         source = _source_noise(model, len(prompts), shape, generator, latents)
         embedding = model.encode(prompts)
+        pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
         text_shape = tuple(embedding.cond.shape[1:])
         if text_shape != (config.num_tokens, config.text_dim):
             raise ModelError(
@@ -124,6 +130,7 @@ def re_denoise(
     """
     model = diffusion.from_pipeline(pipe)
     prompts = _prompts(prompt)
+    _check_noise(latents)
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
     channels, patch = model.latent_shape[0], model.patch_size
     if len(shape) != 3 or shape[0] != channels or any(side % patch for side in shape[1:]):
@@ -140,6 +147,7 @@ def re_denoise(
         num_rounds=num_rounds,
         depth=depth,
     )
+    pipe.maybe_free_model_hooks()  # offloaded, the denoiser is not to stay where the text encoders will be
     return model.for_pipeline(golden.to(source.dtype))
 
 
@@ -149,6 +157,15 @@ def _prompts(prompt: str | Sequence[str]) -> list[str]:
     return prompts
 
 
+def _check_noise(latents: Any) -> None:
+    """Raises `ConfigError` for anything but None and a tensor of noise."""
+    if latents is None:
+        return
+    is_noise = isinstance(latents, Tensor) and latents.is_floating_point()
+    found = f"a tensor of {latents.dtype}" if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
+    require(is_noise, "latents", found, "a floating-point tensor (B, C, h, w)")
+
+
 def _source_noise(
     model: LatentPipeline,
     num_prompts: int,
@@ -156,7 +173,10 @@ def _source_noise(
     generator: Generator | list[Generator] | None,
     latents: Tensor | None,
 ) -> Tensor:
-    """The noise given, or the noise the pipeline would draw with this generator, in that dtype on its device."""
+    """The noise given, or the noise the pipeline would draw with this generator, in that dtype on its device.
+
+    Noise of another floating-point dtype or on another device is converted, as the pipeline itself does.
+    """
     if latents is not None:
         require(
             len(latents) == num_prompts,

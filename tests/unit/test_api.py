@@ -131,6 +131,11 @@ def test_a_network_of_another_model_is_refused(pipe: Any, config: NPNetConfig, m
     ("arguments", "message"),
     [
         ({"latents": torch.zeros(3, 4, 8, 8)}, "a batch of 3: latents must be one noise for each of the 2 prompts"),
+        (
+            {"latents": torch.zeros(2, 4, 8, 8).long()},
+            r"a tensor of torch\.int64: latents must be a floating-point tensor",
+        ),
+        ({"latents": torch.zeros(2, 4, 8, 8).numpy()}, "a ndarray: latents must be a floating-point tensor"),
         ({"generator": [torch.Generator()]}, "a list of 1: generator must be one generator, or one for each of the 2"),
     ],
 )
@@ -157,6 +162,18 @@ def test_re_denoise_passes_every_option_on(pipe: Any, drawn: list[torch.Tensor])
     assert torch.equal(golden, expected)
     assert not torch.allclose(golden, drawn[0], atol=1e-3)
     assert torch.equal(re_denoise(pipe, PROMPTS, latents=drawn[0], **options), golden)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", [re_denoise, GoldenNoise(_network())])
+def test_offloaded_networks_make_room_when_the_noise_is_made(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tiny_pipeline()
+    events: list[str] = []
+    for network in (pipe.unet, pipe.text_encoder):
+        network.register_forward_hook(lambda *_: events.append("run"))
+    monkeypatch.setattr(pipe, "maybe_free_model_hooks", lambda: events.append("free"))
+    method(pipe, PROMPTS)
+    assert events[-1] == "free"
+    assert "run" in events
 
 
 def test_sdxl_pipelines_take_and_give_golden_noise() -> None:

@@ -6,14 +6,18 @@ import pytest
 import torch
 from diffusers import (
     ControlNetModel,
+    FluxControlNetModel,
+    FluxControlNetPipeline,
     FluxInpaintPipeline,
+    SD3ControlNetModel,
+    StableDiffusion3ControlNetPipeline,
     StableDiffusionControlNetInpaintPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionXLInpaintPipeline,
 )
 from diffusers.models.embeddings import ImageProjection
 from tiny import NUM_TOKENS, TEXT_DIM, tiny_pipeline, tiny_unet, tiny_xl_pipeline
-from tiny_flows import tiny_flux_pipeline
+from tiny_flows import tiny_flux_pipeline, tiny_sd3_pipeline
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 from unit.test_api import ARCHITECTURE, CONFIG, _generator, _network
 
@@ -96,6 +100,35 @@ def test_an_ip_adapter() -> None:
     assert (first - second).abs().max() > 1e-3
     with pytest.raises(ModelError, match="asked with the image of an IP-Adapter at every step"):
         re_denoise(pipe, PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(tiny_flux_pipeline, "encoder_hid_proj"), (tiny_sd3_pipeline, "image_proj")]
+)
+def test_an_ip_adapter_of_a_transformer_is_named(make: Any, name: str) -> None:
+    pipe = make()
+    # As diffusers' loaders leave the network; the projection itself is never reached.
+    setattr(pipe.transformer, name, torch.nn.Identity())
+    if name == "encoder_hid_proj":
+        pipe.transformer.register_to_config(encoder_hid_dim_type="ip_image_proj")
+    with pytest.raises(ModelError, match="Transformer2DModel is asked with the image of an IP-Adapter at every step"):
+        re_denoise(pipe, PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("make", "steered", "network"),
+    [
+        (tiny_flux_pipeline, FluxControlNetPipeline, FluxControlNetModel),
+        (tiny_sd3_pipeline, StableDiffusion3ControlNetPipeline, SD3ControlNetModel),
+    ],
+)
+def test_a_controlnet_of_a_transformer(make: Any, steered: Any, network: Any) -> None:
+    plain = make()
+    controlnet = network.from_transformer(plain.transformer, load_weights_from_transformer=False)
+    pipe = steered(**plain.components, controlnet=controlnet)
+    source = torch.randn(1, 4, 8, 8, generator=_generator())
+    golden = re_denoise(pipe, PROMPT, latents=source, num_steps=2)
+    assert torch.equal(golden, re_denoise(plain, PROMPT, latents=source, num_steps=2))
 
 
 def adapter_of(unet: Any) -> dict[str, dict[str, torch.Tensor]]:

@@ -7,6 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from goldennoise.diffusion.schedulers import require_betas
 from goldennoise.errors import ModelError, require
 
 PREDICTIONS = ("epsilon", "v_prediction")
@@ -24,7 +25,8 @@ class DdimSchedule:
     """
 
     def __init__(self, config: Any) -> None:
-        """config: of any diffusers scheduler with alpha-bars. Raises `ModelError` unless it predicts epsilon or v."""
+        """config: of a diffusers scheduler. Raises `ModelError` unless it has betas and predicts epsilon or v."""
+        require_betas(config)
         # Clipping x_0 to an image's range is meant for pixels; on latents it would make a step irreversible.
         self._scheduler: Any = DDIMScheduler.from_config(config, clip_sample=False, thresholding=False)
         self._prediction = self._scheduler.config.prediction_type

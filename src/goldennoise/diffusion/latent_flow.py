@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.flow import FlowSchedule
-from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.latent_pipeline import LatentPipeline, steered
 from goldennoise.diffusion.schedulers import check_flow, make_flow_scheduler
 
 T5_TOKENS = 256
@@ -79,6 +79,8 @@ class StableDiffusion3(LatentFlow):
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
 
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        if getattr(self._network, "image_proj", None) is not None:
+            raise steered(self._network, "the image of an IP-Adapter")
         return self._network(
             hidden_states=latents,
             timestep=each_row(timestep, latents),

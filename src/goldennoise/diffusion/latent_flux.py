@@ -10,6 +10,7 @@ from torch import Tensor
 from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_flow import LatentFlow
+from goldennoise.diffusion.latent_pipeline import steered
 from goldennoise.diffusion.protocol import PromptEmbedding
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ class Flux(LatentFlow):
         return given
 
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:
-        return self._pipe.maybe_convert_prompt(list(prompts), tokenizer)
+        # Pipelines with ControlNet know no textual inversion.
+        convert = getattr(self._pipe, "maybe_convert_prompt", None)
+        return list(prompts) if convert is None else convert(list(prompts), tokenizer)
 
     def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         condition = {"text": embedding.cond, "pooled": embedding.extra["pooled"]}
@@ -56,6 +59,8 @@ class Flux(LatentFlow):
         return self._denoise(latents, timestep, condition)
 
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        if self._network.config.get("encoder_hid_dim_type") == "ip_image_proj":
+            raise steered(self._network, "the image of an IP-Adapter")
         height, width = (side // PATCH for side in latents.shape[-2:])
         rows, columns = torch.arange(height), torch.arange(width)
         places = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), rows, columns)

@@ -29,12 +29,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def steered(network: Any, asked: str) -> ModelError:
+    """What to raise where `network` needs more at every step than noise and text."""
+    return ModelError(
+        f"This {type(network).__name__} is asked with {asked} at every step, which only its pipeline has: take golden "
+        "noise from a trained NPNet, or re-denoise with the model itself."
+    )
+
+
 class LatentPipeline(LatentImages, ABC):
     """A `DiffusionModel` on a pipeline's own components. Puts its networks in eval mode and freezes them.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
     the scale is an input of the network; the pipeline itself has no guidance below 1.
-    `num_truncated` counts the prompts a text encoder could not take whole. `extra` of an embedding holds each further
+    `num_truncated` counts the prompts that no text encoder could take whole. `extra` of an embedding holds each further
     part of the condition twice: "name", and "uncond_name" without prompt.
     """
 
@@ -229,22 +237,22 @@ class LatentPipeline(LatentImages, ABC):
     def _tokens(self, prompts: Sequence[str], lengths: Sequence[int] | None = None) -> list[Any]:
         """Token ids and attention masks (B, tokens) of each tokenizer.
 
-        lengths: in place of `text_lengths`. A prompt cut by any of them counts once, with a warning.
+        lengths: in place of `text_lengths`. A prompt that none of them takes whole counts as truncated, with a warning.
         """
         tokens: list[Any] = []
-        cut: set[int] = set()
+        cut = set(range(len(prompts)))
         tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
         lengths = lengths or self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
         for tokenizer, length in zip(tokenizers, lengths, strict=True):
             texts = self._texts(prompts, tokenizer)
-            cut |= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
+            cut &= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
             padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             tokens.append(padded.to(self.device))
         if cut:
             self.num_truncated += len(cut)
             logger.warning(
                 "%d of %d prompts are longer than the %d tokens %s reads; the rest is cut off, first in: %s",
-                len(cut), len(prompts), min(lengths), self.name, prompts[min(cut)],
+                len(cut), len(prompts), max(lengths), self.name, prompts[min(cut)],
             )  # fmt: skip
         return tokens
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from goldennoise.diffusion.condition import Condition, conditions
-from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.latent_pipeline import LatentPipeline, steered
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.errors import ModelError
 
@@ -30,10 +30,7 @@ class LatentUNet(LatentPipeline):
         config = self._network.config
         if config.in_channels != latents.shape[1] or config.encoder_hid_dim_type == "ip_image_proj":
             asked = "a mask" if config.in_channels != latents.shape[1] else "the image of an IP-Adapter"
-            raise ModelError(
-                f"This UNet is asked with {asked} at every step, which only its pipeline has: take golden noise from a "
-                "trained NPNet, or re-denoise with the model itself."
-            )
+            raise steered(self._network, asked)
         return self._network(
             latents,
             timestep,

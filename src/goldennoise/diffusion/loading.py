@@ -29,9 +29,10 @@ def load_pipeline(
     source = _source(path)
     try:
         index = DiffusionPipeline.load_config(source, revision=revision)
-        found = index["_class_name"]
+        # A list for a pipeline with code of its own, which is not run.
+        found = str(index["_class_name"])
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(_missing(path, revision)) from error
+        raise ModelError(_missing(path, revision, variant)) from error
     if found not in classes:
         raise ModelError(_other_family(path, found, classes))
     # The stages draw a bar of their own; these would be torn into it.
@@ -52,7 +53,7 @@ def load_pipeline(
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{_missing(path, revision)} ({reason})") from error
+        raise ModelError(f"{_missing(path, revision, variant)} ({reason})") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -89,14 +90,16 @@ def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
     return f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}: {mended}."
 
 
-def _missing(path: str, revision: str | None) -> str:
+def _missing(path: str, revision: str | None, variant: str | None) -> str:
+    plain = f"; its weights without {variant} in their names are read with model.variant=null" if variant else ""
     if path == "shapes" or Path(path).expanduser().is_dir():
         return (
             f"model.path={path} is not a complete diffusers pipeline with safetensors weights: write or copy it again"
+            + plain
         )
     command = f"hf download {path}" + (f" --revision {revision}" if revision else "")
     return (
         f"model.path={path} is neither a folder here nor a model that could be fetched or found in the download cache: "
         f"check the name, then run `{command}` where there is a network; for a gated one accept its licence on the hub "
-        "and run `hf auth login` first"
+        f"and run `hf auth login` first{plain}"
     )

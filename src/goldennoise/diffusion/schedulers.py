@@ -63,6 +63,15 @@ FLOW_SCHEDULERS = {
 """Options for flow-matching models, the second for those alone whose schedule is shifted by a constant."""
 
 
+def require_betas(config: Any) -> None:
+    """Raises `ModelError` for a scheduler's config without betas: one made from it would bring betas of its own."""
+    if config.get("beta_schedule") is None and config.get("trained_betas") is None:
+        raise ModelError(
+            "The pipeline's scheduler has no betas, which models of this family are trained on: give the pipeline a "
+            "scheduler with those of its training; a model trained in another way (EDM, flow matching) is not supported."
+        )
+
+
 def check_option(option: str, allowed: Sequence[str]) -> None:
     """Raises `ConfigError` for a sampler that does not exist or does not fit the family."""
     near = difflib.get_close_matches(option, allowed, n=1)
@@ -79,6 +88,7 @@ def make_scheduler(option: str, config: Any, spacing: str | None = None) -> Any:
     """
     import diffusers
 
+    require_betas(config)
     name, settings = SCHEDULERS[option]
     scheduler_class = getattr(diffusers, name)
     rescaled = "rescale_betas_zero_snr"

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from goldennoise.errors import ConfigError, ModelError
+from goldennoise.errors import ConfigError, ModelError, require
 from goldennoise.hub import HUB_ID, find_file, hub_files
 from goldennoise.npnet.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
 from goldennoise.npnet.networks import GoldenNetwork, blank_network
@@ -37,15 +37,20 @@ def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) 
     unfinished.replace(folder / CONFIG)
 
 
-def load_npnet(path: str | Path, revision: str | None = None) -> GoldenNetwork:
+def load_npnet(path: str | Path, revision: str | None = None, svd_attention: bool = True) -> GoldenNetwork:
     """An NPNet in evaluation mode on the CPU, in fp32.
 
     path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, a published checkpoint file
     (see `goldennoise.npnet.published`), "packaged/shapes", or a hub id "owner/name" of such a folder, with `revision`.
-    Raises `ModelError` when it is missing, damaged or of another network.
+    svd_attention: of a published file, as `goldennoise.npnet.published.load_published` has it.
+    Raises `ModelError` when it is missing, damaged or of another network, `ConfigError` for a folder without
+    svd_attention: its configuration says what it has.
     """
     path = find_npnet(path, revision)
-    return _load_folder(path) if path.is_dir() else load_published(path)
+    if not path.is_dir():
+        return load_published(path, svd_attention)
+    require(svd_attention, "svd_attention", svd_attention, f"true for {path}, which is no published file")
+    return _load_folder(path)
 
 
 def find_npnet(source: str | Path, revision: str | None = None) -> Path:

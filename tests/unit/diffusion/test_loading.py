@@ -118,8 +118,16 @@ def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
 
 def test_missing_files_of_a_variant_are_one_sentence(tmp_path: Path) -> None:
     tiny_xl_pipeline().save_pretrained(tmp_path / "mine")
-    with pytest.raises(ModelError, match=r"not a complete diffusers pipeline.*fp16"):
+    with pytest.raises(ModelError, match=r"not a complete .* without fp16 in their names .* model\.variant=null"):
         stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(tmp_path / "mine"), variant="fp16"), CPU)
+
+
+def test_a_pipeline_with_code_of_its_own_is_of_no_family(folder: Path) -> None:
+    index = folder / "model_index.json"
+    custom = {"_class_name": ["pipeline", "StableDiffusionPipeline"]}
+    index.write_text(json.dumps(json.loads(index.read_text()) | custom))
+    with pytest.raises(ModelError, match=r"holds a \['pipeline', 'StableDiffusionPipeline'\], but"):
+        build(Config(path=str(folder)), CPU)
 
 
 class _Warnings(logging.Handler):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
 
 from goldennoise import diffusion
@@ -79,6 +79,16 @@ def test_a_scheduler_nothing_is_known_of_is_refused() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("scheduler", [EDMEulerScheduler, FlowMatchEulerDiscreteScheduler])
+def test_a_scheduler_without_betas_is_refused(scheduler: Any) -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = scheduler()
+    with pytest.raises(ModelError, match=r"scheduler has no betas.*EDM, flow matching"):
+        diffusion.from_pipeline(pipe)
+    with pytest.raises(ModelError, match="has no betas"):
+        make_scheduler("dpmpp_2m", pipe.scheduler.config)
+
+
 def test_a_seed_for_every_row() -> None:
     model = model_with("euler_a")
     with pytest.raises(ConfigError, match=r"^step_seeds=\[1, 2\]: step_seeds must be one for each of the 3 rows"):

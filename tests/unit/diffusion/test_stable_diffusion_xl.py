@@ -82,14 +82,20 @@ def test_a_prompt_that_both_tokenizers_cut_counts_once(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer_2"])
-def test_a_prompt_that_one_tokenizer_cuts_counts(tokenizer: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_prompt_that_one_tokenizer_takes_whole_does_not_count(
+    tokenizer: str, caplog: pytest.LogCaptureFixture
+) -> None:
     pipe = tiny_xl_pipeline()
     getattr(pipe, tokenizer).model_max_length = 20
     model = make_model(pipe)
     with caplog.at_level(logging.WARNING):
         model._tokens(["b" * 30, "short"])
+    assert model.num_truncated == 0
+    assert "the rest is cut off" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        model._tokens(["b" * 90, "short"])
     assert model.num_truncated == 1
-    assert "longer than the 20 tokens" in caplog.text
+    assert "longer than the 77 tokens" in caplog.text
 
 
 def test_every_network_is_frozen_in_evaluation_mode() -> None:

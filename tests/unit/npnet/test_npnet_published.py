@@ -12,10 +12,12 @@ import timm
 import torch
 from naive_npnet import golden_noise, matrix_of
 from safetensors.torch import save_file
+from small_npnet import make_network
 from torch import Tensor
 
-from goldennoise.errors import ModelError
-from goldennoise.npnet.checkpoint import load_npnet
+from goldennoise import GoldenNoise
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.npnet.checkpoint import load_npnet, save_npnet
 from goldennoise.npnet.published import load_published, read_published
 
 SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("published_tensors.json").read_text())
@@ -94,6 +96,19 @@ def test_attention_can_be_left_out(flat_file: Path) -> None:
     network = load_published(flat_file, svd_attention=False)
     assert not network.config.architecture.svd_attention
     assert not any("attention" in name for name in network.state_dict() if name.startswith("singular_values"))
+    for found in (
+        load_npnet(flat_file, svd_attention=False),
+        GoldenNoise.from_pretrained(flat_file, svd_attention=False).network,
+    ):
+        assert found.config == network.config
+
+
+def test_attention_is_no_choice_of_who_loads_a_folder_of_ours(tmp_path: Path) -> None:
+    save_npnet(make_network(), tmp_path, {})
+    with pytest.raises(
+        ConfigError, match="svd_attention=False: svd_attention must be true for .*, which is no published"
+    ):
+        load_npnet(tmp_path, svd_attention=False)
 
 
 def test_the_three_layouts_are_one(nested: dict[str, Any], flat: dict[str, Tensor], tmp_path: Path) -> None:
