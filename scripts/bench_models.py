@@ -107,7 +107,7 @@ def described(measured: Measured, tera_flop: float, num_steps: int, peak_tflops:
     parts = [f"evaluation {measured.evaluation_s:.3f} s ({rate:.2f} TFLOP/s{share})"]
     if measured.decoding_s is not None:
         image_s = num_steps * measured.evaluation_s + measured.decoding_s / NUM_DECODED
-        parts.append(f"decoding {NUM_DECODED} images {measured.decoding_s:.3f} s")
+        parts.append(f"decoding {NUM_DECODED} images {measured.decoding_s:.3f} s ({1 / image_s:.2g} images/s)")
         parts.append(
             f"NPNet {measured.npnet_s:.3f} s, {measured.npnet_s / image_s:.2%} of an image in {num_steps} steps"
         )

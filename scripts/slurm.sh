@@ -8,4 +8,4 @@
 set -euo pipefail
 source .venv/bin/activate
 # A process that dies takes the others with it: they would wait for it.
-srun --kill-on-bad-exit=1 python -m goldennoise compute=ddp "$@"
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" python -m goldennoise compute=ddp "$@"

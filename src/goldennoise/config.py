@@ -225,6 +225,7 @@ def _stages(config: RunConfig) -> list[RunConfig]:
     parts = []
     for stage in config.stage.stages:
         chosen = [*overrides, f"stage={stage}"]
+        _refuse_other_recipe({**HydraConfig.get().runtime.choices, "stage": stage})
         try:
             parts.append(typed(hydra.compose("config", overrides=chosen)))
         except COMPOSITION_ERRORS as error:

@@ -15,10 +15,12 @@ from typing import Any
 
 from goldennoise.compute import ComputeConfig
 from goldennoise.errors import ConfigError, GoldenNoiseError
+from goldennoise.machine_mistakes import machine_mistakes
 
-LONGEST_WAIT = timedelta(days=30)
+LONGEST_WAIT = timedelta(days=24)
 """How long processes wait: for rank 0, which encodes all prompts and decomposes all noises before training begins, and
-for the slowest once their own share of pairs or images is made. A process that dies is the launcher's to notice."""
+for the slowest once their own share of pairs or images is made. A process that dies is the launcher's to notice. Torch
+counts it in milliseconds, of which it has no more."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Processes:
                 raise SystemExit(2)
             return dict(answer["result"])
         try:
-            result = work()
+            with machine_mistakes():
+                result = work()
         except GoldenNoiseError as error:
             _broadcast({"error": str(error)}, source=0)
             raise
@@ -62,14 +65,14 @@ class Processes:
         """
         error: GoldenNoiseError | None = None
         try:
-            work()
+            with machine_mistakes():
+                work()
         except GoldenNoiseError as raised:
             if self.size == 1:
                 raise
             error = raised
-            if not self.is_first:
-                # At once: the others may have days of work before them.
-                print(f"error in process {self.rank}: {error}", file=sys.stderr, flush=True)
+            # At once: the others may have days of work before them.
+            print(f"error in process {self.rank}: {error}", file=sys.stderr, flush=True)
         if self.size == 1:
             return
         own = {"error": error and str(error)}

@@ -92,6 +92,9 @@ def test_a_stage_that_an_experiment_has_by_another_name_is_refused(tmp_path: Pat
     result = in_a_process(tmp_path, "experiment=demo", "stage=train")
     assert result.returncode == 2
     assert result.stderr == "error: stage=train: experiment=demo has this stage as stage=train_layouts\n"
+    result = in_a_process(tmp_path, "experiment=demo", "stage=all")
+    assert result.returncode == 2
+    assert result.stderr == "error: stage=collect: experiment=demo has this stage as stage=collect_layouts\n"
 
 
 def test_a_mistake_in_one_of_several_stages_is_one_sentence(tmp_path: Path) -> None:

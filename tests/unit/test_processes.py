@@ -1,5 +1,6 @@
 """Processes that make one artifact together: who they are, and what becomes of a mistake of one of them."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -19,12 +20,14 @@ NUM = 2
 def share(work: str, made: Path) -> None:
     """What each process of the script does: its share, which process 1 takes longer for and puts into `made`.
 
-    Process 1 meets a mistake in it if `work` is "broken".
+    Process 1 meets a mistake in it if `work` is "broken", a full disk if it is "full".
     """
 
     def own() -> None:
         if work == "broken" and os.environ["RANK"] == "1":
             raise DataError("a picture is missing")
+        if work == "full" and os.environ["RANK"] == "1":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if os.environ["RANK"] == "1":
             time.sleep(1)
             made.touch()
@@ -42,7 +45,14 @@ def share(work: str, made: Path) -> None:
 
 @pytest.mark.parametrize(
     ("work", "expected"),
-    [("whole", {"done 0 {'rank': 0} True", "done 1 {'rank': 0} True"}), ("broken", {"raised 0: a picture is missing"})],
+    [
+        ("whole", {"done 0 {'rank': 0} True", "done 1 {'rank': 0} True"}),
+        ("broken", {"raised 0: a picture is missing"}),
+        (
+            "full",
+            {"raised 0: no space left on the disk: free some and run the same command again, finished work is kept"},
+        ),
+    ],
 )
 def test_all_wait_for_the_last_and_a_mistake_is_raised_by_the_first(
     tmp_path: Path, work: str, expected: set[str]

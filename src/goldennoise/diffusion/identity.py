@@ -7,25 +7,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.shapes.locations import PIPELINE
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
-WEIGHTS = "*.safetensors"
 
 
 def model_identity(config: Any) -> dict[str, Any]:
-    """A model config, and a digest of the weights where they can change under the same path: all but the hub's.
+    """A model config, and a digest of the weights where they can change under the same name: all but the hub's.
 
-    First 12 hex digits of a SHA-256 over the weight files of `path`, and of `lora`.
+    First 12 hex digits of a SHA-256 over the files that are loaded of `path` and of `lora`. What lies on this machine
+    goes by the last part of its path: another machine may keep it elsewhere.
     """
-    path, lora = getattr(config, "path", None), getattr(config, "lora", None)
-    named = [
-        Path(source).expanduser() for source in (PIPELINE if path == "shapes" else path, lora) if source is not None
-    ]
-    sources = [source for source in named if source.exists()]
-    files = [file for source in sources for file in ([source] if source.is_file() else sorted(source.rglob(WEIGHTS)))]
-    return asdict(config) | {"weights": _digest(tuple(map(_state, files))) if files else None}
+    identity = asdict(config)
+    path, lora = identity.get("path"), identity.get("lora")
+    files: list[Path] = []
+    if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:
+        files += _weights(folder, identity.get("variant"))
+        identity["path"] = path if path == "shapes" else folder.resolve().name
+    if (source := _local(lora)) is not None:
+        files += [source / STANDARD_FILE] if source.is_dir() else [source]
+        identity["lora"] = source.resolve().name
+    present = [file for file in files if file.is_file()]
+    return identity | {"weights": _digest(tuple(map(_state, present))) if present else None}
 
 
 def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
@@ -36,6 +41,23 @@ def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
         for part in SAME_MODEL
         if used.get(part) != recorded.get(part)
     ]
+
+
+def _local(source: str | Path | None) -> Path | None:
+    """A file or folder of this machine, None for what is on the hub."""
+    path = None if source is None else Path(source).expanduser()
+    return path if path is not None and path.exists() else None
+
+
+def _weights(folder: Path, variant: str | None) -> list[Path]:
+    """Weight files of a pipeline's parts; of a part that has them in several variants those of `variant`."""
+    chosen: list[Path] = []
+    for part in sorted(folder.iterdir()):
+        files = sorted(part.glob("*.safetensors"))
+        marked = [file for file in files if variant is not None and f".{variant}" in file.name]
+        plain = [file for file in files if file.name.count(".") == 1]
+        chosen += marked or plain or files
+    return chosen
 
 
 def _state(file: Path) -> tuple[Path, int, int]:

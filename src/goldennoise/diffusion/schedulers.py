@@ -68,7 +68,7 @@ def require_betas(config: Any) -> None:
     if config.get("beta_schedule") is None and config.get("trained_betas") is None:
         raise ModelError(
             "The pipeline's scheduler has no betas, which models of this family are trained on: give the pipeline a "
-            "scheduler with those of its training; a model trained in another way (EDM, flow matching) is not supported."
+            "scheduler with those of its training; one trained in another way (EDM, flow matching) is not supported."
         )
 
 

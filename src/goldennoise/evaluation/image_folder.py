@@ -113,5 +113,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         what = "is no PNG, JPEG or WebP image" if path.stat().st_size else "is empty"
         raise DataError(f"{path} {what}; {mend}") from None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # A SyntaxError is Pillow's word for metadata that is none.
         raise DataError(f"{path} cannot be read ({error}); {mend}") from None

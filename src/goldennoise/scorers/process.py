@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import queue
+import re
 import shlex
 import signal
 import subprocess
@@ -24,12 +25,11 @@ from PIL import Image
 from goldennoise.errors import ScorerError, require
 from goldennoise.scorers import undeciding
 
-LAUNCHER = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_")
-"""Variables by which a process finds those that work with it: a child that read them would join or wait for them."""
-
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAUNCHER = re.compile(r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+)")
+"""Variables by which a process finds those that work with it: a child that read them would join or wait for them."""
 SERVED = Path(__file__).with_name("served.py")
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class ProcessScorer:
                     encoding="utf-8",
                     errors="replace",
                     start_new_session=True,
-                    env={name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER)},
+                    env={name: value for name, value in os.environ.items() if not LAUNCHER.fullmatch(name)},
                 )
         except OSError as error:
             raise ScorerError(

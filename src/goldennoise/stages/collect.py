@@ -74,15 +74,18 @@ def run(config: "RunConfig") -> Artifact:
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, chain)
-        if config.stage.other_model == "refuse":
-            for network in networks.values():
-                refuse_other_model(network, config.model)
         device = config.compute.torch_device()
         judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
         preference = _preference(config.stage, judges)
-        identity = _identity(config, chain[-1], prompts, judges)
-        begin = partial(store.begin, "pairs", config.name, config.version, identity, [*networks.values()])
-        begun = begin_together(processes, held, lambda: begin(asdict(config)))
+
+        def begin() -> Artifact | Draft:
+            if config.stage.other_model == "refuse":
+                for network in networks.values():
+                    refuse_other_model(network, config.model)
+            identity = _identity(config, chain[-1], prompts, judges)
+            return store.begin("pairs", config.name, config.version, identity, [*networks.values()], asdict(config))
+
+        begun = begin_together(processes, held, begin)
         if isinstance(begun, Artifact):
             return begun
         collector = partial(_collector, config, chain, judges, networks, preference)
@@ -191,8 +194,8 @@ def _collect(
         progress.close()
 
 
-def _counts(folder: Path, num_shards: int) -> dict[str, Any]:
-    index, figures = merge(folder, num_shards), total_figures(folder, num_shards)
+def _counts(folder: Path, num: int) -> dict[str, Any]:
+    index, figures = merge(folder, num), total_figures(folder, num)
     return {
         "pairs": len(index),
         "kept": int(index["kept"].sum()),

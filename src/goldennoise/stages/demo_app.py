@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.artifacts import ArtifactStore
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
+from goldennoise.machine_mistakes import machine_mistakes
 from goldennoise.stages import sample
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def page(config: "RunConfig") -> Any:
 
     def clicked(prompt: str, seed: int, num_seeds: int) -> Image.Image:
         try:
-            with Image.open(pair(prompt, seed, num_seeds)) as picture:
+            with machine_mistakes(), Image.open(pair(prompt, seed, num_seeds)) as picture:
                 return picture.convert("RGB")
         except GoldenNoiseError as error:
             raise gradio.Error(str(error), print_exception=False) from None

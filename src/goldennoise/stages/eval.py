@@ -61,16 +61,19 @@ def run(config: "RunConfig") -> Artifact:
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, config.method.values())
-        if config.stage.other_model == "refuse":
-            for network in networks.values():
-                refuse_other_model(network, config.model)
         device = config.compute.torch_device()
         judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
-        inputs = list({network.fingerprint: network for network in networks.values()}.values())
-        identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
-        identity |= run_identity(config, prompts, judges, networks)
-        begin = partial(store.begin, "scores", config.name, config.version, identity, inputs)
-        begun = begin_together(processes, held, lambda: begin(asdict(config)))
+
+        def begin() -> Artifact | Draft:
+            if config.stage.other_model == "refuse":
+                for network in networks.values():
+                    refuse_other_model(network, config.model)
+            inputs = list({network.fingerprint: network for network in networks.values()}.values())
+            identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
+            identity |= run_identity(config, prompts, judges, networks)
+            return store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
+
+        begun = begin_together(processes, held, begin)
         if isinstance(begun, Artifact):
             return begun
         samples = grid(prompts, config.stage.num_seeds)

@@ -137,9 +137,13 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
         network, counts = train_npnet(
             reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
         )
-    if processes.is_first:
+
+    def save() -> dict[str, Any]:
         save_npnet(network, folder, _origin(config, pairs) | counts.as_record())
         write_json(folder / OUTCOME, counts.as_record())
+        return {}
+
+    processes.from_first(save)
 
 
 def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:

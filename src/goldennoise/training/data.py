@@ -22,8 +22,8 @@ class PairBatch(NamedTuple):
     """One process's part of a global batch of `num_global` pairs, fp32.
 
     source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. factors: of the
-    source, None for a network that takes none. gains: (B,) about 1, what the golden image gained over the mean gain.
-    weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
+    source, None for a network that takes none. gains: (B,) about 1, what the golden image gained, or 0, over the mean
+    gain. weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
     """
 
     source: Tensor

@@ -1,5 +1,6 @@
 """A LoRA merged into a pipeline gives the pipeline's own images with it, and one that does not fit is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,31 @@ def test_weights_that_change_under_their_path_are_another_model(model_folder: Pa
         content[-1] ^= 1
         file.write_bytes(content)
         assert [change.partition("=")[0] for change in differences(before, config)] == ["model.weights"]
+
+
+def test_the_same_weights_in_another_place_are_the_same_model(model_folder: Path, tmp_path: Path) -> None:
+    first = model_identity(Config(path=str(model_folder)))
+    shutil.copytree(model_folder, tmp_path / "elsewhere" / model_folder.name)
+    assert differences(first, Config(path=str(tmp_path / "elsewhere" / model_folder.name))) == []
+
+
+def test_weights_count_that_are_loaded_and_no_others(model_folder: Path, lora: Path, tmp_path: Path) -> None:
+    config = Config(path=str(model_folder), lora=str(lora))
+    before = model_identity(config)
+    (lora / "checkpoint-500").mkdir()
+    (lora / "checkpoint-500" / STANDARD_FILE).write_bytes(b"an earlier one")
+    (model_folder / "whole.safetensors").write_bytes(b"in one file")
+    (model_folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
+    assert model_identity(config) == before
+    assert (
+        model_identity(Config(path=str(model_folder), lora=str(lora), variant="fp16"))["weights"] != before["weights"]
+    )
+    # A fine-tune of one part, linked into a folder that shares the others.
+    shutil.move(model_folder / "unet", tmp_path / "tuned")
+    (model_folder / "unet").symlink_to(tmp_path / "tuned")
+    assert model_identity(config) == before
+    (tmp_path / "tuned" / "diffusion_pytorch_model.safetensors").write_bytes(b"other weights")
+    assert model_identity(config)["weights"] != before["weights"]
 
 
 def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:

@@ -103,6 +103,12 @@ def test_a_photograph_is_turned_upright(folder: Path) -> None:
     assert torch.equal((image * 255).round().byte(), torch.from_numpy(np.array(upright)).permute(2, 0, 1))
 
 
+def test_metadata_that_is_none_is_told_with_the_file(folder: Path) -> None:
+    Image.new("RGB", (2, 2)).save(folder / "0.png", exif=b"no TIFF file")
+    with pytest.raises(DataError, match=r"0\.png cannot be read \(.*\); replace the file"):
+        Folder(str(folder)).image("a red circle", 0, 0)
+
+
 def test_a_prompt_without_an_image_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r'metadata\.csv has no image of "a star": collect with its own texts'):
         Folder(str(folder)).image("a star", 0, 0)

@@ -105,9 +105,7 @@ def test_attention_can_be_left_out(flat_file: Path) -> None:
 
 def test_attention_is_no_choice_of_who_loads_a_folder_of_ours(tmp_path: Path) -> None:
     save_npnet(make_network(), tmp_path, {})
-    with pytest.raises(
-        ConfigError, match="svd_attention=False: svd_attention must be true for .*, which is no published"
-    ):
+    with pytest.raises(ConfigError, match=r"svd_attention=False: svd_attention must be true for .* no published"):
         load_npnet(tmp_path, svd_attention=False)
 
 

@@ -72,14 +72,15 @@ def test_scores_are_those_of_the_images_and_their_prompts_in_order(start: Start,
 def test_it_does_not_take_itself_for_one_of_our_processes(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"):
+    launchers = {"RANK", "LOCAL_RANK", "GROUP_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"}
+    for name in (*launchers, "LOCAL_MODELS"):
         monkeypatch.setenv(name, "1")
     scorer = start()
     told = Path(f"/proc/{(tmp_path / 'pid').read_text()}/environ").read_text().split("\0")
     names = {line.partition("=")[0] for line in told}
     assert scorer.version == "stand-in 7"
-    assert "PATH" in names
-    assert not [name for name in names if name.startswith(process.LAUNCHER)]
+    assert {"PATH", "LOCAL_MODELS"} <= names
+    assert not names & launchers
 
 
 def test_it_says_what_it_is(start: Start) -> None:
