@@ -62,7 +62,7 @@ class ComputeConfig:
     def torch_device(self) -> "torch.device":
         """The device of this process, under torchrun or srun the one of its local rank; sets torch's thread count.
 
-        Raises `ConfigError` if CUDA is asked or waited for and not there.
+        Raises `ConfigError` if CUDA is asked or waited for and not there, or has fewer GPUs than processes.
         """
         import os
 

@@ -77,7 +77,8 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
     with outcome as draft:
         parts = cut(grid([prompt], stage.num_seeds), list(config.method), stage.num_seeds)
         missing = [parts[i] for i in unfinished(draft.path, parts, judges)]
-        make_parts(config, draft.path, missing, judges, networks, load)
+        num_done = (len(parts) - len(missing)) * stage.num_seeds
+        make_parts(config, draft.path, missing, judges, networks, load, num_done)
         _show(draft, _table(draft, parts, judges), judges, stage.prompt)
         artifact = draft.commit({"seeds": stage.num_seeds, "methods": len(config.method), "scorers": len(judges)})
     print(f"{artifact.reference}: {artifact.path / PICTURE}")
