@@ -19,8 +19,8 @@ from goldennoise.machine_mistakes import machine_mistakes
 
 LONGEST_WAIT = timedelta(days=24)
 """How long processes wait: for rank 0, which encodes all prompts and decomposes all noises before training begins, and
-for the slowest once their own share of pairs or images is made. A process that dies is the launcher's to notice. Torch
-counts it in milliseconds, of which it has no more."""
+for the slowest once their own share of pairs or images is made. A process that dies is the launcher's to notice. In
+milliseconds it is about the largest number that torch takes."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _local(source: str | Path | None) -> Path | None:
 def _weights(folder: Path, variant: str | None) -> list[Path]:
     """Weight files of a pipeline's parts; of a part that has them in several variants those of `variant`."""
     chosen: list[Path] = []
-    for part in sorted(folder.iterdir()):
+    for part in sorted(folder.glob("*/")):
         files = sorted(part.glob("*.safetensors"))
         marked = [file for file in files if variant is not None and f".{variant}" in file.name]
         plain = [file for file in files if file.name.count(".") == 1]

@@ -48,7 +48,7 @@ def _siblings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for other in others:
         header = next((other / name for name in (RECORD, DRAFT) if (other / name).is_file()), None)
         if other != folder and header is not None:
-            yield other, read_json(header)["identity"]
+            yield other, read_json(header).get("identity", {})
 
 
 def _link(source: Path, target: Path) -> None:

@@ -90,6 +90,10 @@ def test_the_same_weights_in_another_place_are_the_same_model(model_folder: Path
     assert differences(first, Config(path=str(tmp_path / "elsewhere" / model_folder.name))) == []
 
 
+def test_a_file_in_place_of_a_folder_is_left_for_loading_to_refuse(lora: Path) -> None:
+    assert model_identity(Config(path=str(lora / STANDARD_FILE)))["weights"] is None
+
+
 def test_weights_count_that_are_loaded_and_no_others(model_folder: Path, lora: Path, tmp_path: Path) -> None:
     config = Config(path=str(model_folder), lora=str(lora))
     before = model_identity(config)
