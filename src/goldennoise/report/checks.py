@@ -1,6 +1,7 @@
 """Tables that ask whether a gain is one: noise out of range, seeds that collapse, a scorer that was hacked."""
 
 import math
+from collections.abc import Sequence
 
 from goldennoise.evaluation.diversity import THUMBNAIL_PX, THUMBNAILS
 from goldennoise.evaluation.noise import BANDS, STATISTICS
@@ -15,11 +16,10 @@ _TITLES = {
     "variance": "variance",
     "autocorrelation": "autocorrelation",
     "low_frequency": "low frequencies",
-    "middle_frequency": "middle",
-    "high_frequency": "high",
+    "middle_frequency": "middle frequencies",
+    "high_frequency": "high frequencies",
     "gaussianity": "log10 bound",
 }
-_MIDDLE, _HIGH = BANDS["middle_frequency"]
 _RANGE = "[95 % of samples]"
 _COSINE = Scale(1.0, 3, "", "")
 _IMAGES = Scale(1.0, 2, "", "")
@@ -28,25 +28,37 @@ _IMAGES = Scale(1.0, 2, "", "")
 def check_tables(summary: Summary) -> list[Table]:
     """What there is to check: noise always, diversity and hacking where they were measured."""
     measured = [diversity_table(summary), gap_table(summary)]
-    return [noise_table(summary), *(table for table in measured if table is not None)]
+    return [noise_table(summary), spectrum_table(summary), *(table for table in measured if table is not None)]
 
 
 def noise_table(summary: Summary) -> Table:
-    """Every statistic of the noise that sampling started from, per method."""
-    columns = [Column("method", numeric=False), *(Column(_TITLES[name], _RANGE) for name in STATISTICS)]
-    rows = [
-        [Cell(method), *(_spread(result.noise[name]) for name in STATISTICS)]
-        for method, result in summary.methods.items()
-    ]
+    """The statistics of the noise that sampling started from, per method; its spectrum is in a table of its own."""
     notes = [
-        "The model was trained on noise from N(0, I), which has norm / √d 1, mean 0, variance 1, no autocorrelation of "
-        f"spatial neighbours and equal power at all frequencies. Compare with the range of {summary.reference}.",
-        f"Frequencies: mean power where the higher of both directions is below {_MIDDLE:g} of Nyquist's, up to "
-        f"{_HIGH:g}, and above, over that of all.",
+        "The model was trained on noise from N(0, I), which has norm / √d 1, mean 0, variance 1 and no correlation of "
+        f"spatial neighbours. Compare with the range of {summary.reference}.",
         "Log10 bound: of the probability that N(0, I) deviates as much (arXiv 2405.18881). Zero says nothing against "
         "N(0, I); a strongly negative one says that it was not drawn from it.",
     ]
-    return Table("The noise that sampling started from", columns, [Section("all samples", "", rows)], notes)
+    names = [name for name in STATISTICS if name not in BANDS]
+    return _of_noise(summary, "The noise that sampling started from", names, notes)
+
+
+def spectrum_table(summary: Summary) -> Table:
+    """The power of that noise at low, middle and high frequencies, per method."""
+    start, end = BANDS["middle_frequency"]
+    notes = [
+        "Over the mean power of all spatial frequencies, which is the same at all of them for N(0, I). Low: where the "
+        f"higher of both directions is below {start:g} of Nyquist's frequency; middle: up to {end:g}; high: above."
+    ]
+    return _of_noise(summary, "Its power by spatial frequency", list(BANDS), notes)
+
+
+def _of_noise(summary: Summary, caption: str, names: Sequence[str], notes: Sequence[str]) -> Table:
+    columns = [Column("method", numeric=False), *(Column(_TITLES[name], _RANGE) for name in names)]
+    rows = [
+        [Cell(method), *(_spread(result.noise[name]) for name in names)] for method, result in summary.methods.items()
+    ]
+    return Table(caption, columns, [Section("all samples", "", rows)], notes)
 
 
 def diversity_table(summary: Summary) -> Table | None:

@@ -3,8 +3,9 @@ from dataclasses import replace
 from unit.report.summaries import CLIP, summary
 
 from goldennoise.evaluation.diversity import Diversity
+from goldennoise.evaluation.noise import BANDS, STATISTICS
 from goldennoise.evaluation.summary import Spread, Summary
-from goldennoise.report.checks import check_tables, diversity_table, gap_table, noise_table
+from goldennoise.report.checks import check_tables, diversity_table, gap_table, noise_table, spectrum_table
 from goldennoise.report.results import pareto_front
 from goldennoise.report.tables import Table
 
@@ -44,6 +45,17 @@ def test_noise_is_shown_with_its_range() -> None:
     rows = rows_of(noise_table(replace(found, methods=methods)))
     assert list(rows) == ["standard", "npnet"]
     assert rows["npnet"][:2] == ["1.23 [1.01, 1.46]", "1.00 [0.95, 1.05]"]
+    assert [len(row) for row in rows.values()] == [len(STATISTICS) - len(BANDS)] * 2
+
+
+def test_the_spectrum_is_shown_by_itself() -> None:
+    found = summary()
+    methods = {
+        name: replace(result, noise=result.noise | {"middle_frequency": Spread(1.234, 1.01, 1.46)})
+        for name, result in found.methods.items()
+    }
+    rows = rows_of(spectrum_table(replace(found, methods=methods)))
+    assert rows["npnet"] == ["1.00 [0.95, 1.05]", "1.23 [1.01, 1.46]", "1.00 [0.95, 1.05]"]
 
 
 def test_diversity_is_a_share_of_the_references() -> None:
