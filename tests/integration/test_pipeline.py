@@ -95,7 +95,8 @@ def test_a_network_given_away_and_taken_back_scores_the_same(pipeline: Path, tmp
     run_ok(pipeline, "stage=convert", f"stage.npnet={tmp_path / 'given'}", "name=given")
     run_ok(pipeline, "stage=eval", "experiment=smoke", "name=given", "method=[standard,npnet]")
     summary = json.loads((pipeline / "scores/given/v1/summary.json").read_text())
-    assert {info["role"] for info in summary["scorers"].values()} == {"unknown"}
+    roles = {name: info["role"] for name, info in summary["scorers"].items()}
+    assert roles == {"shapes_clip": "unknown", "shapes_verifier": "reporting"}
     columns = ["prompt_id", "seed", "scorer", "score"]
     given, trained = (
         pd.read_parquet(pipeline / f"scores/{name}/v1/scores.parquet").query("method == 'npnet'")[columns]
