@@ -122,13 +122,17 @@ def re_denoise(
     num_steps: int = 10,
     num_rounds: int = 1,
     depth: int = 1,
+    negative_prompt: str | None = None,
 ) -> Tensor:
     """Golden noise by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
 
     Goes `depth` steps of a schedule of `num_steps` down under `denoise_guidance` and back up under `invert_guidance`,
-    `num_rounds` times. The other arguments and the result are those of `GoldenNoise`.
+    `num_rounds` times. negative_prompt: one text for all prompts, to be given to the pipeline as well; FLUX.1 takes
+    none. The other arguments and the result are those of `GoldenNoise`.
     """
-    model = diffusion.from_pipeline(pipe)
+    is_text = negative_prompt is None or isinstance(negative_prompt, str)
+    require(is_text, "negative_prompt", f"a {type(negative_prompt).__name__}", "one text for all prompts")
+    model = diffusion.from_pipeline(pipe, negative_prompt)
     prompts = _prompts(prompt)
     _check_noise(latents)
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])

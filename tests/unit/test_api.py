@@ -15,6 +15,7 @@ from tiny_transformers import TRANSFORMERS
 import goldennoise
 from goldennoise import GoldenNoise, load_npnet, re_denoise
 from goldennoise.diffusion import from_pipeline
+from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.npnet.checkpoint import save_npnet
@@ -162,6 +163,30 @@ def test_re_denoise_passes_every_option_on(pipe: Any, drawn: list[torch.Tensor])
     assert torch.equal(golden, expected)
     assert not torch.allclose(golden, drawn[0], atol=1e-3)
     assert torch.equal(re_denoise(pipe, PROMPTS, latents=drawn[0], **options), golden)  # type: ignore[arg-type]
+
+
+def test_re_denoise_leads_away_from_a_negative_prompt(pipe: Any) -> None:
+    source = torch.randn(2, 4, 8, 8, generator=_generator())
+    model = from_pipeline(pipe)
+    cond, uncond = pipe.encode_prompt(PROMPTS, "cpu", 1, True, negative_prompt=["a dark picture"] * 2)
+    expected = re_denoise_model(model, source, PromptEmbedding(cond, uncond, {}), **EXACT)
+    golden = re_denoise(pipe, PROMPTS, latents=source, num_steps=2, negative_prompt="a dark picture")
+    torch.testing.assert_close(golden, expected)
+    assert not torch.allclose(golden, re_denoise(pipe, PROMPTS, latents=source, num_steps=2), atol=1e-3)
+    with pytest.raises(ConfigError, match="negative_prompt must be one text for all prompts"):
+        re_denoise(pipe, PROMPTS, negative_prompt=["dark", "dark"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS | FLOWS)
+def test_every_family_but_flux_takes_a_negative_prompt(kind: str) -> None:
+    pipe = (TRANSFORMERS | FLOWS)[kind]()
+    if kind == "flux":
+        with pytest.raises(ModelError, match="takes guidance as an input, so a negative prompt does nothing"):
+            re_denoise(pipe, PROMPTS, negative_prompt="dark")
+        return
+    plain, away = (re_denoise(pipe, PROMPTS, None, _generator(), negative_prompt=text) for text in (None, "dark"))
+    assert not torch.equal(plain, away)
+    assert torch.equal(re_denoise(pipe, PROMPTS, None, _generator(), negative_prompt=""), plain)
 
 
 @pytest.mark.parametrize("method", [re_denoise, GoldenNoise(_network())])

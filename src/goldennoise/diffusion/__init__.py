@@ -1,7 +1,7 @@
 """Frozen text-to-image models behind one protocol, and re-denoise sampling on top of it.
 
 A family is one module here with a `Config`, `build(config, device)`, the class names of the diffusers pipelines it
-takes (`PIPELINES`) and `from_pipeline(pipe)`.
+takes (`PIPELINES`) and `from_pipeline(pipe, negative_prompt)`.
 """
 
 from types import ModuleType
@@ -52,11 +52,12 @@ def pipelines() -> dict[str, ModuleType]:
     return {name: family for family in map(component, kinds()) for name in family.PIPELINES}
 
 
-def from_pipeline(pipe: Any) -> "LatentPipeline":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "LatentPipeline":
     """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
 
     A ControlNet or inpainting pipeline is taken as the model that it steers: noise and text are those of that model,
-    what steers it acts in the pipeline's own steps alone. Raises `ModelError` when no family takes such pipelines.
+    what steers it acts in the pipeline's own steps alone. negative_prompt: what guidance leads away from, None for what
+    the pipeline takes without one. Raises `ModelError` when no family takes such pipelines.
     """
     families, name = pipelines(), type(pipe).__name__
     base = name.replace("ControlNet", "").replace("Inpaint", "")
@@ -65,4 +66,4 @@ def from_pipeline(pipe: Any) -> "LatentPipeline":
             f"{name} is not supported: pass a diffusers pipeline of class {' or '.join(sorted(families))}, one of "
             "these with ControlNet, or one of Stable Diffusion or SDXL that inpaints."
         )
-    return families[base].from_pipeline(pipe)
+    return families[base].from_pipeline(pipe, negative_prompt)

@@ -52,7 +52,7 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return Flux.load(config, PIPELINES, device, max_sequence_length=config.max_sequence_length)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `FluxPipeline` with its own scheduler, device and dtype, and diffusers' default 28 steps at 3.5.
 
     T5 reads 512 tokens, as in dev, or 256 where the network takes no guidance, as in schnell.
@@ -61,4 +61,6 @@ def from_pipeline(pipe: Any) -> "DiffusionModel":
 
     length = 512 if pipe.transformer.config.guidance_embeds else 256
     name = pipe.name_or_path or type(pipe).__name__
-    return Flux(pipe, name=name, num_steps=28, guidance=3.5, max_sequence_length=length)
+    return Flux(
+        pipe, name=name, num_steps=28, guidance=3.5, negative_prompt=negative_prompt, max_sequence_length=length
+    )

@@ -32,8 +32,9 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return HunyuanDiT.load(config, PIPELINES, device)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `HunyuanDiTPipeline` with its own scheduler, device and dtype, and diffusers' default 50 steps at 5.0."""
     from goldennoise.diffusion.latent_dit import HunyuanDiT
 
-    return HunyuanDiT(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=50, guidance=5.0)
+    name = pipe.name_or_path or type(pipe).__name__
+    return HunyuanDiT(pipe, name=name, num_steps=50, guidance=5.0, negative_prompt=negative_prompt)

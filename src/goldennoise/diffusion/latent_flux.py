@@ -42,6 +42,8 @@ class Flux(LatentFlow):
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
 
     def _encode_negative(self, given: Condition) -> Condition:
+        if self._negative_prompt:
+            raise self._no_negative_prompt()
         return given
 
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:

@@ -201,6 +201,9 @@ class LatentPipeline(LatentImages, ABC):
         """What the pass without the prompt is told instead: one row, or as many as `given` has."""
         return self._encode([self._negative_prompt or ""])
 
+    def _no_negative_prompt(self) -> ModelError:
+        return ModelError(f"{self.name} takes guidance as an input, so a negative prompt does nothing: leave it out.")
+
     @abstractmethod
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         """One pass of the denoiser on latents (B, C, h, w) of its dtype; output of the same shape."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.latent_pipeline import LatentPipeline, steered
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.errors import ModelError
 
 
 class LatentUNet(LatentPipeline):
@@ -59,9 +58,7 @@ class LatentUNet(LatentPipeline):
         if self._network.config.time_cond_proj_dim is None:
             return super()._encode_negative(given)
         if self._negative_prompt:
-            raise ModelError(
-                f"{self.name} takes guidance as an input, so a negative prompt does nothing: leave it out."
-            )
+            raise self._no_negative_prompt()
         return given
 
 

@@ -32,8 +32,9 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return PixArtSigma.load(config, PIPELINES, device)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `PixArtSigmaPipeline` with its own scheduler, device and dtype, and diffusers' default 20 steps at 4.5."""
     from goldennoise.diffusion.latent_dit import PixArtSigma
 
-    return PixArtSigma(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=20, guidance=4.5)
+    name = pipe.name_or_path or type(pipe).__name__
+    return PixArtSigma(pipe, name=name, num_steps=20, guidance=4.5, negative_prompt=negative_prompt)

@@ -36,8 +36,9 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return Sana.load(config, PIPELINES, device)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `SanaPipeline` with its own scheduler, device and dtype, and diffusers' default 20 steps at 4.5."""
     from goldennoise.diffusion.latent_flow import Sana
 
-    return Sana(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=20, guidance=4.5)
+    name = pipe.name_or_path or type(pipe).__name__
+    return Sana(pipe, name=name, num_steps=20, guidance=4.5, negative_prompt=negative_prompt)

@@ -29,8 +29,9 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return StableDiffusion.load(config, PIPELINES, device)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `StableDiffusionPipeline` with its own scheduler, device and dtype, and diffusers' default 50 steps at 7.5."""
     from goldennoise.diffusion.latent_unet import StableDiffusion
 
-    return StableDiffusion(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=50, guidance=7.5)
+    name = pipe.name_or_path or type(pipe).__name__
+    return StableDiffusion(pipe, name=name, num_steps=50, guidance=7.5, negative_prompt=negative_prompt)

@@ -36,8 +36,9 @@ def build(config: Config, device: "torch.device") -> "DiffusionModel":
     return StableDiffusion3.load(config, PIPELINES, device)
 
 
-def from_pipeline(pipe: Any) -> "DiffusionModel":
+def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "DiffusionModel":
     """A `StableDiffusion3Pipeline` with its own scheduler, device and dtype, and diffusers' default 28 steps at 7."""
     from goldennoise.diffusion.latent_flow import StableDiffusion3
 
-    return StableDiffusion3(pipe, name=pipe.name_or_path or type(pipe).__name__, num_steps=28, guidance=7.0)
+    name = pipe.name_or_path or type(pipe).__name__
+    return StableDiffusion3(pipe, name=name, num_steps=28, guidance=7.0, negative_prompt=negative_prompt)

@@ -51,6 +51,11 @@ def built_model(config: "RunConfig") -> DiffusionModel:
     return running.load(config.model, config.compute)
 
 
+def built_scorers(config: "RunConfig") -> dict[str, Scorer]:
+    """The scorers of a run, on its device."""
+    return scorers.built(config.scorer, config.compute.torch_device())
+
+
 def unfinished(folder: Path, parts: Sequence[Part], judges: Mapping[str, Scorer]) -> list[int]:
     """Positions in `parts` of those that are not finished in `folder`."""
     embeds = embedder_of(judges) is not None

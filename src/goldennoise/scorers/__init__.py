@@ -1,5 +1,6 @@
 """Scorers, one file each."""
 
+from collections.abc import Mapping
 from dataclasses import field, fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from goldennoise import registry
 
 if TYPE_CHECKING:
+    from torch import device
+
     from goldennoise.scorers.protocol import Scorer
 
 
@@ -27,6 +30,11 @@ def kinds() -> list[str]:
 def component(kind: str) -> ModuleType:
     """The scorer's module, with its `Config` and `build(config, device)`; ConfigError for an unknown name."""
     return registry.component(__name__, "scorer", kind, kinds())
+
+
+def built(configs: Mapping[str, Any], device: "device") -> "dict[str, Scorer]":
+    """The scorer of every config on `device`, by the config's name; raises what their `build` raises."""
+    return {name: component(config.kind).build(config, device) for name, config in configs.items()}
 
 
 def identity(config: Any, scorer: "Scorer") -> dict[str, Any]:

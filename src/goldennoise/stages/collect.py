@@ -75,7 +75,7 @@ def run(config: "RunConfig") -> Artifact:
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, chain)
         device = config.compute.torch_device()
-        judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+        judges = scorers.built(config.scorer, device)
         preference = _preference(config.stage, judges)
 
         def begin() -> Artifact | Draft:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldennoise.artifacts import ArtifactStore
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
@@ -13,7 +13,8 @@ from goldennoise.stages import sample
 
 if TYPE_CHECKING:
     from goldennoise.config import RunConfig
-    from goldennoise.diffusion.protocol import DiffusionModel
+
+Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
@@ -59,30 +60,39 @@ def page(config: "RunConfig") -> Any:
             gradio.Number(0, label="Seed", precision=0, minimum=0),
             gradio.Slider(1, 8, 1, step=1, label="Rows"),
         ],
-        gradio.Image(label="The same source noise in each row", format="png"),
+        gradio.Image(show_label=False, format="png"),  # a label would cover the picture's own words
         title=f"Golden noise: standard and {', '.join(name for name in config.method if name != 'standard')}",
-        description=f"{config.model.name}, {config.model.num_steps} steps, guidance {config.model.guidance:g}",
+        description=f"{config.model.name}, {config.model.num_steps} steps, guidance {config.model.guidance:g}; "
+        "images of a row start from the same source noise",
         flagging_mode="never",
         analytics_enabled=False,
     )
 
 
 def sampler(config: "RunConfig") -> Callable[[str, int, int], Path]:
-    """What the page calls: (prompt, seed, rows) -> the picture of a samples artifact. The model is loaded once.
+    """What the page calls: (prompt, seed, rows) -> the picture of a samples artifact.
 
-    Equal inputs are found in the store again. Raises what the stage sample raises.
+    The model and the scorers are loaded once, and equal inputs are found in the store again. Raises what the stage
+    sample raises.
     """
-    from goldennoise.evaluation.grid_run import built_model
+    from goldennoise.evaluation.grid_run import built_model, built_scorers
 
-    loaded: list[DiffusionModel] = []
-
-    def load(asked: "RunConfig") -> "DiffusionModel":
-        if not loaded:
-            loaded.append(built_model(asked))
-        return loaded[0]
+    load, judges_of = once(built_model), once(built_scorers)
 
     def pair(prompt: str, seed: int, num_seeds: int) -> Path:
         stage = sample.Config(prompt=prompt, num_seeds=num_seeds, other_model=config.stage.other_model)
-        return sample.make(replace(config, stage=stage, seed=seed), load).path / sample.PICTURE
+        return sample.make(replace(config, stage=stage, seed=seed), load, judges_of).path / sample.PICTURE
 
     return pair
+
+
+def once(build: "Callable[[RunConfig], Built]") -> "Callable[[RunConfig], Built]":
+    """`build`, called the first time alone."""
+    built: list[Built] = []
+
+    def get(config: "RunConfig") -> Built:
+        if not built:
+            built.append(build(config))
+        return built[0]
+
+    return get

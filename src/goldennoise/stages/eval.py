@@ -62,7 +62,7 @@ def run(config: "RunConfig") -> Artifact:
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, config.method.values())
         device = config.compute.torch_device()
-        judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+        judges = scorers.built(config.scorer, device)
 
         def begin() -> Artifact | Draft:
             if config.stage.other_model == "refuse":

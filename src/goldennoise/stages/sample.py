@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from goldennoise import methods, scorers
+from goldennoise import methods
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ConfigError, require
 
@@ -41,13 +41,17 @@ def run(config: "RunConfig") -> Artifact:
     """The samples artifact of this config: complete already, resumed, repaired, or made."""
     refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.evaluation.grid_run import built_model
+    from goldennoise.evaluation.grid_run import built_model, built_scorers
 
-    return make(config, built_model)
+    return make(config, built_model, built_scorers)
 
 
-def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> Artifact:
-    """The same with a model that `load` gives, which is called only if there is an image to make.
+def make(
+    config: "RunConfig",
+    load: "Callable[[RunConfig], DiffusionModel]",
+    judges_of: "Callable[[RunConfig], Mapping[str, Scorer]]",
+) -> Artifact:
+    """The same with the model and the scorers that these give; `load` is called only if there is an image to make.
 
     The method standard, the source noise as it is, always comes first.
     """
@@ -66,8 +70,7 @@ def make(config: "RunConfig", load: "Callable[[RunConfig], DiffusionModel]") -> 
     if stage.other_model == "refuse":
         for network in networks.values():
             refuse_other_model(network, config.model)
-    device = config.compute.torch_device()
-    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    judges = judges_of(config)
     identity = {"stage": asdict(stage)} | run_identity(config, [prompt], judges, networks)
     inputs = list({network.fingerprint: network for network in networks.values()}.values())
     outcome = store.begin("samples", config.name, config.version, identity, inputs, asdict(config))

@@ -56,7 +56,7 @@ def run(config: "RunConfig") -> Artifact:
     digests = _digests(Path(stage.images), images)
     # Torch loads here, when every mistake that can be seen without it has been reported.
     device = config.compute.torch_device()
-    judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
+    judges = scorers.built(config.scorer, device)
     identity = {
         "images_per_part": stage.images_per_part,
         "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
