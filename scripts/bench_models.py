@@ -4,6 +4,7 @@
 sizes, on the GPU if there is one, each option in a process of its own. For each it prints the seconds of one guided
 evaluation of the denoiser, of decoding a batch of two and of NPNet, all medians over the rounds, and the peak memory:
 allocated on the GPU, or of the process. Text encoders, which run once a prompt, are left out.
+`--options` chooses among the rows, `--decoding-only` measures nothing else, for sizes at which a denoiser takes long, and
 `--peak-tflops 989` also prints the share of that peak, here an H200's in dense bfloat16.
 """
 
@@ -13,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -34,6 +35,7 @@ from goldennoise import diffusion
 from goldennoise.compute import ComputeConfig
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.running import enable_tiling
 from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
 from goldennoise.npnet.network import seeded_npnet
 
@@ -54,18 +56,20 @@ class FullSize:
 
 @dataclass(frozen=True)
 class Option:
-    """decodes: whether decoding is measured, which some options have nothing to do with."""
+    """evaluates, decodes: whether that is measured, which some options have nothing to do with."""
 
     dtype: torch.dtype = torch.bfloat16
     compute: dict[str, Any] = field(default_factory=dict)
+    vae_tiling: bool = False
+    evaluates: bool = True
     decodes: bool = True
 
 
 @dataclass(frozen=True)
 class Measured:
-    evaluation_s: float
+    evaluation_s: float | None
     decoding_s: float | None
-    npnet_s: float
+    npnet_s: float | None
     peak_gb: float
 
 
@@ -75,6 +79,7 @@ OPTIONS = {
     "bfloat16, compute.channels_last=true": Option(compute={"channels_last": True}),
     "bfloat16, compute.compile=true": Option(compute={"compile": True}, decodes=False),
     "bfloat16, compute.decode_batch_size=1": Option(compute={"decode_batch_size": 1}),
+    "bfloat16, model.vae_tiling=true": Option(vae_tiling=True, evaluates=False),
     "bfloat16, compute.offload=true": Option(compute={"offload": True}),
 }
 
@@ -84,6 +89,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+", choices=sorted(MODELS))
     parser.add_argument("--side", type=int, default=1024, help="of the image, in px")
     parser.add_argument("--rounds", type=int, default=3, help="after one that is not counted")
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS), metavar="OPTION")
+    parser.add_argument("--decoding-only", action="store_true")
     parser.add_argument("--peak-tflops", type=float)
     arguments = parser.parse_args()
     for name in arguments.models:
@@ -93,24 +100,30 @@ def main() -> None:
             f"{name}: {size:.2f} billion weights, random; a guided evaluation of one image of {arguments.side} px has"
         )
         print(f"{tera_flop:.1f} TFLOP; {where()}", flush=True)
-        for text, option in OPTIONS.items():
+        for text in arguments.options:
+            option = OPTIONS[text]
             if option.compute.get("offload") and not torch.cuda.is_available():
                 continue
+            if arguments.decoding_only:
+                option = replace(option, evaluates=False)
             with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
-                measured = process.submit(measure, name, text, arguments.side, arguments.rounds).result()
+                measured = process.submit(measure, name, option, arguments.side, arguments.rounds).result()
             print(f"  {text}: {described(measured, tera_flop, full_size.num_steps, arguments.peak_tflops)}", flush=True)
 
 
 def described(measured: Measured, tera_flop: float, num_steps: int, peak_tflops: float | None) -> str:
-    rate = tera_flop / measured.evaluation_s
-    share = f", {rate / peak_tflops:.0%} of peak" if peak_tflops else ""
-    parts = [f"evaluation {measured.evaluation_s:.3f} s ({rate:.2f} TFLOP/s{share})"]
+    parts = []
+    if measured.evaluation_s is not None:
+        rate = tera_flop / measured.evaluation_s
+        share = f", {rate / peak_tflops:.0%} of peak" if peak_tflops else ""
+        parts.append(f"evaluation {measured.evaluation_s:.3f} s ({rate:.2f} TFLOP/s{share})")
     if measured.decoding_s is not None:
+        parts.append(f"decoding {NUM_DECODED} images {measured.decoding_s:.3f} s")
+    if measured.npnet_s is not None:
+        parts.append(f"NPNet {measured.npnet_s:.3f} s")
+    if measured.evaluation_s is not None and measured.decoding_s is not None and measured.npnet_s is not None:
         image_s = num_steps * measured.evaluation_s + measured.decoding_s / NUM_DECODED
-        parts.append(f"decoding {NUM_DECODED} images {measured.decoding_s:.3f} s ({1 / image_s:.2g} images/s)")
-        parts.append(
-            f"NPNet {measured.npnet_s:.3f} s, {measured.npnet_s / image_s:.2%} of an image in {num_steps} steps"
-        )
+        parts.append(f"{1 / image_s:.2g} images/s in {num_steps} steps, NPNet {measured.npnet_s / image_s:.2%} of one")
     return ", ".join([*parts, f"peak memory {measured.peak_gb:.1f} GB"])
 
 
@@ -123,28 +136,33 @@ def work(full_size: FullSize, side_px: int) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def measure(name: str, option_text: str, side_px: int, num_rounds: int) -> Measured:
-    full_size, option = MODELS[name], OPTIONS[option_text]
+def measure(name: str, option: Option, side_px: int, num_rounds: int) -> Measured:
+    full_size = MODELS[name]
     compute = ComputeConfig(**option.compute)
     device = compute.torch_device()
     torch.manual_seed(0)
     pipe = full_size.make()
-    for network in (pipe.vae, getattr(pipe, "unet", None) or pipe.transformer):
+    denoiser = getattr(pipe, "unet", None) or pipe.transformer
+    for network in (pipe.vae, denoiser):
         network.to(option.dtype).to_empty(device="cpu" if compute.offload else device)
-        for tensor in (*network.parameters(), *network.buffers()):
-            tensor.normal_(std=0.02)
+        if network is pipe.vae or option.evaluates:  # on the CPU weights that nobody touches take no memory
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.normal_(std=0.02)
+    if option.vae_tiling:
+        enable_tiling(pipe.vae)
     model = diffusion.from_pipeline(pipe if compute.offload else pipe.to(device))
     model.run_with(compute, device)
     shape = model.shape_of(side_px, side_px)
-    npnet = seeded_npnet(NPNetConfig(shape, *full_size.text, ArchitectureConfig()), seed=0).eval().to(device)
     latents = torch.randn(NUM_DECODED, *shape, device=device, dtype=option.dtype)
-    text = torch.randn(1, *full_size.text, device=device)
-    return Measured(
-        evaluation_s=median_s(lambda: evaluate(model, full_size, latents[:1]), num_rounds),
-        decoding_s=median_s(lambda: model.decode(latents), num_rounds) if option.decodes else None,
-        npnet_s=median_s(lambda: npnet(latents[:1].float(), text), num_rounds),
-        peak_gb=peak_gb(),
-    )
+    evaluation_s = decoding_s = npnet_s = None
+    if option.evaluates:
+        npnet = seeded_npnet(NPNetConfig(shape, *full_size.text, ArchitectureConfig()), seed=0).eval().to(device)
+        text = torch.randn(1, *full_size.text, device=device)
+        evaluation_s = median_s(lambda: evaluate(model, full_size, latents[:1]), num_rounds)
+        npnet_s = median_s(lambda: npnet(latents[:1].float(), text), num_rounds)
+    if option.decodes:
+        decoding_s = median_s(lambda: model.decode(latents), num_rounds)
+    return Measured(evaluation_s, decoding_s, npnet_s, peak_gb())
 
 
 def evaluate(model: LatentPipeline, full_size: FullSize, latents: Tensor) -> Tensor:
