@@ -4,7 +4,7 @@
 sizes, on the GPU if there is one, each option in a process of its own. For each it prints the seconds of one guided
 evaluation of the denoiser, of decoding a batch of two and of NPNet, all medians over the rounds, and the peak memory:
 allocated on the GPU, or of the process. Text encoders, which run once a prompt, are left out.
-`--options` chooses among the rows, `--decoding-only` measures nothing else, for sizes at which a denoiser takes long, and
+`--options` chooses among the rows, `--decoding-only` measures nothing else, for sizes at which denoisers take long, and
 `--peak-tflops 989` also prints the share of that peak, here an H200's in dense bfloat16.
 """
 
