@@ -152,8 +152,7 @@ def test_all_needs_other_stages(stages: str) -> None:
 
 def test_command_line_is_stronger_than_stage_and_experiment() -> None:
     config = load(["stage=eval", "experiment=demo", "method=[standard]", "stage.num_prompts=7", "prompts=own_words"])
-    assert list(config.method) == ["standard", "npnet_packaged"]
-    assert list(load(["stage=eval", "experiment=demo", "method=[npnet]", "~method.npnet_packaged"]).method) == ["npnet"]
+    assert list(config.method) == ["standard"]
     assert (config.stage.num_prompts, config.stage.num_seeds) == (7, 3)
     assert config.prompts.path == "data/prompts/own_words.txt"
 

@@ -74,8 +74,7 @@ def run(config: "RunConfig") -> Artifact:
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, chain)
-        device = config.compute.torch_device()
-        judges = scorers.built(config.scorer, device)
+        judges = scorers.built(config.scorer, config.compute.torch_device())
         preference = _preference(config.stage, judges)
 
         def begin() -> Artifact | Draft:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ConfigError, require
 from goldennoise.processes import joined
@@ -52,7 +51,7 @@ def run(config: "RunConfig") -> Artifact:
     # Torch loads here, when every mistake that can be seen without it has been reported.
     from goldennoise.evaluation.adopt import adopt
     from goldennoise.evaluation.generate import grid
-    from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
+    from goldennoise.evaluation.grid_run import built_scorers, make_parts, run_identity, unfinished
     from goldennoise.evaluation.networks import refuse_other_model
     from goldennoise.evaluation.parts import cut
     from goldennoise.prompts import load_prompts
@@ -61,8 +60,7 @@ def run(config: "RunConfig") -> Artifact:
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
         networks = resolve_together(processes, store, config.method.values())
-        device = config.compute.torch_device()
-        judges = scorers.built(config.scorer, device)
+        judges = built_scorers(config)
 
         def begin() -> Artifact | Draft:
             if config.stage.other_model == "refuse":

@@ -55,8 +55,7 @@ def run(config: "RunConfig") -> Artifact:
     _refuse_mismatch(images, prompts, stage)
     digests = _digests(Path(stage.images), images)
     # Torch loads here, when every mistake that can be seen without it has been reported.
-    device = config.compute.torch_device()
-    judges = scorers.built(config.scorer, device)
+    judges = scorers.built(config.scorer, config.compute.torch_device())
     identity = {
         "images_per_part": stage.images_per_part,
         "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
