@@ -1,14 +1,29 @@
-"""Where the YAML options lie, and which there are."""
+"""Where the YAML options lie, and which there are; files that come with the package."""
 
 from pathlib import Path
 
 
 def conf_folder() -> Path:
     """Inside an installed package, beside src/ in the source tree."""
-    packaged = Path(__file__).parent / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+    return _beside("conf")
 
 
 def options(group: str) -> list[str]:
     """The options of a group such as "method", sorted."""
     return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def given_path(path: str) -> Path:
+    """A path as a user writes it, with `~` expanded.
+
+    What presets name, "data/prompts/own_words.txt" for one, comes with the package: it is found there from every folder
+    that has no such file of its own.
+    """
+    given = Path(path).expanduser()
+    packaged = _beside("data").parent / given
+    return packaged if not given.is_absolute() and not given.exists() and packaged.exists() else given
+
+
+def _beside(name: str) -> Path:
+    packaged = Path(__file__).parent / name
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / name
