@@ -20,8 +20,10 @@ def given_path(path: str) -> Path:
     that has no such file of its own.
     """
     given = Path(path).expanduser()
+    if given.parts[:1] != ("data",) or given.exists():
+        return given
     packaged = _beside("data").parent / given
-    return packaged if not given.is_absolute() and not given.exists() and packaged.exists() else given
+    return packaged if packaged.exists() else given
 
 
 def _beside(name: str) -> Path:
