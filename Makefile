@@ -1,7 +1,12 @@
 .PHONY: setup demo test test-slow parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3.11
+# The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
+FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+	$$name $(FITS) 2>/dev/null && echo $$name && break; done)
+# cpu, on a machine without a GPU, installs PyTorch's builds for the CPU: 1 GB in place of 8. See uv's --torch-backend.
+TORCH_BACKEND ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python -m goldennoise
@@ -13,9 +18,16 @@ help:  ## this list
 setup: $(STAMP)  ## make .venv with the pinned versions
 
 $(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 found: install one, or name it with PYTHON=PATH"; exit 2; }
+	@$(PYTHON) $(FITS) || { echo "$(PYTHON) is no Python from 3.11 to 3.13: name one with PYTHON=PATH"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+ifeq ($(TORCH_BACKEND),)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+else
+	grep -vE '^(nvidia-|cuda-|triton)' requirements.lock > .venv/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) -r .venv/requirements.txt
+endif
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
 
