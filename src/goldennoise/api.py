@@ -40,8 +40,8 @@ class GoldenNoise:
     ) -> "GoldenNoise":
         """From what `load_npnet` takes: an npnet artifact, a folder, a hub id, a published file or "packaged/shapes".
 
-        revision: branch, tag or commit of a hub repository. svd_attention: False leaves the attention of the
-        singular-value branch out of a published file, whose training may never have run it.
+        revision: branch, tag or commit of a hub repository. svd_attention: of a published file; False runs the network
+        that the published SDXL trainer trains, without attention and with the mean over singular vectors last.
         Raises `ModelError` for a network that is not to be had, `ConfigError` for a folder without svd_attention.
         """
         found = find_npnet(path, revision)

@@ -78,7 +78,10 @@ def import_network(
             f"{reference} does not say which model it was trained for: import it with "
             f"stage=convert stage.npnet={reference} model=MODEL name=NAME, then give npnet/NAME@latest."
         )
-    stage = {"kind": "convert", "layout": "goldennoise", "svd_attention": svd_attention}
+    stage: dict[str, Any] = {"kind": "convert", "layout": "goldennoise", "svd_attention": svd_attention}
+    if not svd_attention:
+        # An artifact of an earlier release, which took the mean before the last layers, is another network.
+        stage["vector_mean"] = "after"
     identity = {"stage": stage, "source": source_digests(found), "model": model}
     if "selected_by" in record:
         config = {**config, "selected_by": record["selected_by"]}

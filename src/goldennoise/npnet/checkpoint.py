@@ -17,6 +17,8 @@ from goldennoise.npnet.tensors import check_tensors, read_safetensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
+_LATER_FIELDS = frozenset({"vector_mean"})
+"""Configurations of earlier releases lack them; their networks are what the default says."""
 PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
 """Networks that come with the package, called as a hub repository would be."""
 
@@ -42,7 +44,8 @@ def load_npnet(path: str | Path, revision: str | None = None, svd_attention: boo
 
     path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, a published checkpoint file
     (see `goldennoise.npnet.published`), "packaged/shapes", or a hub id "owner/name" of such a folder, with `revision`.
-    svd_attention: of a published file, as `goldennoise.npnet.published.load_published` has it.
+    svd_attention: of a published file; False runs the network that the published SDXL trainer trains, which has no
+        attention and takes the mean over the singular vectors last (see `load_published`).
     Raises `ModelError` when it is missing, damaged or of another network, `ConfigError` for a folder without
     svd_attention: its configuration says what it has.
     """
@@ -140,11 +143,14 @@ def _read_config(path: Path) -> NPNetConfig | LayoutNPNetConfig:
 
 
 def _typed(values: Any, example: Any, path: Path) -> dict[str, Any]:
-    """`values`, if it has exactly the fields of the dataclass instance `example`, in their JSON types."""
+    """`values`, if it has the fields of the dataclass instance `example` and no others, in their JSON types."""
     names = {entry.name for entry in fields(example)}
-    if not isinstance(values, dict) or values.keys() != names:
-        wrong = ", ".join(sorted(values.keys() ^ names)) if isinstance(values, dict) else "all"
-        raise ModelError(f"{path} has missing or unknown fields ({wrong}): copy or train the network again.")
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} has missing or unknown fields (all): copy or train the network again.")
+    if wrong := (names - values.keys() - _LATER_FIELDS) | (values.keys() - names):
+        raise ModelError(
+            f"{path} has missing or unknown fields ({', '.join(sorted(wrong))}): copy or train the network again."
+        )
     for name, value in values.items():
         expected = json.loads(json.dumps(getattr(example, name), default=asdict))
         same_type = type(value) is type(expected) or (type(value) is int and type(expected) is float)

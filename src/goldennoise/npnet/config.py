@@ -158,12 +158,19 @@ class NetworkInputs:
 
 @dataclass(frozen=True)
 class NPNetConfig(NetworkInputs):
-    """The published architecture for one text-to-image model."""
+    """The published architecture for one text-to-image model.
+
+    vector_mean: where the singular-value branch takes the mean over the singular vectors, "before" its last layers or
+        "after" them. Only the published SDXL trainer takes it after; no network is trained so here.
+    """
 
     architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
+    vector_mean: str = "before"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.vector_mean not in ("before", "after"):
+            raise ModelError(f"vector_mean={self.vector_mean}: vector_mean must be before or after")
         heads = self.architecture.attention_heads
         if self.architecture.svd_attention and self.num_values % heads:
             raise ModelError(

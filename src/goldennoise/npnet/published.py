@@ -49,8 +49,10 @@ UNUSED = {
 def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = NUM_TOKENS) -> NPNet:
     """An NPNet in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
 
-    svd_attention: the published inference code runs the singular-value branch with attention, its training code trains
-        the branch without, so that a file may hold attention weights that were never trained. False leaves them out.
+    svd_attention: True runs the network of the published inference code and of the published DiT trainer. The published
+        SDXL trainer leaves the attention of the singular-value branch out and takes the mean over the singular vectors
+        after the last layers, so that its files hold attention weights that were never trained. False runs that
+        network, as it was trained.
     num_tokens: length of the text encoder's output.
     Raises `ModelError` for a missing, damaged or unsafe file and for missing or unknown tensors.
     """
@@ -117,8 +119,9 @@ def _config(tensors: Mapping[str, Tensor], svd_attention: bool, num_tokens: int,
     if text % num_tokens:
         raise ModelError(f"{path} takes {text} numbers of text, which are not {num_tokens} tokens of one width.")
     architecture = ArchitectureConfig(svd_attention=svd_attention, canonical_signs=False)
+    vector_mean = "before" if svd_attention else "after"
     # Every published network lays 4 channels out 2 x 2.
-    return NPNetConfig((4, left // 2, right // 2), num_tokens, text // num_tokens, architecture)
+    return NPNetConfig((4, left // 2, right // 2), num_tokens, text // num_tokens, architecture, vector_mean)
 
 
 def _width(tensors: Mapping[str, Tensor], name: str, path: Path) -> int:

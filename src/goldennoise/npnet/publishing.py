@@ -5,6 +5,7 @@ vectors that the library returns. A network that needs other settings is refused
 and is not compared. Code in circulation loads every tensor strictly and always runs the attention; so what the network
 never uses is written as it is before training (ones for scales and variances, else zeros), and a network without
 attention gets one that gives the mean of all vectors, whose mean is what the network takes: the same golden noise.
+No attention gives the network that the published SDXL trainer trains, whose mean comes after the last layers.
 """
 
 from collections import defaultdict
@@ -62,6 +63,8 @@ def refuse_unpublishable(config: NetworkInputs) -> None:
     ]
     if config.latent_shape[0] != 4:
         others.append(f"{config.latent_shape[0]} latent channels, not 4")
+    if config.vector_mean != "before":
+        others.append(f"vector_mean={config.vector_mean}, not before")
     if config.num_tokens != NUM_TOKENS:
         others.append(f"{config.num_tokens} tokens, not {NUM_TOKENS}")
     if others:

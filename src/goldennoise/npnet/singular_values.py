@@ -84,7 +84,10 @@ def _two_layers(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
 
 
 class SingularValueBranch(nn.Module):
-    """S(x) = U diag(MLP4(m) + s) Vh, m from the singular vectors and values (arXiv 2411.09502, section 3.2)."""
+    """S(x) = U diag(MLP4(mean m) + s) Vh, m from the singular vectors and values (arXiv 2411.09502, section 3.2).
+
+    With `vector_mean` "after", it is the mean of MLP4(m) in place of MLP4(mean m).
+    """
 
     def __init__(self, config: NPNetConfig) -> None:
         super().__init__()
@@ -107,7 +110,11 @@ class SingularValueBranch(nn.Module):
         mixed = self.left(u.mT.to(dtype)) + self.right(vh.to(dtype)) + self.values(s.to(dtype))[:, None, :]
         if self.attention is not None:
             mixed = self.attention(mixed)
-        values = self.change(mixed.mean(dim=1)).to(s.dtype) + s
+        if self.config.vector_mean == "before":
+            change = self.change(mixed.mean(dim=1))
+        else:
+            change = self.change(mixed).mean(dim=1)
+        values = change.to(s.dtype) + s
         # Rebuilding the noise in bf16 would add an error larger than what the branch learns.
         with torch.autocast(s.device.type, enabled=False):
             matrix = (u * values[:, None, :]) @ vh

@@ -20,7 +20,8 @@ class Config:
 
     layout: "goldennoise" makes an npnet artifact; "nested" (.pth) and "flat" (.safetensors) a checkpoint artifact, one
     file that code for the published checkpoints loads.
-    svd_attention: of a published file; false leaves out attention weights that were never trained.
+    svd_attention: of a published file; false runs the network that the published SDXL trainer trains, without
+    attention. No published layout holds that network.
     """
 
     kind: str = "convert"

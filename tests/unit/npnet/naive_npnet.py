@@ -29,15 +29,19 @@ def golden_noise(
     text: np.ndarray,
     factors: Factors,
     grid: tuple[int, int],
+    vector_mean: str = "before",
 ) -> np.ndarray:
-    """noise (C, h, w), text (tokens, dim) to (C, h, w); attention is left out where its tensors are absent."""
+    """noise (C, h, w), text (tokens, dim) to (C, h, w); attention is left out where its tensors are absent.
+
+    vector_mean: whether the mean over the singular vectors is taken "before" MLP4 or "after" it.
+    """
     scale, shift = np.split(_linear(arrays, "embeeding.linear", text.reshape(-1)), 2)
     normal = (noise - noise.mean()) / np.sqrt(noise.var() + 1e-6)
     embedding = normal * (1 + scale[:, None, None]) + shift[:, None, None]
     alpha, beta = arrays["alpha"].item(), arrays["beta"].item()
     gate = 2 / (1 + np.exp(-alpha)) - 1
     residual = _residual(arrays, swin, noise + embedding)
-    return _singular(arrays, noise.shape, factors, grid) + gate * embedding + beta * residual
+    return _singular(arrays, noise.shape, factors, grid, vector_mean) + gate * embedding + beta * residual
 
 
 def _linear(arrays: Arrays, name: str, x: np.ndarray) -> np.ndarray:
@@ -49,13 +53,18 @@ def _mlp(arrays: Arrays, name: str, x: np.ndarray) -> np.ndarray:
     return _linear(arrays, f"{name}.2", np.maximum(_linear(arrays, f"{name}.0", x), 0))
 
 
-def _singular(arrays: Arrays, shape: tuple[int, ...], factors: Factors, grid: tuple[int, int]) -> np.ndarray:
+def _singular(
+    arrays: Arrays, shape: tuple[int, ...], factors: Factors, grid: tuple[int, int], vector_mean: str
+) -> np.ndarray:
     u, s, vh = factors
     m = _mlp(arrays, "unet_svd.mlp1", u.T) + _mlp(arrays, "unet_svd.mlp2", vh) + _linear(arrays, "unet_svd.mlp3.0", s)
     if "unet_svd.attention.qkv.weight" in arrays:
         m = _attention(arrays, m, num_heads=int(arrays["num_heads"]))
-    changed = _mlp(arrays, "unet_svd.mlp4", m.mean(axis=0)) + s
-    matrix = u @ np.diag(changed) @ vh
+    if vector_mean == "after":
+        change = np.mean([_mlp(arrays, "unet_svd.mlp4", vector) for vector in m], axis=0)
+    else:
+        change = _mlp(arrays, "unet_svd.mlp4", m.mean(axis=0))
+    matrix = u @ np.diag(change + s) @ vh
     channels, height, width = shape
     return np.stack(
         [

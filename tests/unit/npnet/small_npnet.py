@@ -20,9 +20,13 @@ SMALL = ArchitectureConfig(
 )
 
 
-def make_network(latent_shape: tuple[int, int, int] = (4, 8, 8), architecture: ArchitectureConfig = SMALL) -> NPNet:
+def make_network(
+    latent_shape: tuple[int, int, int] = (4, 8, 8),
+    architecture: ArchitectureConfig = SMALL,
+    vector_mean: str = "before",
+) -> NPNet:
     """alpha, beta and every layer contribute to the output."""
-    network = seeded_npnet(NPNetConfig(latent_shape, NUM_TOKENS, TEXT_DIM, architecture), seed=3)
+    network = seeded_npnet(NPNetConfig(latent_shape, NUM_TOKENS, TEXT_DIM, architecture, vector_mean), seed=3)
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for name, parameter in network.named_parameters():

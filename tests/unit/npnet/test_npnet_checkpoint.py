@@ -36,6 +36,11 @@ def test_round_trip_is_bit_exact(tmp_path: Path, given: str, attention: bool) ->
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
 
 
+def test_a_configuration_of_an_earlier_release_is_of_the_network_that_it_was(folder: Path) -> None:
+    _edit(lambda content: content["network"].pop("vector_mean"))(folder)
+    assert load_npnet(folder).config == make_network().config
+
+
 def test_the_folder_holds_two_files_of_plain_data(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
     assert json.loads((folder / "config.json").read_text())["record"] == {"model": "tiny"}

@@ -48,6 +48,7 @@ def test_out_of_range_options_are_refused(options: dict[str, Any], message: str)
     [
         ({"latent_shape": (4, 8)}, r"latents \(C, h, w\)"),
         ({"latent_shape": (4, 8, 8), "num_tokens": 0}, "sizes >= 1"),
+        ({"latent_shape": (4, 8, 8), "vector_mean": "none"}, "vector_mean=none: vector_mean must be before or after"),
         ({"latent_shape": (4, 9, 9)}, "attention_heads=8 does not divide the 18 singular values"),
     ],
 )

@@ -33,18 +33,20 @@ def _reference(network: NPNet, noise: torch.Tensor, text: torch.Tensor, grid: tu
     rows = []
     for one, its_text in zip(noise.double().numpy(), text.double().numpy(), strict=True):
         factors = factors_of(matrix_of(one, grid), canonical=True)
-        rows.append(golden_noise(arrays | sizes, swin.forward_features, one, its_text, factors, grid))
+        given = arrays | sizes, swin.forward_features, one, its_text, factors, grid
+        rows.append(golden_noise(*given, network.config.vector_mean))
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize(("attention", "vector_mean"), [(True, "before"), (False, "before"), (False, "after")])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_forward_equals_the_formulas_written_naively(
     shape: tuple[int, int, int],
     attention: bool,
+    vector_mean: str,
 ) -> None:
     # In fp64: two fp32 decompositions of one matrix differ by more than a wrong formula might.
-    network = make_network(shape, replace(SMALL, svd_attention=attention)).double()
+    network = make_network(shape, replace(SMALL, svd_attention=attention), vector_mean).double()
     noise, text = (tensor.double() for tensor in make_inputs(shape, num=2))
     with torch.no_grad():
         ours = network(noise, text).numpy()

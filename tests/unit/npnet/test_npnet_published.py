@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from goldennoise import GoldenNoise
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.npnet.checkpoint import load_npnet, save_npnet
 from goldennoise.npnet.published import load_published, read_published
+from goldennoise.npnet.singular_values import SingularValueBranch
 
 SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("published_tensors.json").read_text())
 NUM_STORED = 30_470_940
@@ -67,17 +69,25 @@ def test_the_file_is_the_network_and_what_it_never_uses(flat: dict[str, Tensor],
     assert (network.config.num_tokens, network.config.text_dim) == (77, 2048)
 
 
-def test_forward_equals_the_formulas_written_naively(flat: dict[str, Tensor], flat_file: Path) -> None:
-    network = load_npnet(flat_file)
+@torch.no_grad()
+@pytest.mark.parametrize("svd_attention", [True, False])
+def test_forward_equals_the_formulas_written_naively(
+    flat: dict[str, Tensor], tmp_path: Path, svd_attention: bool
+) -> None:
+    """The published inference code, and the network that the published SDXL trainer trains."""
+    # Singular vectors are short: only large first layers tell a mean of outputs from an output of the mean.
+    large = {name: 16 * tensor if ".mlp1." in name or ".mlp2." in name else tensor for name, tensor in flat.items()}
+    save_file(large, tmp_path / "sdxl.safetensors")
+    network = load_npnet(tmp_path / "sdxl.safetensors", svd_attention=svd_attention)
     assert not network.config.architecture.canonical_signs
     generator = torch.Generator().manual_seed(1)
     noise, text = torch.randn(1, 4, 128, 128, generator=generator), torch.randn(1, 77, 2048, generator=generator)
-    with torch.no_grad():
-        ours = network(noise, text)[0].numpy()
+    ours = network(noise, text)[0].numpy()
     swin: Any = timm.create_model("swin_tiny_patch4_window7_224", pretrained=False).eval()
     prefix = "unet_embedding.swin."
     swin.load_state_dict({name.removeprefix(prefix): flat[name] for name in flat if name.startswith(prefix)})
-    arrays = {name: tensor.double().numpy() for name, tensor in flat.items()}
+    kept = {name: tensor for name, tensor in large.items() if svd_attention or ".attention." not in name}
+    arrays = {name: tensor.double().numpy() for name, tensor in kept.items()}
     arrays |= {"num_heads": np.array(8), "image_size": np.array(224)}
     # The signs are the library's: both sides have to start from the same decomposition.
     matrix = torch.from_numpy(matrix_of(noise[0].numpy(), (2, 2)))
@@ -86,19 +96,32 @@ def test_forward_equals_the_formulas_written_naively(flat: dict[str, Tensor], fl
     def features(image: Tensor) -> Tensor:
         return swin.forward_features(image.float()).double()
 
-    theirs = golden_noise(
-        arrays, features, noise[0].double().numpy(), text[0].double().numpy(), (u[0], s[0], vh[0]), (2, 2)
-    )
-    np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
+    given = arrays, features, noise[0].double().numpy(), text[0].double().numpy(), (u[0], s[0], vh[0]), (2, 2)
+    np.testing.assert_allclose(ours, golden_noise(*given, "before" if svd_attention else "after"), atol=1e-4, rtol=1e-5)
 
 
-def test_attention_can_be_left_out(flat_file: Path) -> None:
+@torch.no_grad()
+def test_without_attention_the_mean_over_vectors_comes_last(flat: dict[str, Tensor], tmp_path: Path) -> None:
+    large = {name: 16 * tensor if ".mlp1." in name or ".mlp2." in name else tensor for name, tensor in flat.items()}
+    save_file(large, tmp_path / "sdxl.safetensors")
+    network = load_published(tmp_path / "sdxl.safetensors", svd_attention=False)
+    before = SingularValueBranch(replace(network.config, vector_mean="before"))
+    before.load_state_dict(network.singular_values.state_dict())
+    noise = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(1))
+    factors = network.svd_factors(noise)
+    change = network.singular_values(factors) - noise
+    assert (before(factors) - noise - change).norm() / change.norm() > 0.01
+
+
+def test_attention_can_be_left_out(flat_file: Path, tmp_path: Path) -> None:
     network = load_published(flat_file, svd_attention=False)
     assert not network.config.architecture.svd_attention
     assert not any("attention" in name for name in network.state_dict() if name.startswith("singular_values"))
+    save_npnet(network, tmp_path, {})
     for found in (
         load_npnet(flat_file, svd_attention=False),
         GoldenNoise.from_pretrained(flat_file, svd_attention=False).network,
+        load_npnet(tmp_path),
     ):
         assert found.config == network.config
 

@@ -84,7 +84,10 @@ def test_a_published_file_becomes_a_network_and_the_network_a_file_for_others(
     assert equal(load_published(back.path / "npnet.safetensors"), published)
     assert run(a_run(tmp_path, "npnet/test@v1", layout="flat")).path == back.path
     assert run(a_run(tmp_path, file, svd_attention=False)).version == "v2"
-    assert not load_npnet(tmp_path / "npnet/test/v2").config.architecture.svd_attention
+    assert load_npnet(tmp_path / "npnet/test/v2").config == load_published(file, svd_attention=False).config
+    assert load_npnet(tmp_path / "npnet/test/v2").config.vector_mean == "after"
+    with pytest.raises(ModelError, match="vector_mean=after, not before; keep it in the layout goldennoise"):
+        run(a_run(tmp_path, file, layout="flat", svd_attention=False))
 
 
 def test_a_file_goes_from_one_published_layout_to_the_other(published: NPNet, file: Path, tmp_path: Path) -> None:
