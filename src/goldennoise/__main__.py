@@ -23,6 +23,8 @@ def complain(error: GoldenNoiseError) -> None:
 
 
 def main() -> None:
+    # Threads that spin while they wait slow every other program on the same cores; OpenMP reads it when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A full disk would otherwise print a traceback for every line that cannot be logged.
     logging.raiseExceptions = False
     try:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,3 +196,15 @@ def test_log_file_holds_the_error(run: Run, tmp_path: Path) -> None:
     run(stage=failing(DataError("no prompts")))
     (log,) = tmp_path.glob("outputs/logs/*_report/goldennoise.log")
     assert "error: no prompts" in log.read_text()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_the_cores_to_others(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    seen: list[str | None] = []
+    run(stage=lambda _: seen.append(os.environ.get("OMP_WAIT_POLICY")))
+    assert seen == [after]

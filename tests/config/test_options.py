@@ -144,6 +144,17 @@ def test_a_network_that_draws_layouts_has_stages_of_its_own() -> None:
         load(["npnet.kind=layout"])
 
 
+def test_no_default_needs_instructions_that_only_some_cpus_have() -> None:
+    runs = [[f"stage={stage}"] for stage in ("collect", "collect_layouts", "train", "train_layouts", "eval")]
+    for experiment in EXPERIMENTS:
+        stages = load([f"experiment={experiment}"]).stage.stages
+        runs += [[f"experiment={experiment}", f"stage={stage}"] for stage in stages]
+    for config in map(load, runs):
+        assert getattr(config.stage, "precision", "32-true") == "32-true"
+        assert config.model.dtype == "float32"
+        assert (config.compute.compile, config.compute.channels_last) == (False, False)
+
+
 @pytest.mark.parametrize("stages", ["[]", "[all]"])
 def test_all_needs_other_stages(stages: str) -> None:
     with pytest.raises(ConfigError, match=r"stage\.stages="):

@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from goldennoise.compute import ComputeConfig
+from goldennoise.compute import ComputeConfig, computes_natively
 from goldennoise.errors import ConfigError
 from goldennoise.provenance import disk_full
 
@@ -49,6 +49,25 @@ def test_number_of_threads_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     ComputeConfig(device="cpu").torch_device()
     ComputeConfig(device="cpu", num_threads=2).torch_device()
     assert asked == [2]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "features", "expected"),
+    [
+        ("float32", "cpu", {}, True),
+        ("bfloat16", "cpu", {"avx2": True, "avx512_f": True}, False),
+        ("bfloat16", "cpu", {"avx512_bf16": True}, True),
+        ("bfloat16", "cpu", {"amx_bf16": True}, True),
+        ("float16", "cpu", {"avx512_bf16": True}, False),
+        ("bfloat16", "cuda", {}, True),
+        ("bfloat16", "cpu", {"architecture": "aarch64"}, True),
+    ],
+)
+def test_number_formats_without_instructions(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, device: str, features: dict[str, object], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64"} | features)
+    assert computes_natively(dtype, torch.device(device)) is expected
 
 
 def test_disk_full_is_told_from_other_errors() -> None:

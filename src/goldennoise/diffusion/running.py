@@ -1,21 +1,29 @@
 """Models as a run asks for them: on its device, with what saves memory or time."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.attention_dispatch import attention_backend
 
 from goldennoise import diffusion
+from goldennoise.compute import computes_natively
 from goldennoise.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
     from goldennoise.diffusion.protocol import DiffusionModel
 
+log = logging.getLogger(__name__)
+
 
 def load(config: Any, compute: "ComputeConfig") -> "DiffusionModel":
     """The model of a config. Raises `ModelError` for one that is not to be had, `ConfigError` for what it cannot do."""
     device = compute.torch_device()
+    if not computes_natively(config.dtype, device):
+        log.warning(
+            "model.dtype=%s: this CPU has no instructions for it; float32 is about 10 times faster", config.dtype
+        )
     # An offloaded model never is on the GPU as a whole, where it may not fit.
     model = diffusion.component(config.kind).build(config, torch.device("cpu") if compute.offload else device)
     model.run_with(compute, device)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from goldennoise import methods, scorers
 from goldennoise.artifacts import Artifact
 from goldennoise.diffusion import running
@@ -18,6 +16,7 @@ from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
 from goldennoise.evaluation.generate import warm_up
 from goldennoise.evaluation.parts import Part, is_finished
 from goldennoise.methods.protocol import MethodTools
+from goldennoise.progress import Progress
 from goldennoise.prompts import Prompt
 from goldennoise.scorers.protocol import Scorer
 
@@ -84,12 +83,12 @@ def make_parts(
     model = load(config)
     total = num_done + sum(len(part.samples) for part in parts)
     warm_up(model, parts[0].samples[: config.compute.batch_size], config.seed)
-    with tqdm(total=total, initial=num_done, unit="image", desc=config.stage.kind, disable=not show) as bar:
+    with Progress(config.stage.kind, total, "images", num_done, show) as progress:
         for part in parts:
-            bar.set_postfix_str(part.method)
+            progress.note(part.method)
             method, batch_size = built[part.method], config.compute.batch_size
             try:
-                evaluate_part(folder, part, model, method, judges, config.seed, batch_size, bar.update)
+                evaluate_part(folder, part, model, method, judges, config.seed, batch_size, progress.update)
             except GoldenNoiseError as error:
                 raise type(error)(f"method {part.method}: {error}") from error
             log.info("%s is finished", part.table_file(folder))

@@ -20,7 +20,7 @@ from goldennoise.methods.base import After
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.pairs import Collector, PreferenceFilter, make_shards, missing_shards, num_shards
 from goldennoise.pairs.index import merge, total_figures
-from goldennoise.pairs.progress import Progress
+from goldennoise.pairs.progress import PairProgress
 from goldennoise.pairs.shards import part_path, read_index
 from goldennoise.processes import Processes, joined
 from goldennoise.prompts import Prompt, load_training_prompts
@@ -177,7 +177,7 @@ def _collect(
     mine = missing[processes.rank :: processes.size]
     finished = sorted({*range(num_shards(len(prompts), size))} - {*missing})
     num_prompts = sum(len(prompts[number * size : (number + 1) * size]) for number in (*mine, *finished))
-    progress = Progress(num_prompts * stage.num_seeds, filtered=stage.preference is not None)
+    progress = PairProgress(num_prompts * stage.num_seeds, filtered=stage.preference is not None)
     for number in finished:
         progress.add(read_index(part_path(folder, number)))
 

@@ -108,12 +108,11 @@ def _refuse_mismatch(images: Sequence[str], prompts: Sequence[str], stage: Confi
 
 
 def _digests(folder: Path, images: Sequence[str]) -> list[str]:
-    from tqdm import tqdm
-
     from goldennoise.evaluation.image_folder import image_digests
+    from goldennoise.progress import Progress
 
-    with tqdm(total=len(images), unit="image", desc="check") as bar:
-        return image_digests(folder, images, bar.update)
+    with Progress("check", len(images), "images") as progress:
+        return image_digests(folder, images, progress.update)
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -139,15 +138,14 @@ def _score(
 def _score_parts(
     config: "RunConfig", draft: Draft, parts: "Sequence[ImagePart]", judges: "Mapping[str, Scorer]"
 ) -> None:
-    from tqdm import tqdm
-
     from goldennoise.evaluation.image_scores import score_part
+    from goldennoise.progress import Progress
 
     missing = [part for part in parts if not part.is_finished(draft.path, list(judges))]
     total, left = (sum(len(part.images) for part in some) for some in (parts, missing))
-    with tqdm(total=total, initial=total - left, unit="image", desc="score") as bar:
+    with Progress("score", total, "images", total - left) as progress:
         for part in missing:
-            score_part(draft.path, part, Path(config.stage.images), judges, config.compute.batch_size, bar.update)
+            score_part(draft.path, part, Path(config.stage.images), judges, config.compute.batch_size, progress.update)
             log.info("%s: part %d is finished", draft.reference, part.number)
 
 

@@ -1,4 +1,4 @@
-"""What is told about a training run while it goes: training.csv and the progress bar."""
+"""What is told about a training run while it goes: training.csv and the progress."""
 
 import csv
 import io
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from tqdm import tqdm
 
+from goldennoise.progress import Progress
 from goldennoise.training.module import NoiseTraining
 
 
@@ -51,26 +51,25 @@ class History(Callback):
         beside.replace(self.path)
 
 
-class Progress(Callback):
-    """One bar over all steps of all epochs, so that its time left is that of the training, not of an epoch."""
+class TrainingProgress(Callback):
+    """One count over all steps of all epochs, so that the time left is that of the training, not of an epoch."""
 
     def __init__(self) -> None:
-        self.bar: tqdm | None = None
+        self.shown: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.is_global_zero:
-            total = int(trainer.estimated_stepping_batches)
-            self.bar = tqdm(desc="train", total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True)
+            self.shown = Progress("train", int(trainer.estimated_stepping_batches), "steps", trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if self.bar is not None:
-            self.bar.update(trainer.global_step - self.bar.n)
+        if self.shown is not None:
+            self.shown.update(trainer.global_step - self.shown.num_done)
 
     def on_validation_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
-        if self.bar is not None:
-            epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-            loss = f"{trainer.callback_metrics['val_loss'].item():.5f}"
-            self.bar.set_postfix(epoch=epoch, val_loss=loss, source_itself=f"{pl_module.identity_loss:.5f}")
+        if self.shown is not None:
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            loss = f"val_loss {trainer.callback_metrics['val_loss'].item():.5f}"
+            self.shown.note(f"{epoch}, {loss}, source itself {pl_module.identity_loss:.5f}")
 
     def on_train_end(self, *_: Any) -> None:
         self._close()
@@ -79,6 +78,6 @@ class Progress(Callback):
         self._close()
 
     def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if self.shown is not None:
+            self.shown.close()
+            self.shown = None

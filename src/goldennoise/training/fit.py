@@ -20,6 +20,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 
+from goldennoise.compute import computes_natively
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.npnet.config import (
@@ -35,7 +36,7 @@ from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.processes import Processes
 from goldennoise.seeding import derive_seed
-from goldennoise.training.callbacks import History, Progress
+from goldennoise.training.callbacks import History, TrainingProgress
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
 from goldennoise.training.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
@@ -44,6 +45,8 @@ from goldennoise.training.module import NoiseTraining, NPNetTraining
 from goldennoise.training.objectives import Objective, regression
 from goldennoise.training.options import WORK, TrainingOptions
 from goldennoise.training.samples import Examples, SampleImages
+
+log = logging.getLogger(__name__)
 
 NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
 """Pairs that the inputs of a network that draws layouts are fitted to, evenly spaced among all, and numbers in their
@@ -116,7 +119,7 @@ def train_npnet(
         examples = _examples(data, model, options.num_samples)
         callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
     if setting.progress_bar:
-        callbacks.append(Progress())
+        callbacks.append(TrainingProgress())
     _fit(module, data, callbacks, checkpoints.last, folder, setting)
     network = _best(config, checkpoints.best)
     # The first may remove the file once all have read it.
@@ -184,6 +187,8 @@ def _fit(
     module: NoiseTraining, data: PairData, callbacks: list[Callback], last: Path, folder: Path, setting: Setting
 ) -> None:
     processes = setting.processes
+    if module.options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
+        log.warning("stage.precision=bf16-mixed: no instructions for it on this CPU; 32-true is 10 times as fast")
     with _quiet_lightning(), _deterministic_kernels():
         trainer = Trainer(
             accelerator="gpu" if setting.device.type == "cuda" else "cpu",

@@ -222,8 +222,13 @@ def test_a_scorer_may_resize_images_though_that_has_no_deterministic_gradient_on
     assert seen == {objective == "reward"}
 
 
-def test_bf16_and_data_loader_workers(reader: PairReader, tmp_path: Path) -> None:
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_and_data_loader_workers(
+    reader: PairReader, tmp_path: Path, native: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("goldennoise.training.fit.computes_natively", lambda *_: native)
     options = replace(BRIEF, precision="bf16-mixed", num_epochs=1)
     network, counts = trained(reader, tmp_path, options, replace(QUIET, num_workers=1))
     assert all(weight.dtype == torch.float32 for weight in network.parameters())
     assert counts.val_loss < 1.1 * counts.identity_val_loss
+    assert ("stage.precision=bf16-mixed: no instructions for it on this CPU" in caplog.text) is not native
