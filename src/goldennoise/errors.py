@@ -28,4 +28,11 @@ class ScorerError(GoldenNoiseError):
 def require(holds: bool, option: str, value: object, allowed: str) -> None:
     """Raise `ConfigError` unless `holds`; for range checks in the `__post_init__` of config dataclasses."""
     if not holds:
-        raise ConfigError(f"{option}={value}: {option.rpartition('.')[2]} must be {allowed}")
+        raise ConfigError(f"{option}={shortened(value)}: {option.rpartition('.')[2]} must be {allowed}")
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """One line of a message: `value` as text, escaped where it cannot be printed, cut after `limit` characters."""
+    text = str(value)
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:limit])
+    return line if len(text) <= limit else f"{line}..."

@@ -26,7 +26,8 @@ class Prompt:
 class PromptsConfig:
     """Which prompts: a split of the shapes world, or a file.
 
-    path: .txt (one prompt a line), .csv, .tsv or .jsonl, UTF-8.
+    path: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt in
+        each. `~` is the home folder.
     text_column: None takes the only column called prompt, prompts, caption or text.
     category: only prompts of this category.
     duplicates, empty: "refuse" is right for a file of one's own; "keep_first" and "leave_out" are for published sets

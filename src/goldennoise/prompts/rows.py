@@ -2,12 +2,13 @@
 
 import csv
 import io
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from goldennoise.errors import DataError
-from goldennoise.prompts.defects import Defect
+from goldennoise.prompts.defects import LINES, Defect, Places, shown
 
 TEXT = "text"
 """Column name of a file with one prompt a line."""
@@ -15,30 +16,50 @@ TEXT = "text"
 
 @dataclass
 class Rows:
-    """Column names, rows as (line counted from 1, column -> value), blank lines, and defects found while reading."""
+    """Column names, rows as (line counted from 1, column -> value), blank lines, and defects found while reading.
+
+    places: what messages call a row.
+    """
 
     columns: list[str]
     rows: list[tuple[int, dict[str, object]]] = field(default_factory=list)
     empty_lines: list[int] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    places: Places = LINES
 
 
 def read_rows(path: Path) -> Rows:
-    """All rows of a .txt, .csv, .tsv or .jsonl file in UTF-8 (a byte order mark is allowed).
+    """All rows of a .txt, .csv, .tsv, .jsonl or .json file in UTF-8 (a byte order mark is allowed), or of a folder.
 
     Raises `DataError`: no such file, another suffix, not UTF-8, nothing in it.
     """
-    readers = {".txt": _read_txt, ".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: a prompt file ends in {', '.join(readers)}; rename or convert it")
-    rows = reader(_decoded(path))
+    try:
+        rows = _read(path)
+    except OSError as error:
+        raise DataError(f"{shown([str(path)])} cannot be read ({error.strerror}); check prompts.path") from None
     if not (rows.rows or rows.defects or rows.empty_lines):
-        raise DataError(f"{path} holds no prompts; put one on each line")
+        raise DataError(f"{path} holds no prompts; write one at least")
     return rows
 
 
-def _decoded(path: Path) -> str:
+def _read(path: Path) -> Rows:
+    # These two know `Rows`.
+    from goldennoise.prompts.folder import read_folder
+    from goldennoise.prompts.json_rows import read_json, read_jsonl
+
+    readers = {".txt": _read_txt, ".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": read_jsonl}
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return read_folder(path)
+    if suffix == ".json":
+        return read_json(path, decoded(path))
+    if suffix not in readers:
+        raise DataError(f"{path}: a prompt file ends in {', '.join(readers)}, .json; rename or convert it")
+    return readers[suffix](decoded(path))
+
+
+def decoded(path: Path) -> str:
+    """Content of a file in UTF-8. Raises `DataError` if there is no such file, or with line and byte if it is not."""
     if not path.is_file():
         raise DataError(f"{path}: no such prompt file; data/README.md says where the published sets come from")
     content = path.read_bytes()
@@ -53,7 +74,8 @@ def _decoded(path: Path) -> str:
         ) from error
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
+    """Without their ends; only line feeds separate them."""
     # str.splitlines would also split at characters that belong to a prompt, such as U+2028.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
@@ -61,7 +83,7 @@ def _lines(text: str) -> list[str]:
 
 def _read_txt(text: str) -> Rows:
     rows = Rows([TEXT])
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             rows.rows.append((number, {TEXT: line}))
         else:
@@ -70,6 +92,22 @@ def _read_txt(text: str) -> Rows:
 
 
 def _read_csv(text: str) -> Rows:
+    with _fields_up_to(len(text)):
+        return _rows_of_csv(text)
+
+
+@contextmanager
+def _fields_up_to(length: int) -> Iterator[None]:
+    """Let the csv module read longer fields than its 131,072 characters, whose excess it reports as any other error."""
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, length))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _rows_of_csv(text: str) -> Rows:
     rows, reader, end = Rows([]), csv.reader(io.StringIO(text, newline=""), strict=True), 0
     while True:
         start = end + 1
@@ -98,7 +136,7 @@ def _where_quote_ends(start: int, end: int) -> str:
 
 def _read_tsv(text: str) -> Rows:
     rows = Rows([])
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(lines_of(text), 1):
         # Tab-separated values know no quoting: a quote is part of the prompt.
         _add_row(rows, number, line.split("\t") if line else [], "replace the tabs within a text by spaces")
     return rows
@@ -109,33 +147,15 @@ def _add_row(rows: Rows, line: int, fields: list[str], mend_excess: str) -> None
         rows.empty_lines.append(line)
     elif not rows.columns:
         rows.columns = fields
+        # Columns without a name hold no prompts; spreadsheets write several.
+        if twice := [name for name in dict.fromkeys(fields) if name.strip() and fields.count(name) > 1]:
+            what = f"the header names {shown(twice)} twice"
+            rows.defects.append(Defect(line, what, "give every column a name of its own"))
     elif len(fields) > len(rows.columns):
         rows.defects.append(Defect(line, f"{len(fields)} fields, the header names {len(rows.columns)}", mend_excess))
     elif len(fields) < len(rows.columns):
-        missing = ", ".join(rows.columns[len(fields) :])
+        missing = shown(rows.columns[len(fields) :])
         what = f"{len(fields)} of {len(rows.columns)} fields, {missing} missing"
         rows.defects.append(Defect(line, what, "give every row as many fields as the header, empty ones too"))
     else:
         rows.rows.append((line, dict(zip(rows.columns, fields, strict=True))))
-
-
-def _read_jsonl(text: str) -> Rows:
-    rows, columns = Rows([]), dict[str, None]()
-    for number, line in enumerate(_lines(text), 1):
-        if not line.strip():
-            rows.empty_lines.append(number)
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            what = f"not JSON at column {error.colno} ({error.msg})"
-            rows.defects.append(Defect(number, what, "write one JSON object a line"))
-            continue
-        if isinstance(record, dict):
-            rows.rows.append((number, record))
-            columns.update(dict.fromkeys(record))
-        else:
-            what = f"a JSON {type(record).__name__} instead of an object"
-            rows.defects.append(Defect(number, what, "write one JSON object a line"))
-    rows.columns = list(columns)
-    return rows

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from goldennoise.errors import ConfigError, DataError
+from goldennoise.prompts.defects import shown
 from goldennoise.prompts.files import prompts_of_file
 from goldennoise.prompts.prompt import Prompt, PromptsConfig
 from goldennoise.shapes.captions import benchmark, captions
@@ -32,12 +33,17 @@ def distinct_prompts(config: PromptsConfig) -> list[Prompt]:
 def all_prompts(config: PromptsConfig) -> list[Prompt]:
     """The prompts of the set, of `config.category` if that is given; repeated only with `duplicates` "keep"."""
     prompts = prompts_of_file(config) if config.kind == "file" else list(shapes_prompts(config.split))
-    if config.category is None:
+    return of_category(prompts, config.category)
+
+
+def of_category(prompts: list[Prompt], category: str | None) -> list[Prompt]:
+    """Those of this category, None for all. Raises `DataError` with the categories there are if no prompt has it."""
+    if category is None:
         return prompts
-    chosen = [prompt for prompt in prompts if prompt.category == config.category]
+    chosen = [prompt for prompt in prompts if prompt.category == category]
     if not chosen:
-        known = ", ".join(sorted({prompt.category for prompt in prompts}))
-        raise DataError(f"prompts.category={config.category} is not among the categories there: {known}")
+        known = shown(sorted({prompt.category for prompt in prompts}))
+        raise DataError(f"prompts.category={shown([category])} is not among the categories there: {known}")
     return chosen
 
 
