@@ -4,25 +4,29 @@ import difflib
 import json
 import logging
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from goldennoise.drafts import DRAFT, Draft, Lock
 from goldennoise.errors import ArtifactError, require
-from goldennoise.provenance import fingerprint, timestamp, write_json
-from goldennoise.records import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_json
+from goldennoise.provenance import fingerprint, remove, timestamp, write_json
+from goldennoise.records import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_header
 
 __all__ = ["Artifact", "ArtifactStore", "Draft"]
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _REFERENCE = re.compile(
-    rf"(?:(?P<kind>{'|'.join(STAGE_OF_KIND)})/)?(?P<name>{_NAME})(?:@(?P<version>latest|v[1-9]\d*))?"
+    rf"(?:(?P<kind>{'|'.join(STAGE_OF_KIND)})/)?(?P<name>{_NAME})(?:@(?P<version>latest|v[1-9][0-9]{{0,8}}))?"
 )
-_VERSION = re.compile(r"v[1-9]\d*")
+_VERSION = re.compile(r"v[1-9][0-9]{0,8}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.(partial|lock|tmp|)", re.IGNORECASE)
+"""Devices of Windows, endings of our unfinished files, and a dot at the end, which Windows leaves out."""
+LONGEST_NAME = 100
+"""In characters: file systems take 255 bytes, and endings follow."""
 
 
 class ArtifactStore:
@@ -111,11 +115,12 @@ class ArtifactStore:
     def _find(self, folder: Path, wanted: dict[str, Any]) -> Artifact | str:
         complete, partial = _complete(folder), _partial(folder)
         for version in reversed(complete):
-            artifact = read_artifact(folder / version)
-            if artifact.fingerprint == wanted["fingerprint"]:
+            artifact = _unless_damaged(read_artifact, folder / version)
+            if artifact is not None and artifact.fingerprint == wanted["fingerprint"]:
                 return artifact
         for version in reversed(partial):
-            if read_json(folder / f"{version}.partial" / DRAFT)["fingerprint"] == wanted["fingerprint"]:
+            header = _unless_damaged(read_header, folder / f"{version}.partial" / DRAFT)
+            if header is not None and header["fingerprint"] == wanted["fingerprint"]:
                 return version
         return f"v{max((int(version[1:]) for version in (*complete, *partial)), default=0) + 1}"
 
@@ -125,7 +130,7 @@ class ArtifactStore:
             _refuse_other(artifact.record, wanted, artifact.reference)
             return artifact
         if version in _partial(folder):
-            header = read_json(folder / f"{version}.partial" / DRAFT)
+            header = read_header(folder / f"{version}.partial" / DRAFT)
             _refuse_other(header, wanted, f"{wanted['kind']}/{wanted['name']}@{version}")
         return version
 
@@ -136,10 +141,19 @@ def _draft(folder: Path, version: str, wanted: dict[str, Any], config: dict[str,
     resumed = (partial / DRAFT).is_file()
     if not resumed:
         # A folder without its draft.json was killed before any work began.
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         partial.mkdir()
         write_json(partial / DRAFT, {**wanted, "version": version, "start": timestamp()})
-    return Draft(partial, read_json(partial / DRAFT), config, lock, resumed)
+    return Draft(partial, read_header(partial / DRAFT), config, lock, resumed)
+
+
+def _unless_damaged(read: Callable[[Path], Found], path: Path) -> Found | None:
+    """What `read` gives for another version's file; None, with a warning, where it is damaged."""
+    try:
+        return read(path)
+    except ArtifactError as error:
+        log.warning("%s is passed over: %s", path, error)
+        return None
 
 
 def _reopen(artifact: Artifact, damaged: list[str]) -> Draft:
@@ -147,7 +161,7 @@ def _reopen(artifact: Artifact, damaged: list[str]) -> Draft:
     log.warning("%s is damaged and is repaired: %s", artifact.reference, ", ".join(damaged))
     lock = Lock(artifact.path.parent / f".{artifact.version}.lock")
     for name in damaged:
-        (artifact.path / name).unlink(missing_ok=True)
+        remove(artifact.path / name)
     header = {key: artifact.record[key] for key in ("kind", "name", "version", "fingerprint", "identity")}
     header |= {"inputs": artifact.record["inputs"], "start": artifact.record["start"]}
     write_json(artifact.path / DRAFT, header)
@@ -159,13 +173,18 @@ def _reopen(artifact: Artifact, damaged: list[str]) -> Draft:
 
 def check_name(name: str, version: str) -> None:
     """Raise `ConfigError` unless `name` can be a folder and `version` is "auto" or "v1", "v2", ..."""
-    require(
-        re.fullmatch(_NAME, name) is not None,
-        "name",
-        name,
-        "letters, digits, '_', '.' and '-', the first a letter or digit",
-    )
+    allowed = allowed_name(name)
+    require(allowed is None, "name", name, str(allowed))
     require(version == "auto" or _VERSION.fullmatch(version) is not None, "version", version, "auto, or v1, v2, ...")
+
+
+def allowed_name(name: object) -> str | None:
+    """What a name must be to be that of a file or a folder on every system; None if `name` is."""
+    if not isinstance(name, str) or re.fullmatch(_NAME, name) is None or len(name) > LONGEST_NAME:
+        return f"letters, digits, '_', '.' and '-', the first a letter or digit, {LONGEST_NAME} of them at most"
+    if _RESERVED.fullmatch(name):
+        return "another: names of devices and the endings '.partial', '.lock', '.tmp' and '.' are reserved"
+    return None
 
 
 def _complete(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 from weakref import WeakSet
 
 from goldennoise.errors import ArtifactError
-from goldennoise.provenance import disk_full, file_digest, origin, sync, timestamp, write_json
+from goldennoise.provenance import disk_full, file_digest, origin, remove, sync, timestamp, write_json
 from goldennoise.records import RECORD, Artifact
 
 DRAFT = "draft.json"
@@ -121,7 +121,7 @@ class Draft:
         files = {}
         for path in sorted(self.path.rglob("*")):
             if path.name.endswith(".tmp"):
-                path.unlink()
+                remove(path)
             elif path.is_file() and path not in (self.path / DRAFT, self.path / RECORD):
                 sync(path)
                 files[path.relative_to(self.path).as_posix()] = file_digest(path)

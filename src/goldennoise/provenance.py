@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -53,8 +54,23 @@ def write_json(path: Path, content: object) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    put(beside, path)
     sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """What is there, if anything: a file, a link or a whole folder, in whose place a file belongs."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def put(written: Path, path: Path) -> None:
+    """Rename a file that is written whole to `path`, in place of whatever is there."""
+    if path.is_dir():
+        remove(path)
+    written.replace(path)
 
 
 def sync(path: Path) -> None:

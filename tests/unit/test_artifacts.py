@@ -16,7 +16,7 @@ import pytest
 from goldennoise import drafts
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ArtifactError, ConfigError
-from goldennoise.provenance import fingerprint
+from goldennoise.provenance import fingerprint, put
 
 Identity = dict[str, Any]
 
@@ -192,9 +192,95 @@ def test_a_record_that_names_files_outside_of_its_folder_is_refused(store: Artif
     record = json.loads((path / "record.json").read_text())
     record["files"][str(precious.absolute()) if absolute else "../../../precious.txt"] = "another digest"
     (path / "record.json").write_text(json.dumps(record))
-    with pytest.raises(ArtifactError, match="names a file outside of its folder"):
-        begin(store)
+    for refused in (lambda: begin(store, version="v1"), lambda: store.resolve("shapes", "pairs")):
+        with pytest.raises(ArtifactError, match="names a file outside of its folder"):
+            refused()
+    draft_of(store).release()
     assert precious.is_file()
+
+
+def damage(file: Path, how: str) -> None:
+    """Another content for a record.json or draft.json."""
+    record = json.loads(file.read_text())
+    wrong: dict[str, object] = {
+        "empty": {},
+        "list": [1, 2],
+        "no fingerprint": {key: part for key, part in record.items() if key != "fingerprint"},
+        "number for text": record | {"fingerprint": 3},
+        "text for files": record | {"files": "none"},
+        "list for identity": record | {"identity": [1]},
+        "other inputs": record | {"inputs": ["pairs/shapes@v1"]},
+        "unknown kind": record | {"kind": "spoons"},
+    }
+    if how == "a folder":
+        file.unlink()
+        file.mkdir()
+    elif how == "no JSON":
+        file.write_bytes(b"\xff{")
+    elif how == "too deep":
+        file.write_text("[" * 100_000)
+    else:
+        file.write_text(json.dumps(wrong[how]))
+
+
+DAMAGE = [
+    "empty",
+    "list",
+    "no fingerprint",
+    "number for text",
+    "list for identity",
+    "other inputs",
+    "no JSON",
+    "too deep",
+]
+
+
+@pytest.mark.parametrize("how", [*DAMAGE, "text for files", "unknown kind", "a folder"])
+def test_a_damaged_record_of_another_version_is_passed_over(
+    store: ArtifactStore, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = make(store).path / "record.json"
+    damage(damaged, how)
+    with draft_of(store, OTHER) as draft:
+        assert draft.reference == "pairs/shapes@v2"
+        assert f"{damaged.parent} is passed over: {damaged}" in caplog.text
+    for refused in (lambda: begin(store, version="v1"), lambda: store.resolve("shapes@v1", "pairs")):
+        with pytest.raises(ArtifactError, match=r"record\.json is damaged: .*; restore it or"):
+            refused()
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_draft_of_another_version_is_passed_over(
+    store: ArtifactStore, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with draft_of(store) as first:
+        damage(first.path / "draft.json", how)
+    with draft_of(store, OTHER) as draft:
+        assert draft.reference == "pairs/shapes@v2"
+        assert f"is passed over: {first.path / 'draft.json'}" in caplog.text
+    with pytest.raises(ArtifactError, match=r"draft\.json is damaged"):
+        begin(store, version="v1")
+
+
+def test_a_file_replaced_by_a_folder_is_repaired(store: ArtifactStore) -> None:
+    file = make(store).path / "parts" / "0.txt"
+    file.unlink()
+    (file / "inside").mkdir(parents=True)
+    with draft_of(store) as draft:
+        assert draft.damaged == ["parts/0.txt"]
+        put_beside = draft.path / "new.tmp"
+        put_beside.write_text("content")
+        (draft.path / "parts" / "0.txt").mkdir()
+        put(put_beside, draft.path / "parts" / "0.txt")
+        assert draft.commit({"pairs": 3}).damaged() == []
+
+
+def test_a_record_is_asked_for_what_it_does_not_hold(store: ArtifactStore) -> None:
+    artifact = make(store)
+    assert artifact.recorded("config", "compute", "device", kind=str) == "cpu"
+    for keys, kind in ((("config", "stage"), dict), (("config", "compute", "device", "x"), str), (("config",), list)):
+        with pytest.raises(ArtifactError, match=r"record\.json is damaged: (it has no )?config"):
+            artifact.recorded(*keys, kind=kind)
 
 
 def test_a_file_system_without_locks_is_told(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from goldennoise.drafts import DRAFT
+from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.evaluate import embedder_of
 from goldennoise.evaluation.parts import Part, is_finished
-from goldennoise.records import RECORD, read_json
+from goldennoise.provenance import remove
+from goldennoise.records import RECORD, read_header
 from goldennoise.scorers.protocol import Scorer
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,14 @@ def adopt(folder: Path, parts: Sequence[Part], judges: Mapping[str, Scorer]) -> 
     A part decides itself by its model, method, scorers, root seed and samples: a version with a further method, with
     more prompts or another reference makes only what is new.
     """
-    asked, embeds = read_json(folder / DRAFT)["identity"], embedder_of(judges) is not None
+    asked, embeds = read_header(folder / DRAFT)["identity"], embedder_of(judges) is not None
     for sibling, found in _siblings(folder):
         if any(found.get(key) != asked[key] for key in ("model", "scorers", "seed")):
             continue
-        methods = {name for name, method in asked["methods"].items() if found["methods"].get(name) == method}
+        theirs = found.get("methods")
+        if not isinstance(theirs, dict):
+            continue
+        methods = {name for name, method in asked["methods"].items() if theirs.get(name) == method}
         taken = [
             part
             for part in parts
@@ -47,14 +52,18 @@ def _siblings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     others = sorted(folder.parent.glob("v*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for other in others:
         header = next((other / name for name in (RECORD, DRAFT) if (other / name).is_file()), None)
-        if other != folder and header is not None:
-            yield other, read_json(header).get("identity", {})
+        if other == folder or header is None:
+            continue
+        try:
+            yield other, read_header(header)["identity"]
+        except ArtifactError as error:
+            log.warning("its parts are passed over: %s", error)
 
 
 def _link(source: Path, target: Path) -> None:
     """One file under two names, or a copy where the file system has no such thing; files are never written into."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
+    remove(target)
     try:
         os.link(source, target)
     except OSError:

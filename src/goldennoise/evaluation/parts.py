@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from goldennoise.evaluation.generate import Sample
 from goldennoise.evaluation.noise import STATISTICS
+from goldennoise.provenance import put
 
 SCORE_COLUMNS = ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
 COST_COLUMNS = ["num_evaluations", "seconds", "peak_memory_bytes", "memory"]
@@ -62,9 +64,8 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
 
     embeds: whether it should hold embeddings.
     """
-    try:
-        table = pd.read_parquet(part.table_file(folder))
-    except (OSError, pa.ArrowException):
+    table = table_of(part.table_file(folder))
+    if table is None:
         return False
     expected = [*SCORE_COLUMNS[:4], *COST_COLUMNS, *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
     expected += [*(PREFIX + scorer for scorer in scorers), THUMBNAIL, *([EMBEDDING] if embeds else [])]
@@ -79,10 +80,20 @@ def _is_whole_image(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             image.verify()
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, ValueError):
         # Pillow reports a damaged PNG as a SyntaxError.
         return False
     return True
+
+
+def table_of(file: Path) -> pd.DataFrame | None:
+    """The table of a part, None where it is missing or damaged."""
+    if not file.is_file():
+        return None
+    try:
+        return pq.read_table(file, page_checksum_verification=True).to_pandas()
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return None
 
 
 def write_images(folder: Path, part: Part, start: int, images: NDArray[np.uint8]) -> None:
@@ -100,7 +111,7 @@ def write_table(folder: Path, part: Part, measured: pd.DataFrame) -> None:
     )
     table = pd.concat([samples, measured.reset_index(drop=True)], axis=1)
     with whole(part.table_file(folder)) as beside:
-        table.to_parquet(beside, index=False)
+        table.to_parquet(beside, index=False, write_page_checksum=True)
 
 
 def read_parts(folder: Path, parts: Sequence[Part]) -> pd.DataFrame:
@@ -129,6 +140,6 @@ def whole(file: Path) -> Iterator[Path]:
     beside = file.with_name(file.name + ".tmp")
     try:
         yield beside
-        beside.replace(file)
+        put(beside, file)
     finally:
         beside.unlink(missing_ok=True)

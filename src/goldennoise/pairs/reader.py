@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from goldennoise.errors import DataError
-from goldennoise.pairs.index import INDEX, SHARDS
+from goldennoise.pairs.index import COLUMNS, INDEX, SHARDS
 from goldennoise.pairs.shards import read_index, read_metadata, tensors_path
 from goldennoise.provenance import file_digest
 
@@ -33,6 +33,8 @@ class PairReader:
             self._digests: list[str] = json.loads(read_metadata(path)[SHARDS])
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); run the collect command again, it repairs it") from error
+        if what := _wrong_content(self.index, len(self._digests)):
+            raise DataError(f"{path} is no index of pairs: {what}; collect them again")
         self._checked: set[int] = set()
         self._shards = self.index["shard"].to_numpy()
         self._rows = self.index["row"].to_numpy()
@@ -65,13 +67,15 @@ class PairReader:
         try:
             self._check(shard, path)
             with safe_open(path, framework="pt") as file:
-                source, golden = file.get_slice("source"), file.get_slice("golden")
-                return (
-                    torch.cat([source[start:end] for start, end in spans]),
-                    torch.cat([golden[start:end] for start, end in spans]),
-                )
-        except (OSError, SafetensorError) as error:
+                parts = [file.get_slice(name) for name in ("source", "golden")]
+                source, golden = (torch.cat([part[start:end] for start, end in spans]) for part in parts)
+        except (OSError, SafetensorError, IndexError, RuntimeError) as error:
             raise _damaged(path, str(error)) from error
+        if source.shape != golden.shape or source.dim() != 4 or len(source) != sum(end - start for start, end in spans):
+            raise _damaged(path, "its noises are not those of the index")
+        if not bool(source.isfinite().all() and golden.isfinite().all()):
+            raise _damaged(path, "it holds noise that is not finite")
+        return source, golden
 
     def _check(self, shard: int, path: Path) -> None:
         if shard not in self._checked:
@@ -85,5 +89,19 @@ class PairReader:
         return channels, height, width
 
 
+def _wrong_content(index: pd.DataFrame, num_shards: int) -> str | None:
+    """What is wrong with an index file that is whole; None if nothing is."""
+    for column, kinds in COLUMNS.items():
+        if column not in index.columns:
+            return f"it has no column {column}"
+        if index[column].dtype.kind not in kinds or index[column].isna().any():
+            return f"the column {column} holds something else"
+    if index.empty:
+        return "it holds no pairs"
+    if not (index["shard"].between(0, num_shards - 1).all() and (index["row"] >= 0).all()):
+        return "it names places that no shard has"
+    return None if np.isfinite(index["gain"]).all() else "a gain is not finite"
+
+
 def _damaged(path: Path, why: str) -> DataError:
-    return DataError(f"{path} is damaged: {why}; run the collect command again, it makes this shard anew")
+    return DataError(f"{path} is damaged: {why}; run the collect command again, it makes this shard again")

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from goldennoise.errors import ArtifactError
-from goldennoise.provenance import file_digest
+from goldennoise.provenance import file_digest, put, remove
 
 FIGURES = ("evaluations", "truncated", "seconds")
 """What making a shard took: model evaluations, prompts cut to the text encoder's length, seconds."""
@@ -44,7 +44,7 @@ def write_shard(folder: Path, number: int, shard: Shard) -> None:
     """Write both files of a shard, replacing what is there. Raises `ArtifactError` when the disk refuses."""
     content = save({"source": shard.source.contiguous(), "golden": shard.golden.contiguous()})
     # Until the new part is there, an old one must not vouch for the new tensors.
-    part_path(folder, number).unlink(missing_ok=True)
+    remove(part_path(folder, number))
     write_atomically(tensors_path(folder, number), content)
     metadata = {"sha256": hashlib.sha256(content).hexdigest()}
     metadata |= {figure: repr(float(shard.figures[figure])) for figure in FIGURES}
@@ -89,7 +89,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        put(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ArtifactError(

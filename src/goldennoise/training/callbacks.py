@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from goldennoise.progress import Progress
+from goldennoise.provenance import put
 from goldennoise.training.module import NoiseTraining
 
 
@@ -48,7 +49,7 @@ class History(Callback):
         writer.writerows(self.rows)
         beside = self.path.with_name(f"{self.path.name}.tmp")
         beside.write_text(text.getvalue(), encoding="utf-8")
-        beside.replace(self.path)
+        put(beside, self.path)
 
 
 class TrainingProgress(Callback):

@@ -13,6 +13,7 @@ from torch import Tensor
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.npnet.networks import GoldenNetwork
 from goldennoise.npnet.singular_values import SvdFactors
+from goldennoise.provenance import put
 from goldennoise.training.loggers import log_images
 from goldennoise.training.module import NoiseTraining
 
@@ -45,7 +46,7 @@ class SampleImages(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f"epoch-{epoch:04d}.png.tmp"
         Image.fromarray(np.concatenate(rows)).save(beside, format="PNG")
-        beside.replace(beside.with_suffix(""))
+        put(beside, beside.with_suffix(""))
         for logger in trainer.loggers:
             log_images(logger, rows, self.examples.prompts, trainer.global_step)
 

@@ -1,17 +1,23 @@
 """The reader gives back what was written, reads only what is asked for, and names what is damaged."""
 
+import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors
 import torch
+from safetensors.torch import save_file
 from unit.pairs.fakes import collect_pairs, collector, prompts
 
 from goldennoise.errors import DataError
 from goldennoise.pairs import PairReader, reader
 from goldennoise.pairs.index import INDEX
-from goldennoise.pairs.shards import tensors_path
+from goldennoise.pairs.shards import as_parquet, read_index, read_metadata, tensors_path
+from goldennoise.provenance import file_digest
 
 NUM = 20
 
@@ -101,3 +107,59 @@ def test_missing_shard_and_missing_index_are_named(folder: Path) -> None:
     (folder / INDEX).write_bytes(b"PAR1 and nothing more")
     with pytest.raises(DataError, match=r"index\.parquet cannot be read"):
         PairReader(folder)
+
+
+def without(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda index: index.drop(columns=column)
+
+
+def with_values(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda index: index.assign(**{column: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (without("prompt"), "it has no column prompt"),
+        (without("kept"), "it has no column kept"),
+        (with_values("prompt_id", 7), "the column prompt_id holds something else"),
+        (with_values("kept", "yes"), "the column kept holds something else"),
+        (with_values("seed", None), "the column seed holds something else"),
+        (with_values("gain", math.nan), "the column gain holds something else"),
+        (with_values("gain", math.inf), "a gain is not finite"),
+        (with_values("shard", 99), "it names places that no shard has"),
+        (with_values("row", -1), "it names places that no shard has"),
+        (lambda index: index.iloc[:0], "it holds no pairs"),
+    ],
+)
+def test_an_index_with_a_right_checksum_and_wrong_content_is_refused(
+    folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame], expected: str
+) -> None:
+    path = folder / INDEX
+    metadata = {"shards": read_metadata(path)["shards"]}
+    path.write_bytes(as_parquet(change(read_index(path)), metadata))
+    with pytest.raises(DataError, match=f"index.parquet is no index of pairs: {expected}; collect them again"):
+        PairReader(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        ({"source": torch.full((6, 4, 4, 4), math.nan), "golden": torch.zeros(6, 4, 4, 4)}, "noise that is not finite"),
+        ({"source": torch.zeros(6, 4, 4, 4), "golden": torch.full((6, 4, 4, 4), math.inf)}, "noise that is not finite"),
+        ({"source": torch.zeros(2, 4, 4, 4), "golden": torch.zeros(2, 4, 4, 4)}, ""),
+        ({"source": torch.zeros(6, 4, 4, 4), "golden": torch.zeros(6, 4, 4, 2)}, "are not those of the index"),
+        ({"source": torch.zeros(6, 4), "golden": torch.zeros(6, 4)}, "are not those of the index"),
+        ({"source": torch.zeros(6, 4, 4, 4)}, "golden"),
+    ],
+)
+def test_a_shard_with_a_right_checksum_and_wrong_content_is_refused(
+    folder: Path, tensors: dict[str, torch.Tensor], expected: str
+) -> None:
+    save_file(tensors, tensors_path(folder, 0))
+    index = folder / INDEX
+    digests = json.loads(read_metadata(index)["shards"])
+    digests[0] = file_digest(tensors_path(folder, 0))
+    index.write_bytes(as_parquet(read_index(index), {"shards": json.dumps(digests)}))
+    with pytest.raises(DataError, match=rf"pairs-00000\.safetensors is damaged: .*{expected}"):
+        PairReader(folder).noise(np.arange(6))
