@@ -28,7 +28,7 @@ def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, 
 
 def refuse_other_model(network: Artifact, model: Any) -> None:
     """Raise ArtifactError if `network` was trained for another model than the config `model` names."""
-    changes = differences(network.record["identity"]["model"], model)
+    changes = differences(network.recorded("identity", "model", kind=dict), model)
     if changes:
         raise ArtifactError(
             f"{network.reference} was trained for another model ({'; '.join(changes)}): evaluate it with that "
@@ -60,19 +60,21 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
     """Kinds of the scorers that chose anything `network` learnt from, in any round of distillation; None if unknown."""
     trained = network.record["config"]
     if "selected_by" in trained:
-        return set(trained["selected_by"])
-    if "objective" not in trained["stage"]:
+        return set(network.recorded("config", "selected_by", kind=list))
+    if "objective" not in network.recorded("config", "stage", kind=dict):
         log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
         return None
     measured = set()
     if trained["stage"]["objective"] == "reward":
-        measured |= _measured([trained["stage"]["reward_scorer"]], trained["scorer"])
+        reward = network.recorded("config", "stage", "reward_scorer", kind=str)
+        measured |= _measured_in(network, [reward])
     for pairs in _inputs(store, network, "pairs"):
         if pairs is None:
             return None
-        config = pairs.record["config"]
-        selecting = selecting_scorers(config["method"].values(), [config["stage"]["preference"]])
-        measured |= _measured(selecting, config["scorer"])
+        used = pairs.recorded("config", "method", kind=dict)
+        methods = [pairs.recorded("config", "method", name, kind=dict) for name in used]
+        selecting = selecting_scorers(methods, [pairs.recorded("config", "stage", "preference")])
+        measured |= _measured_in(pairs, selecting)
         for earlier in _inputs(store, pairs, "npnet"):
             behind = None if earlier is None else _behind(store, earlier)
             if behind is None:
@@ -93,6 +95,13 @@ def _inputs(store: ArtifactStore, artifact: Artifact, kind: str) -> Iterator[Art
                 store.root,
             )
         yield found
+
+
+def _measured_in(artifact: Artifact, names: Iterable[str]) -> set[str]:
+    """`_measured` of scorers that an artifact was made with."""
+    configs = {name: artifact.recorded("config", "scorer", name, kind=dict) for name in names}
+    kinds = {name: artifact.recorded("config", "scorer", name, "kind", kind=str) for name in configs}
+    return _measured(kinds, configs)
 
 
 def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
+from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import THUMBNAILS, Diversity, compare_diversity
 from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.parts import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
 from goldennoise.evaluation.statistics import Comparison, compare
+from goldennoise.records import read_json
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.seeding import derive_seed
 
@@ -102,22 +105,38 @@ class Summary:
 
 
 def read_summary(file: Path) -> Summary:
-    """The summary a file holds; the inverse of `Summary.write`."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    content["scorers"] = {name: ScorerInfo(**info) for name, info in content["scorers"].items()}
-    for name, method in content["methods"].items():
-        method["scorers"] = {scorer: _result(found) for scorer, found in method["scorers"].items()}
-        method["noise"] = {statistic: Spread(**found) for statistic, found in method["noise"].items()}
-        method["diversity"] = {
-            features: Diversity(**{measure: Comparison(**found) for measure, found in measures.items()})
-            for features, measures in method["diversity"].items()
-        }
-        method["matched"] = {
-            scorer: Against(found["method"], Comparison(**found["comparison"]))
-            for scorer, found in method["matched"].items()
-        }
-        content["methods"][name] = MethodResult(**method)
-    return Summary(**content)
+    """The summary a file holds; the inverse of `Summary.write`. Raises `ArtifactError` for any other content."""
+    content = read_json(file)
+    try:
+        for method in content["methods"].values():
+            method["scorers"] = {scorer: _result(found) for scorer, found in method["scorers"].items()}
+        summary: Summary = TypeAdapter(Summary).validate_python(content)
+    except (AttributeError, KeyError, TypeError, ValidationError) as error:
+        raise _not_a_summary(file, _first_word(error)) from None
+    if lacking := _lacking(summary):
+        raise _not_a_summary(file, lacking)
+    return summary
+
+
+def _lacking(summary: Summary) -> str | None:
+    """What a page needs and the summary does not say."""
+    needed = {"scorers": summary.scorers, f"method {summary.reference}": summary.reference in summary.methods}
+    needed |= {f"model.{part}": part in summary.model for part in ("name", "num_steps", "guidance")}
+    for name, method in summary.methods.items():
+        needed |= {f"scorer {scorer} of {name}": scorer in method.scorers for scorer in summary.scorers}
+        needed |= {f"noise.{statistic} of {name}": statistic in method.noise for statistic in STATISTICS}
+    return next((what for what, there in needed.items() if not there), None)
+
+
+def _first_word(error: Exception) -> str:
+    """The key that an error is about."""
+    if isinstance(error, ValidationError):
+        return ".".join(map(str, error.errors()[0]["loc"]))
+    return str(error.args[0]) if isinstance(error, KeyError) else "a mapping"
+
+
+def _not_a_summary(file: Path, lacking: str) -> ArtifactError:
+    return ArtifactError(f"{file} is no summary: {lacking} is missing; run stage=eval again or restore the file")
 
 
 def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterable[str | None]) -> set[str]:
@@ -263,7 +282,8 @@ def _of_method(found: Mapping[str, dict[str, Comparison]], method: str) -> Resul
     return Result(found[""][method], categories)
 
 
-def _result(content: dict[str, Any]) -> Result:
-    names = [field.name for field in fields(Comparison)]
-    categories = {category: Comparison(**found) for category, found in content["categories"].items()}
-    return Result(Comparison(**{name: content[name] for name in names}), categories)
+def _result(content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "overall": {field.name: content[field.name] for field in fields(Comparison)},
+        "categories": content["categories"],
+    }

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from goldennoise.artifacts import Artifact
+from goldennoise.errors import ArtifactError
+from goldennoise.evaluation.parts import SCORE_COLUMNS, table_of
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.report import plots
 from goldennoise.report.checks import check_tables
@@ -47,7 +49,7 @@ def page_content(
 ) -> PageContent:
     """The page of `scores`. networks: npnet artifacts it used; missing: references of those that are gone."""
     summary = read_summary(scores.path / "summary.json")
-    table = pd.read_parquet(scores.path / "scores.parquet")
+    table = _scores_table(scores, summary)
     others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
     # One from elsewhere comes without a history.
     trained = [network for network in networks if (network.path / "training.csv").is_file()]
@@ -66,6 +68,19 @@ def page_content(
         published=published_table(published) if published else None,
         made=_made(scores, summary, missing),
     )
+
+
+def _scores_table(scores: Artifact, summary: Summary) -> pd.DataFrame:
+    """Raises `ArtifactError` for a table of something else than the summary."""
+    file = scores.path / "scores.parquet"
+    table = table_of(file)
+    if table is None or table.empty or not {*SCORE_COLUMNS} <= {*table.columns}:
+        found = "cannot be read" if table is None else "holds no scores"
+        raise ArtifactError(f"{file} {found}: run stage=eval again or restore the file")
+    for column, known in (("method", summary.methods), ("scorer", summary.scorers)):
+        if {*table[column]} != {*known}:
+            raise ArtifactError(f"{file} has other {column}s than summary.json: run stage=eval again or restore both")
+    return table
 
 
 def _comparisons(summary: Summary) -> list[Figure]:
@@ -94,10 +109,10 @@ def _comparisons(summary: Summary) -> list[Figure]:
 
 
 def _training(network: Artifact) -> Figure:
-    history = pd.read_csv(network.path / "training.csv")
+    history = _history(network.path / "training.csv")
     identity = network.record["counts"].get("identity_val_loss")
     best = float(history["val_loss"].min())
-    label, loss = _LOSSES[network.record["config"]["stage"]["objective"]]
+    label, loss = _LOSSES.get(network.recorded("config", "stage", "objective"), ("loss", "The loss of its objective"))
     against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."
     return Figure(
         f"Training of {network.reference}",
@@ -108,6 +123,17 @@ def _training(network: Artifact) -> Figure:
     )
 
 
+def _history(file: Path) -> pd.DataFrame:
+    """Raises `ArtifactError` for a table that is no training's."""
+    try:
+        history = pd.read_csv(file, usecols=["epoch", "train_loss", "val_loss"], dtype=float)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{file} is no history of a training ({error}): restore the file") from None
+    if history["val_loss"].isna().all() or history["epoch"].isna().any():
+        raise ArtifactError(f"{file} holds no validation loss: restore the file")
+    return history
+
+
 def _grid_note(summary: Summary) -> str:
     judging = judge(summary)
     marks = f" Marks: right (✓) or wrong (✗) by {judging}." if judging else ""
@@ -116,11 +142,10 @@ def _grid_note(summary: Summary) -> str:
 
 def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[str, str]:
     record, model = scores.record, summary.model
-    config: Mapping[str, Any] = record["config"]
-    methods = config["method"]
+    methods = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
     made = {
         "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
-        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {config['seed']}",
+        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {scores.recorded('config', 'seed')}",
         "Methods": "; ".join(f"{name} ({_settings(methods[name])})" for name in summary.methods),
         "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
         "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.generate import Sample
 from goldennoise.evaluation.parts import image_file
 from goldennoise.evaluation.summary import Summary
@@ -80,6 +81,8 @@ def example_rows(folder: Path, scores: pd.DataFrame, summary: Summary, num_examp
 
 def embedded(file: Path) -> str:
     """The image as a data URI; PNG, at most `LARGEST_PX` on its longer side."""
+    if not file.is_file():
+        raise ArtifactError(f"{file} is missing: run stage=eval again or restore the file")
     with Image.open(file) as image:
         image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
         written = io.BytesIO()

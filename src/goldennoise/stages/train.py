@@ -73,7 +73,7 @@ def _check_objective(config: "RunConfig") -> None:
 
 def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
-    changes = differences(pairs.record["identity"]["model"], config.model)
+    changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
     if changes:
         raise ArtifactError(
             f"{pairs.reference} holds pairs of another model ({'; '.join(changes)}): train with that model, "
@@ -86,7 +86,7 @@ def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
 
 
 def _refuse_no_gains(pairs: Artifact) -> None:
-    if pairs.record["config"]["stage"]["preference"] is None:
+    if pairs.recorded("config", "stage", "preference") is None:
         raise ConfigError(
             f"stage.objective=gain_weighted: {pairs.reference} was collected with stage.preference=null, so none has "
             "a gain; collect with a preference, or train with objective=regression"
@@ -125,7 +125,7 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
     from goldennoise.training import loggers
     from goldennoise.training.fit import Setting, train_npnet
 
-    device = config.compute.torch_device()
+    device, origin = config.compute.torch_device(), _origin(config, pairs)
     version = reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     needed = processes.is_first or config.stage.objective == "reward"
@@ -139,7 +139,7 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
         )
 
     def save() -> dict[str, Any]:
-        save_npnet(network, folder, _origin(config, pairs) | counts.as_record())
+        save_npnet(network, folder, origin | counts.as_record())
         write_json(folder / OUTCOME, counts.as_record())
         return {}
 
@@ -148,20 +148,22 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
 
 def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
-    collected, stage = pairs.record["config"], config.stage
-    prompts, teacher = collected["prompts"], next(iter(collected["method"].values()))
+    stage: Config = config.stage
+    prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}
+    (teacher,) = pairs.recorded("config", "method", kind=dict) or ("",)
     origin = {
         "model": model_identity(config.model),
         "data": pairs.reference,
         "prompt_set": prompts["path"] or f"{prompts['kind']}, {prompts['split']}",
-        "teacher": teacher["kind"],
+        "teacher": pairs.recorded("config", "method", teacher, "kind", kind=str),
         "objective": stage.objective,
     }
     if stage.objective == "reward":
         return origin | {"reward_scorer": stage.reward_scorer}
-    if collected["stage"]["preference"] is None:
+    preference = pairs.recorded("config", "stage", "preference")
+    if preference is None:
         return origin
-    return origin | {"preference": collected["stage"]["preference"], "margin": collected["stage"]["margin"]}
+    return origin | {"preference": preference, "margin": pairs.recorded("config", "stage", "margin")}
 
 
 def _reward_scorer(config: "RunConfig") -> Any:

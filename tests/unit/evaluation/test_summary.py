@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
 from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.statistics import clustered_intervals
@@ -32,7 +34,9 @@ def summary_of(table: pd.DataFrame, embedder: str | None = "taste") -> Summary:
     kinds = {"standard": "standard", "other": "npnet"}
     methods = method_results(table, kinds, "standard", {"taste": True}, embedder, num_resamples=500, root_seed=3)
     info = ScorerInfo(True, "points", "1", "reporting", 1.0)
-    return Summary("standard", {"name": "m"}, 6, 2, 500, "memory", {"taste": info}, methods)
+    return Summary(
+        "standard", {"name": "m", "num_steps": 2, "guidance": 3.0}, 6, 2, 500, "memory", {"taste": info}, methods
+    )
 
 
 def test_numbers_equal_those_computed_by_hand() -> None:
@@ -104,6 +108,37 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
     summary = summary_of(parts_table())
     summary.write(tmp_path / "summary.json")
     assert read_summary(tmp_path / "summary.json") == summary
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "lacking"),
+    [
+        ([], {}, "methods"),
+        ([], [1], "it holds no record"),
+        (["methods"], {}, "method standard"),
+        (["methods", "other"], 3, "a mapping"),
+        (["methods", "other", "noise"], {}, "noise.norm of other"),
+        (["methods", "other", "scorers"], {}, "scorer taste of other"),
+        (["methods", "other", "scorers", "taste"], {}, "mean"),
+        (["methods", "other", "scorers", "taste", "mean"], "much", "methods.other.scorers.taste.overall.mean"),
+        (["scorers"], {}, "scorers"),
+        (["scorers", "taste", "role"], "judging", "scorers.taste.role"),
+        (["model"], {}, "model.name"),
+        (["num_prompts"], None, "num_prompts"),
+    ],
+)
+def test_other_content_is_no_summary(tmp_path: Path, keys: list[str], value: object, lacking: str) -> None:
+    file = tmp_path / "summary.json"
+    summary_of(parts_table()).write(file)
+    content = json.loads(file.read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    if keys:
+        place[keys[-1]] = value
+    file.write_text(json.dumps(content if keys else value))
+    with pytest.raises(ArtifactError, match=f"summary.json is (no summary|damaged): {lacking}"):
+        read_summary(file)
 
 
 def test_memory_that_was_not_measured_is_not_zero() -> None:

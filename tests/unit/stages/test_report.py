@@ -1,13 +1,18 @@
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from unit.evaluation import fakes
 from unit.evaluation.fakes import NetworkConfig, Run, ShiftConfig
 
 from goldennoise.artifacts import Artifact
 from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.provenance import file_digest
+from goldennoise.records import read_artifact
 from goldennoise.stages import eval as evaluation
 from goldennoise.stages.report import Config, run
 
@@ -112,3 +117,60 @@ def test_scores_that_are_missing_are_refused(scores_run: Run) -> None:
 def test_options_out_of_range(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{option}="):
         Config(**{option: value})  # type: ignore[arg-type]
+
+
+def resigned(artifact: Artifact, name: str, change: Callable[[Path], object]) -> None:
+    """Change a file of an artifact, and its checksum with it."""
+    change(artifact.path / name)
+    record = json.loads((artifact.path / "record.json").read_text())
+    record["files"][name] = file_digest(artifact.path / name)
+    (artifact.path / "record.json").write_text(json.dumps(record))
+
+
+def table_without(column: str) -> Callable[[Path], object]:
+    return lambda file: pd.read_parquet(file).drop(columns=column).to_parquet(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("summary.json", lambda file: file.write_text("{}"), "summary.json is no summary: methods is missing"),
+        ("scores.parquet", table_without("score"), "scores.parquet holds no scores"),
+        ("scores.parquet", lambda file: pd.read_parquet(file).iloc[:0].to_parquet(file), "holds no scores"),
+        ("scores.parquet", lambda file: file.write_bytes(b"junk"), "scores.parquet cannot be read"),
+        (
+            "scores.parquet",
+            lambda file: pd.read_parquet(file).query("method == 'standard'").to_parquet(file),
+            "scores.parquet has other methods than summary.json",
+        ),
+    ],
+)
+def test_scores_with_right_checksums_and_wrong_content_are_refused(
+    scores_run: Run, name: str, change: Callable[[Path], object], expected: str
+) -> None:
+    scores = evaluation.run(scores_run)
+    resigned(scores, name, change)
+    with pytest.raises(ArtifactError, match=expected):
+        report_on(scores, scores_run)
+
+
+def test_an_image_that_no_record_misses_is_missed_by_the_page(scores_run: Run) -> None:
+    scores = evaluation.run(scores_run)
+    record = json.loads((scores.path / "record.json").read_text())
+    record["files"] = {name: digest for name, digest in record["files"].items() if not name.endswith(".png")}
+    (scores.path / "record.json").write_text(json.dumps(record))
+    for image in scores.path.rglob("*.png"):
+        image.unlink()
+    with pytest.raises(ArtifactError, match=r"png is missing: run stage=eval again"):
+        report_on(scores, scores_run)
+
+
+@pytest.mark.parametrize("content", ["", "epoch,train_loss\n1,2\n", "epoch,train_loss,val_loss\n1,a,b\n"])
+def test_a_history_of_another_kind_is_refused(scores_run: Run, content: str) -> None:
+    fakes.make_network(Path(scores_run.outputs), preference="brightness")
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    scores = evaluation.run(config)
+    network = read_artifact(Path(scores_run.outputs) / "npnet" / "net" / "v1")
+    resigned(network, "training.csv", lambda file: file.write_text(content))
+    with pytest.raises(ArtifactError, match=r"training\.csv is no history of a training"):
+        report_on(scores, config)
