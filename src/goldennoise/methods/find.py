@@ -1,8 +1,9 @@
 """A policy over the initial noise of every prompt, trained by its rewards (FIND, arXiv 2407.19453).
 
 One-step decision process: the action is the noise z ~ N(mu, diag(sigma^2)), the environment the frozen sampler, the
-reward a scorer's. Unlike in the published code the ratio is taken against the policy that drew the batch,
-log-probabilities are summed over dimensions, and every advantage belongs to its own rollout.
+reward a scorer's. Unlike in the published code (GitHub vpx-ecnu/FIND) the ratio is taken against the policy that drew
+the batch, log-probabilities are summed over dimensions, and every advantage belongs to its own rollout.
+docs/science.md lists all that differs.
 """
 
 import logging
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from goldennoise.methods.protocol import MethodTools, SampleBatch
     from goldennoise.methods.selection import Selector
 
-CALIBRATIONS = ("value", "leave_one_out", "none")
+DIFFERS = (
+    "find follows FIND (arXiv 2407.19453) without the defects of its code; by default it takes fewer and larger updates "
+    "with another regulariser, and method=[find_published] has the published settings."
+)
+CHOICES = {
+    "calibration": ("value", "leave_one_out", "none"),
+    "surrogate": ("min", "clamp"),
+    "regulariser": ("kl", "moments"),
+    "parameter": ("log_sigma", "sigma"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +42,10 @@ class Config(SearchConfig):
 
     calibration: what is subtracted from the reward: a learned value of (mu, sigma, prompt), the mean of the batch's
     other rollouts, or nothing. ratio_clip: None for REINFORCE steps, of which only the first of a batch is unbiased.
-    kl_weight: of the KL divergence to N(0, I), policy_weight: of the surrogate. learning_rate: of mu and log sigma;
-    value_learning_rate: of the value network.
+    surrogate: with a clip, the smaller of the gains by the ratio and by the clipped ratio (min), or the latter alone
+    (clamp). policy_weight: of the surrogate, kl_weight: of the regulariser, the KL divergence to N(0, I) (kl) or
+    mu^2 + (sigma - 1)^2 (moments). learning_rate, momentum (beta1): of AdamW on mu and parameter, which is log_sigma or
+    sigma; value_learning_rate: of the value network.
 
     At SDXL's size (4 x 128 x 128) the clip stops a batch's steps after the first, because the log-ratio is a sum over
     all latents, and the value networks take 0.55 GB a sample; another calibration has none.
@@ -45,16 +57,21 @@ class Config(SearchConfig):
     num_epochs: int = 4
     calibration: str = "value"
     ratio_clip: float | None = 0.2
+    surrogate: str = "min"
     policy_weight: float = 10.0
     kl_weight: float = 0.01
+    regulariser: str = "kl"
+    parameter: str = "log_sigma"
     learning_rate: float = 1e-3
+    momentum: float = 0.0
     value_learning_rate: float = 1e-4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for option in ("num_updates", "num_rollouts", "num_epochs"):
             require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
-        require(self.calibration in CALIBRATIONS, "calibration", self.calibration, f"one of {', '.join(CALIBRATIONS)}")
+        for option, choices in CHOICES.items():
+            require(getattr(self, option) in choices, option, getattr(self, option), f"one of {', '.join(choices)}")
         needs_two = self.calibration == "leave_one_out"
         require(
             self.num_rollouts >= 2 or not needs_two, "num_rollouts", self.num_rollouts, "at least 2 to leave one out"
@@ -63,6 +80,7 @@ class Config(SearchConfig):
         require(clip is None or 0 < clip < 1, "ratio_clip", clip, "null or above 0 and below 1")
         for option in ("policy_weight", "learning_rate", "value_learning_rate"):
             require(0 < getattr(self, option) < math.inf, option, getattr(self, option), "a finite number above 0")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
         require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "a finite number >= 0")
 
 
@@ -80,7 +98,7 @@ class Find(Method):
         from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, Values
 
         config = self.config
-        policy = NoisePolicy(batch.source.shape, batch.source.device)
+        policy = NoisePolicy(batch.source.shape, batch.source.device, config.parameter)
         update = PolicyUpdate(
             policy,
             learning_rate=config.learning_rate,
@@ -88,6 +106,9 @@ class Find(Method):
             ratio_clip=config.ratio_clip,
             policy_weight=config.policy_weight,
             kl_weight=config.kl_weight,
+            surrogate=config.surrogate,
+            regulariser=config.regulariser,
+            momentum=config.momentum,
         )
         values = Values(policy, batch, config.value_learning_rate) if config.calibration == "value" else None
         for number in range(config.num_updates):

@@ -1,4 +1,7 @@
-"""Ascent of a differentiable scorer through the sampler (ReNO: Eyring et al., arXiv 2406.04312)."""
+"""Ascent of a differentiable scorer through the sampler (ReNO: Eyring et al., arXiv 2406.04312).
+
+docs/science.md lists what differs from the published code (GitHub ExplainableML/ReNO).
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +17,19 @@ if TYPE_CHECKING:
     from goldennoise.methods.protocol import MethodTools, SampleBatch
     from goldennoise.methods.selection import Selector
 
+DIFFERS = (
+    "gradient follows ReNO (arXiv 2406.04312), which is for models of one step, and returns noise where ReNO returns the "
+    "image that scored best; by default it takes fewer iterations and one scorer, and method=[reno] has the published "
+    "settings."
+)
 MOMENTUM = 0.9
 """Nesterov's, as published."""
 
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """num_iterations: gradient steps. num_steps: sampling steps that the gradient goes through, None for the model's.
+    """num_iterations: gradient steps; one image more is scored. num_steps, guidance: of the sampling that the gradient
+    goes through, None for the model's own; a guidance of 1 is the prompt alone, in one pass, which diffusers calls 0.
 
     learning_rate, gradient_clip (largest L2 norm per sample, None for none) and norm_weight are ReNO's. norm_weight
     times the log-density of the noise's norm keeps the noise on its sphere.
@@ -29,15 +38,18 @@ class Config(SearchConfig):
     kind: str = "gradient"
     num_iterations: int = 10
     num_steps: int | None = None
+    guidance: float | None = None
     learning_rate: float = 5.0
     gradient_clip: float | None = 0.1
     norm_weight: float = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        steps, clip = self.num_steps, self.gradient_clip
+        steps, scale, clip = self.num_steps, self.guidance, self.gradient_clip
         require(self.num_iterations >= 1, "num_iterations", self.num_iterations, "at least 1")
         require(steps is None or steps >= 1, "num_steps", steps, "null or at least 1")
+        allowed = "null or a finite number above 0; 1 is the prompt alone, which diffusers samples at 0"
+        require(scale is None or 0 < scale < math.inf, "guidance", scale, allowed)
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a finite number above 0")
         require(clip is None or 0 < clip < math.inf, "gradient_clip", clip, "null or a finite number above 0")
         require(0 <= self.norm_weight < math.inf, "norm_weight", self.norm_weight, "a finite number >= 0")
@@ -94,7 +106,8 @@ class Gradient(Method):
         return scores.detach(), clipped(gradient, self.config.gradient_clip)
 
     def _scores(self, model: "DiffusionModel", noise: "Tensor", batch: "SampleBatch") -> "Tensor":
-        return self.selector.through(model, noise, batch.embedding, batch.prompts, self.config.num_steps)
+        config = self.config
+        return self.selector.through(model, noise, batch.embedding, batch.prompts, config.num_steps, config.guidance)
 
 
 def log_density_of_norm(noise: "Tensor") -> "Tensor":

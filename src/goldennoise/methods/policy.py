@@ -18,14 +18,29 @@ MAX_LOG_RATIO = 20.0
 class NoisePolicy:
     """N(mu, diag(sigma^2)) for every sample; starts as the standard normal distribution."""
 
-    def __init__(self, shape: Sequence[int], device: torch.device) -> None:
-        """shape: (B, C, h, w)."""
+    def __init__(self, shape: Sequence[int], device: torch.device, parameter: str = "log_sigma") -> None:
+        """shape: (B, C, h, w). parameter: what is learnt beside mu, log_sigma or sigma itself."""
         self.mu = torch.zeros(*shape, device=device, requires_grad=True)
-        self.log_sigma = torch.zeros(*shape, device=device, requires_grad=True)
+        self.learns_sigma = parameter == "sigma"
+        self.spread = torch.full(tuple(shape), float(self.learns_sigma), device=device, requires_grad=True)
+
+    @property
+    def log_sigma(self) -> Tensor:
+        return self.spread.log() if self.learns_sigma else self.spread
 
     @property
     def sigma(self) -> Tensor:
-        return self.log_sigma.clamp(min=math.log(MIN_SIGMA)).exp()
+        return self._bounded_log_sigma().exp()
+
+    def _bounded_log_sigma(self) -> Tensor:
+        # A sigma that is learnt itself is bounded after every step, where a clamp here would end its gradient for good.
+        return self.log_sigma if self.learns_sigma else self.log_sigma.clamp(min=math.log(MIN_SIGMA))
+
+    @torch.no_grad()
+    def bound_sigma(self) -> None:
+        """After a step: a sigma that is learnt itself is brought back to its floor."""
+        if self.learns_sigma:
+            self.spread.clamp_(min=MIN_SIGMA)
 
     @torch.no_grad()
     def draw(self, fresh: Tensor) -> Tensor:
@@ -34,7 +49,7 @@ class NoisePolicy:
 
     def log_prob(self, noise: Tensor) -> Tensor:
         """(K, B) log-densities of noise (K, B, C, h, w), summed over the dimensions of a sample."""
-        log_sigma = self.log_sigma.clamp(min=math.log(MIN_SIGMA))
+        log_sigma = self._bounded_log_sigma()
         density = -0.5 * ((noise - self.mu) / log_sigma.exp()).square() - log_sigma - 0.5 * math.log(2 * math.pi)
         return density.flatten(2).sum(dim=2)
 
@@ -43,12 +58,17 @@ class NoisePolicy:
         sigma = self.sigma
         return (0.5 * (self.mu.square() + sigma.square() - 1) - sigma.log()).flatten(1).mean(dim=1)
 
+    def moments(self) -> Tensor:
+        """(B,) mu^2 + (sigma - 1)^2 per dimension, which the published code calls a KL divergence."""
+        return (self.mu.square() + (self.sigma - 1).square()).flatten(1).mean(dim=1)
+
 
 class PolicyUpdate:
     """AdamW on the clipped surrogate (Schulman et al. 2017, eq. 7); samples do not meet in it.
 
-    Log-probability and KL divergence are both sums over a sample's dimensions: their weights have the ratio that they
-    have where both are means. Without momentum, which would carry the policy on after the clip has stopped it.
+    Log-probability and regulariser are both sums over a sample's dimensions: their weights have the ratio that they
+    have where both are means. regulariser: "kl" or "moments". surrogate: see `surrogate`. momentum: AdamW's beta1; one
+    above 0 carries the policy on after the clip has stopped it.
     """
 
     def __init__(
@@ -60,14 +80,19 @@ class PolicyUpdate:
         ratio_clip: float | None,
         policy_weight: float,
         kl_weight: float,
+        surrogate: str = "min",
+        regulariser: str = "kl",
+        momentum: float = 0.0,
     ) -> None:
         self.policy = policy
         self.num_epochs = num_epochs
         self.ratio_clip = ratio_clip
         self.policy_weight = policy_weight
         self.kl_weight = kl_weight
+        self.surrogate = surrogate
+        self.penalty = policy.moments if regulariser == "moments" else policy.divergence
         self.optimizer = torch.optim.AdamW(
-            [policy.mu, policy.log_sigma], lr=learning_rate, betas=(0.0, 0.999), weight_decay=0.0
+            [policy.mu, policy.spread], lr=learning_rate, betas=(momentum, 0.999), weight_decay=0.0
         )
 
     def __call__(self, noise: Tensor, advantages: Tensor) -> dict[str, float]:
@@ -79,12 +104,13 @@ class PolicyUpdate:
         drawn = policy.log_prob(noise).detach()
         with torch.enable_grad():
             for _ in range(self.num_epochs):
-                gain = surrogate(policy.log_prob(noise), drawn, advantages, self.ratio_clip)
-                divergence = policy.divergence() * policy.mu[0].numel()
-                loss = (self.kl_weight * divergence - self.policy_weight * gain).sum()
+                gain = surrogate(policy.log_prob(noise), drawn, advantages, self.ratio_clip, self.surrogate)
+                penalty = self.penalty() * policy.mu[0].numel()
+                loss = (self.kl_weight * penalty - self.policy_weight * gain).sum()
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
+                policy.bound_sigma()
         with torch.no_grad():
             return {
                 "ratio": float(_ratio(policy.log_prob(noise), drawn).mean()),
@@ -94,16 +120,20 @@ class PolicyUpdate:
             }
 
 
-def surrogate(log_prob: Tensor, drawn: Tensor, advantages: Tensor, ratio_clip: float | None) -> Tensor:
-    """(B,) what the policy gains on rollouts drawn with log-density `drawn`; all arguments (K, B).
+def surrogate(
+    log_prob: Tensor, drawn: Tensor, advantages: Tensor, ratio_clip: float | None, kind: str = "min"
+) -> Tensor:
+    """(B,) what the policy gains on rollouts drawn with log-density `drawn`; tensors (K, B).
 
-    Without a clip this is REINFORCE's log-density times advantage.
+    kind: "min", the smaller of the gains by the ratio and by the clipped ratio; "clamp", by the clipped ratio alone,
+    which also ends steps back from a ratio outside its bounds. Without a clip it is REINFORCE's log-density times
+    advantage.
     """
     if ratio_clip is None:
         return (log_prob * advantages).mean(dim=0)
     ratio = _ratio(log_prob, drawn)
-    limited = ratio.clamp(1 - ratio_clip, 1 + ratio_clip)
-    return torch.minimum(ratio * advantages, limited * advantages).mean(dim=0)
+    limited = ratio.clamp(1 - ratio_clip, 1 + ratio_clip) * advantages
+    return (limited if kind == "clamp" else torch.minimum(ratio * advantages, limited)).mean(dim=0)
 
 
 def _ratio(log_prob: Tensor, drawn: Tensor) -> Tensor:

@@ -48,21 +48,26 @@ class Selector:
         embedding: PromptEmbedding,
         prompts: Sequence[str],
         num_steps: int | None,
+        guidance: float | None = None,
     ) -> Tensor:
         """Scores (B,) of the images of `noise`, differentiable with respect to it where gradients are enabled.
 
-        num_steps: of the DDIM schedule that the gradient goes through, None for the model's own number.
+        num_steps, guidance: of the DDIM sampling that the gradient goes through, None for the model's own. With these
+        and `ddim` as the model's sampler the images are those that `of_noise` scores, up to rounding.
         """
-        latents = _ddim_sample(model, noise, embedding, num_steps or model.num_steps)
+        scale = model.guidance if guidance is None else guidance
+        latents = _ddim_sample(model, noise, embedding, num_steps or model.num_steps, scale)
         images = checkpoint(model.decode, latents, use_reentrant=False)
         return self.of_images(images, prompts).to(noise.device)
 
 
-def _ddim_sample(model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
+def _ddim_sample(
+    model: DiffusionModel, noise: Tensor, embedding: PromptEmbedding, num_steps: int, guidance: float
+) -> Tensor:
     """Latents (B, C, h, w) at the end of plain steps (DDIM, or along a flow), computed again on the way back."""
 
     def step(latents: Tensor, position: int) -> Tensor:
-        prediction = model.predict(latents, position, embedding, model.guidance, num_steps)
+        prediction = model.predict(latents, position, embedding, guidance, num_steps)
         return model.move(latents, prediction, position, position + 1, num_steps)
 
     latents = noise

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from unit.methods.searching import Greenness
 
+from goldennoise.config import load
 from goldennoise.errors import ConfigError
 from goldennoise.methods.find import Config, Find
 from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, surrogate
@@ -82,6 +85,97 @@ def test_the_clip_stops_steps_that_have_gone_far_enough(log_ratio: float, advant
     gain = surrogate(log_prob, torch.zeros(1, 1), torch.tensor([[advantage]]), 0.2)
     (gradient,) = torch.autograd.grad(gain.sum(), log_prob)
     assert float(gradient) == pytest.approx(slope * advantage * float(torch.tensor(log_ratio).exp()))
+
+
+@pytest.mark.parametrize("log_ratio", [0.3, -0.3, 0.1])
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_the_plain_clamp_stops_every_step_outside_its_bounds(log_ratio: float, advantage: float) -> None:
+    log_prob = torch.tensor([[log_ratio]], requires_grad=True)
+    gain = surrogate(log_prob, torch.zeros(1, 1), torch.tensor([[advantage]]), 0.2, "clamp")
+    assert float(gain.detach()) == pytest.approx(advantage * min(max(math.exp(log_ratio), 0.8), 1.2))
+    (gradient,) = torch.autograd.grad(gain.sum(), log_prob)
+    assert float(gradient) == pytest.approx(advantage * math.exp(log_ratio) if abs(log_ratio) < 0.15 else 0.0)
+
+
+def learnt_by_hand(
+    noise: Tensor, advantages: Tensor, *, surrogate: str, regulariser: str, momentum: float, parameter: str
+) -> tuple[Tensor, Tensor]:
+    """mu and sigma after two batches of three steps on the loss as the paper's code writes it, in torch.distributions.
+
+    One sample; noise (2, C, h, w) is in units of the policy, advantages (2,). Means over dimensions become sums in the
+    log-probability, and so in the regulariser.
+    """
+    mu = torch.zeros(noise.shape[1:], requires_grad=True)
+    free = torch.full_like(mu, float(parameter == "sigma")).requires_grad_(True)
+    optimizer = torch.optim.Adam([mu, free], lr=0.05, betas=(momentum, 0.999))
+    for _ in range(2):
+        actions: Tensor | None = None
+        for _ in range(3):
+            normal = Normal(mu, free if parameter == "sigma" else free.exp())
+            if actions is None:
+                actions = (normal.mean + normal.stddev * noise).detach()
+                old = normal.log_prob(actions).sum((1, 2, 3)).detach()
+            ratio = (normal.log_prob(actions).sum((1, 2, 3)) - old).exp()
+            gain = ratio.clamp(0.8, 1.2) * advantages
+            if surrogate == "min":
+                gain = torch.minimum(gain, ratio * advantages)
+            if regulariser == "kl":
+                penalty = kl_divergence(normal, Normal(0.0, 1.0)).sum()
+            else:
+                penalty = (mu.square() + (normal.stddev - 1).square()).sum()
+            optimizer.zero_grad()
+            (-10 * gain.mean() + 0.5 * penalty).backward()
+            optimizer.step()
+    return mu.detach(), (free if parameter == "sigma" else free.exp()).detach()
+
+
+TODAY = {"surrogate": "min", "regulariser": "kl", "momentum": 0.0, "parameter": "log_sigma"}
+PUBLISHED = {"surrogate": "clamp", "regulariser": "moments", "momentum": 0.9, "parameter": "sigma"}
+ONE_EACH = [TODAY | {option: value} for option, value in PUBLISHED.items()]
+
+
+@pytest.mark.parametrize("options", [TODAY, *ONE_EACH, PUBLISHED])
+def test_an_update_is_the_loss_written_out(options: dict[str, Any]) -> None:
+    noise, advantages = gaussian_noise((1, 2, 2), [5, 6]), torch.tensor([1.0, -2.0])
+    policy = NoisePolicy((1, 1, 2, 2), torch.device("cpu"), options["parameter"])
+    shared = {"learning_rate": 0.05, "num_epochs": 3, "ratio_clip": 0.2, "policy_weight": 10.0, "kl_weight": 0.5}
+    update = PolicyUpdate(policy, **shared, **{key: value for key, value in options.items() if key != "parameter"})
+    for _ in range(2):
+        update(policy.draw(noise[:, None]), advantages[:, None])
+    mu, sigma = learnt_by_hand(noise, advantages, **options)
+    torch.testing.assert_close(policy.mu.detach()[0], mu, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(policy.sigma.detach()[0], sigma, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", ONE_EACH)
+def test_every_option_reaches_the_policy(options: dict[str, Any]) -> None:
+    def golden(options: dict[str, Any]) -> Tensor:
+        config = Config(num_updates=2, learning_rate=0.05, kl_weight=5.0, **options)
+        return Find(config, Selector(Offset())).golden(TinyModel(), make_batch())
+
+    assert (golden(options) - golden(TODAY)).abs().max() > 1e-4
+    torch.testing.assert_close(golden({}), golden(TODAY), rtol=0, atol=0)
+
+
+def test_a_sigma_that_is_learnt_itself_stops_at_its_floor_and_can_rise_again() -> None:
+    policy = NoisePolicy((1, 1, 2, 2), torch.device("cpu"), "sigma")
+    update = PolicyUpdate(policy, learning_rate=2.0, num_epochs=1, ratio_clip=None, policy_weight=10.0, kl_weight=0.0)
+    update(policy.draw(torch.zeros(1, 1, 1, 2, 2)), torch.ones(1, 1))
+    assert policy.sigma.detach().flatten().tolist() == pytest.approx([1e-4] * 4)
+    update(torch.ones(1, 1, 1, 2, 2), torch.ones(1, 1))
+    assert (policy.sigma.detach() > 1).all()
+
+
+def test_the_published_preset_samples_once_an_update() -> None:
+    config = load(["method=[find_published]"]).method["find_published"]
+    published = Config(
+        num_updates=150, num_rollouts=1, num_epochs=1, calibration="value", ratio_clip=0.2, policy_weight=10.0,
+        kl_weight=0.01, learning_rate=1e-3, value_learning_rate=1e-4, scorer="imagereward", **PUBLISHED,
+    )  # fmt: skip
+    assert config == published
+    model = TinyModel()
+    Find(replace(config, num_updates=3), Selector(Offset())).golden(model, make_batch())
+    assert model.num_evaluations == len(PROMPTS) * 3 * model.num_steps * 2
 
 
 def test_without_a_clip_it_is_reinforce() -> None:

@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -6,12 +8,25 @@ from tiny import TinyModel, tiny_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 
+from goldennoise.config import load
 from goldennoise.diffusion.latent_unet import StableDiffusion
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
 from goldennoise.methods.protocol import MethodTools, SampleBatch
 from goldennoise.methods.selection import Selector
 from goldennoise.seeding import gaussian_noise
+
+
+@dataclass
+class Keeping(Greenness):
+    """Greenness that keeps the images it is shown and counts how often it is."""
+
+    num_scored: int = 0
+
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        self.images = images
+        self.num_scored += 1
+        return super().score(images, prompts)
 
 
 class Cliff(Greenness):
@@ -51,6 +66,71 @@ def test_the_gradient_goes_through_a_diffusers_unet_and_leaves_its_weights_alone
         )
     torch.testing.assert_close((up - down) / (2 * step), gradient.flatten(1).norm(dim=1), rtol=2e-2, atol=1e-4)
     assert all(parameter.grad is None for parameter in pipe.unet.parameters())
+
+
+@pytest.mark.parametrize(("guidance", "same_as", "passes"), [(None, 3.0, 2), (1.0, 1.0, 1), (2.0, 2.0, 2)])
+def test_the_gradient_goes_through_sampling_with_its_own_guidance(
+    guidance: float | None, same_as: float, passes: int
+) -> None:
+    model, batch = TinyModel(guidance=3.0), make_batch()
+    config = Config(guidance=guidance, num_steps=3, gradient_clip=None, norm_weight=0.0)
+    found_scores, gradient = Gradient(config, Selector(Greenness())).ascent(model, batch.source, batch)
+    assert model.num_evaluations == len(PROMPTS) * 3 * passes * 4
+
+    def expected(noise: Tensor) -> Tensor:
+        return Greenness().score(model.decode(model.sample(noise, batch.embedding, 3, same_as)), PROMPTS)
+
+    torch.testing.assert_close(found_scores, expected(batch.source))
+    step = 1e-2 * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    slope = (expected(batch.source + step) - expected(batch.source - step)) / 2e-2
+    torch.testing.assert_close(slope, gradient.flatten(1).norm(dim=1), rtol=2e-2, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_scored_image_is_the_sampled_one_with_the_same_steps_guidance_and_sampler() -> None:
+    """So the method may return noise where ReNO returns the image that scored best."""
+    model = StableDiffusion(tiny_pipeline(), name="tiny", num_steps=4, guidance=2.0)
+    noise, embedding = gaussian_noise(model.latent_shape, [1, 2, 3]), model.encode(PROMPTS)
+    scorer = Keeping()
+    for guidance, num_steps, same in ((None, None, True), (2.0, 4, True), (1.0, 4, False), (2.0, 3, False)):
+        Selector(scorer).through(model, noise, embedding, PROMPTS, num_steps, guidance)
+        sampled = model.decode(model.sample(noise, embedding))
+        assert torch.allclose(scorer.images, sampled, atol=1e-5) == same
+
+
+def test_the_ascent_is_renos_written_out() -> None:
+    """Per sample: torch's SGD with Nesterov momentum on a loss in one step of the model, the best noise kept."""
+    batch, model = make_batch(), TinyModel()
+    expected = []
+    for row in range(len(PROMPTS)):
+        noise = batch.source[row : row + 1].clone().requires_grad_(True)
+        optimizer = torch.optim.SGD([noise], lr=5.0, momentum=0.9, nesterov=True)
+        tried = []
+        for _ in range(6):
+            prediction = model.predict(noise, 0, batch.embedding[row : row + 1], 1.0, 1)
+            score = Greenness().score(model.decode(model.move(noise, prediction, 0, 1, 1)), PROMPTS[row : row + 1])
+            norm = noise.norm()
+            tried.append((float(score.detach()), noise.detach().clone()))
+            optimizer.zero_grad()
+            (0.01 * (0.5 * norm**2 - (noise.numel() - 1) * norm.log()) - score.sum()).backward()
+            torch.nn.utils.clip_grad_norm_([noise], 0.1)
+            optimizer.step()
+        expected.append(max(tried, key=lambda found: found[0])[1])
+    config = Config(num_iterations=5, num_steps=1, guidance=1.0)
+    golden = Gradient(config, Selector(Greenness())).golden(TinyModel(), batch)
+    torch.testing.assert_close(golden, torch.cat(expected), rtol=1e-4, atol=1e-4)
+    assert (golden - batch.source).abs().max() > 0.1
+
+
+def test_the_published_preset_scores_fifty_images_in_one_pass_each() -> None:
+    """Defaults of the published code; its guidance of 0 is the prompt alone, which is 1 here."""
+    config = load(["method=[reno]"]).method["reno"]
+    assert config == Config(num_iterations=49, num_steps=1, guidance=1.0, scorer="weighted_sum")
+    assert (config.learning_rate, config.gradient_clip, config.norm_weight) == (5.0, 0.1, 0.01)
+    model, scorer = TinyModel(), Keeping()
+    Gradient(config, Selector(scorer)).golden(model, make_batch())
+    assert scorer.num_scored == 50
+    assert model.num_evaluations == len(PROMPTS) * (49 * 4 + 1)
 
 
 def test_the_density_of_the_norm_is_that_of_the_chi_distribution() -> None:

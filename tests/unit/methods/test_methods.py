@@ -201,6 +201,13 @@ def test_npnet_that_does_not_exist_is_refused(tools: MethodTools) -> None:
         ("npnet", "artifact", ""),
         ("best_of_n", "num_candidates", 0),
         ("best_of_n", "scorer", ""),
+        ("gradient", "guidance", 0.0),
+        ("gradient", "guidance", float("inf")),
+        ("find", "regulariser", "kll"),
+        ("find", "surrogate", "max"),
+        ("find", "parameter", "mu"),
+        ("find", "momentum", 1.0),
+        ("find", "momentum", -0.1),
     ],
 )
 def test_an_option_out_of_range_is_refused(kind: str, option: str, value: Any) -> None:
