@@ -37,7 +37,7 @@ from goldennoise.pairs.reader import PairReader
 from goldennoise.processes import Processes
 from goldennoise.seeding import derive_seed
 from goldennoise.training.callbacks import History, TrainingProgress
-from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
+from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest, read_checkpoint
 from goldennoise.training.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
 from goldennoise.training.layouts import LayoutTraining
@@ -120,7 +120,8 @@ def train_npnet(
         callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
     if setting.progress_bar:
         callbacks.append(TrainingProgress())
-    _fit(module, data, callbacks, checkpoints.last, folder, setting)
+    resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
+    _fit(module, data, callbacks, resumable, folder, setting)
     network = _best(config, checkpoints.best)
     # The first may remove the file once all have read it.
     setting.processes.together(lambda: None)
@@ -184,7 +185,12 @@ def _prepared(
 
 
 def _fit(
-    module: NoiseTraining, data: PairData, callbacks: list[Callback], last: Path, folder: Path, setting: Setting
+    module: NoiseTraining,
+    data: PairData,
+    callbacks: list[Callback],
+    resume: str | None,
+    folder: Path,
+    setting: Setting,
 ) -> None:
     processes = setting.processes
     if module.options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
@@ -210,7 +216,7 @@ def _fit(
             enable_progress_bar=False,
         )
         try:
-            trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         except SystemExit as stop:
             # Lightning turns Ctrl-C into an exit with code 1, which looks like a failure, and is deaf to the next one.
             if isinstance(stop.__context__, KeyboardInterrupt):
@@ -239,7 +245,7 @@ def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
 
 
 def _best(config: NPNetConfig | LayoutNPNetConfig, path: Path) -> GoldenNetwork:
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(path)["state_dict"]
     network = blank_network(config)
     network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})
     return network.eval()

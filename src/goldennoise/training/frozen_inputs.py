@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ArtifactError
 from goldennoise.npnet.config import ArchitectureConfig, LayoutArchitecture, NPNetConfig, network_config
 from goldennoise.npnet.singular_values import SvdFactors, svd_factors
 from goldennoise.pairs.reader import PairReader
-from goldennoise.provenance import write_json
+from goldennoise.provenance import remove, write_json
+from goldennoise.records import read_json
 
 CONTENTS = "contents.json"
 EMBEDS, FACTORS = "prompt_embeds", ("u", "s", "vh")
@@ -54,18 +56,32 @@ def write_frozen_inputs(
 ) -> None:
     """Compute them for the pairs at `rows` of the reader's index, unless `folder` holds exactly these already.
 
-    The factors are computed on the model's device. A folder that another process killed half-way is made anew.
+    The factors are computed on the model's device. A folder that is unfinished or damaged is made again.
     """
     contents = _contents(reader, rows, model, architecture)
-    if (folder / CONTENTS).is_file() and json.loads((folder / CONTENTS).read_text()) == contents:
+    if _told(folder) == contents | {"bytes": _sizes(folder)}:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONTENTS).unlink(missing_ok=True)
+    remove(folder / CONTENTS)
+    for file in folder.glob("*.npy"):
+        remove(file)
     num_tokens, text_dim = _write_prompt_embeds(folder, reader, rows, model, prompts_at_once)
     config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
     if isinstance(config, NPNetConfig):
         _write_factors(folder, reader, rows, config, model.device)
-    write_json(folder / CONTENTS, contents)
+    write_json(folder / CONTENTS, contents | {"bytes": _sizes(folder)})
+
+
+def _told(folder: Path) -> dict[str, object] | None:
+    """What the folder says it holds, None where it says nothing that can be read."""
+    try:
+        return read_json(folder / CONTENTS)
+    except ArtifactError:
+        return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in sorted(folder.glob("*.npy")) if file.is_file()}
 
 
 def open_frozen_inputs(folder: Path, reader: PairReader, rows: np.ndarray) -> FrozenInputs:

@@ -1,13 +1,15 @@
 """The best epoch is remembered over a restart, and a checkpoint cannot run code."""
 
-import pickle
-from collections.abc import Sequence
+import hashlib
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from goldennoise.errors import ArtifactError
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest
 
 
@@ -47,6 +49,60 @@ def test_checkpoints_are_written_whole(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    torch.save({"code": SimpleNamespace()}, path)
-    with pytest.raises(pickle.UnpicklingError):
+    written = io.BytesIO()
+    torch.save({"code": SimpleNamespace()}, written)
+    path.write_bytes(hashlib.sha256(written.getvalue()).digest() + written.getvalue())
+    with pytest.raises(ArtifactError, match=r"last\.ckpt holds more than tensors, which could run code"):
         AtomicCheckpoints().load_checkpoint(path, weights_only=False)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def junk(path: Path) -> None:
+    path.write_bytes(b"junk")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = (truncated, flipped, junk, empty, a_folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    found, checkpoints = LastAndBest(tmp_path), AtomicCheckpoints()
+    assert found.resumable() is None
+    checkpoints.save_checkpoint({"epoch": 0}, found.best)
+    for epoch in range(3):
+        checkpoints.save_checkpoint({"epoch": epoch, "weight": torch.rand(999)}, found.last)
+    assert not caplog.text
+    for expected in (found.last, found.before, None):
+        assert found.resumable() == (expected and str(expected))
+        if expected is not None:
+            damage(expected)
+    assert f"{found.last} " in caplog.text
+    assert "training begins with the first epoch" in caplog.text
+
+
+def test_without_the_weights_of_the_best_epoch_training_begins_again(tmp_path: Path) -> None:
+    found, checkpoints = LastAndBest(tmp_path), AtomicCheckpoints()
+    for path in (found.best, found.last):
+        checkpoints.save_checkpoint({"epoch": 0, "weight": torch.rand(999)}, path)
+    flipped(found.best)
+    assert found.resumable() is None

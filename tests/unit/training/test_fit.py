@@ -18,6 +18,7 @@ from goldennoise.errors import DataError, GoldenNoiseError, ModelError
 from goldennoise.npnet.network import NPNet
 from goldennoise.pairs.reader import PairReader
 from goldennoise.training import fit
+from goldennoise.training.checkpoints import read_checkpoint
 from goldennoise.training.data import PairBatch
 from goldennoise.training.fit import Setting, TrainingCounts, train_npnet
 from goldennoise.training.objectives import regression
@@ -145,6 +146,23 @@ def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
     assert all(map(torch.equal, network.parameters(), expected.parameters()))
 
 
+@pytest.mark.parametrize("damaged", [["last"], ["last", "before"], ["best"]])
+def test_damaged_checkpoints_cost_epochs_and_change_nothing(
+    reader: PairReader, tmp_path: Path, damaged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    options = replace(BRIEF, num_epochs=4, schedule="cosine")
+    expected, expected_counts = trained(reader, tmp_path, options)
+    history = (tmp_path / "training.csv").read_text()
+    for name in damaged:
+        file = tmp_path / "work" / f"{name}.ckpt"
+        file.write_bytes(file.read_bytes()[:-1])
+    network, counts = trained(reader, tmp_path, options)
+    assert all(f"{name}.ckpt is damaged" in caplog.text for name in damaged)
+    assert counts == expected_counts
+    assert (tmp_path / "training.csv").read_text() == history
+    assert all(map(torch.equal, network.parameters(), expected.parameters()))
+
+
 class Spoilt(fit.NPNetTraining):
     """The loss is NaN from optimiser step 7 on."""
 
@@ -159,7 +177,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_checkpoint(
     monkeypatch.setattr(fit, "NPNetTraining", Spoilt)
     with pytest.raises(GoldenNoiseError, match=r"step 7 \(epoch 2\): the loss became nan; .* epoch 1;"):
         trained(reader, tmp_path)
-    state = torch.load(tmp_path / "work/last.ckpt", weights_only=True)
+    state = read_checkpoint(tmp_path / "work/last.ckpt")
     assert (state["epoch"], state["global_step"]) == (0, 4)
     assert all(weight.isfinite().all() for weight in state["state_dict"].values())
     assert len(pd.read_csv(tmp_path / "training.csv")) == 1

@@ -1,5 +1,6 @@
 """Prompt embeddings and factors are computed once, belong to their pair, and equal fresh ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,34 @@ def test_each_prompt_is_encoded_once_and_never_again(reader: PairReader, rows: n
     assert len(model.encoded) == len(prompts) + 1
 
 
-@pytest.mark.parametrize("unfinished", [True, False])
-def test_other_pairs_or_a_killed_run_are_computed_anew(
-    reader: PairReader, rows: np.ndarray, tmp_path: Path, unfinished: bool
+def nothing(_: Path) -> None: ...
+
+
+def unfinished(folder: Path) -> None:
+    (folder / "contents.json").unlink()
+
+
+def no_json(folder: Path) -> None:
+    (folder / "contents.json").write_text("{")
+
+
+def truncated(folder: Path) -> None:
+    (folder / "u.npy").write_bytes((folder / "u.npy").read_bytes()[:-8])
+
+
+def a_folder(folder: Path) -> None:
+    (folder / "s.npy").unlink()
+    (folder / "s.npy").mkdir()
+
+
+@pytest.mark.parametrize("damage", [nothing, unfinished, no_json, truncated, a_folder])
+def test_other_pairs_or_a_damaged_folder_are_computed_again(
+    reader: PairReader, rows: np.ndarray, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     model = FakeModel()
     write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
-    if unfinished:
-        (tmp_path / "contents.json").unlink()
-    rows = rows if unfinished else rows[:10]
+    damage(tmp_path)
+    rows = rows[:10] if damage is nothing else rows
     write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
     assert len(model.encoded) > 19
     assert {len(part) for part in open_frozen_inputs(tmp_path, reader, rows).factors} == {len(rows)}
