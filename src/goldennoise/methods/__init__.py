@@ -1,6 +1,7 @@
 """What turns source noise into the noise that sampling starts from.
 
 A method is one module here with a `Config`, a `MethodConfig`, and `build(config, tools)`, which gives a `Method`.
+One after a published method has `DIFFERS` too, the sentence in which a report says that it is not the published one.
 One that reads files of the user's has an `identity(config)` too, which tells their content.
 """
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from goldennoise.methods.selection import Selector
 
 DIFFERS = (
-    "find follows FIND (arXiv 2407.19453) without the defects of its code; by default it takes fewer and larger updates "
-    "with another regulariser, and method=[find_published] has the published settings."
+    "find follows FIND (arXiv 2407.19453) without the defects of its code; by default it takes fewer updates, of more "
+    "rollouts each, with another regulariser, and method=[find_published] has the published settings."
 )
 CHOICES = {
     "calibration": ("value", "leave_one_out", "none"),

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from goldennoise.methods.selection import Selector
 
 DIFFERS = (
-    "gradient follows ReNO (arXiv 2406.04312), which is for models of one step, and returns noise where ReNO returns the "
-    "image that scored best; by default it takes fewer iterations and one scorer, and method=[reno] has the published "
-    "settings."
+    "gradient follows ReNO (arXiv 2406.04312), which is for models of one step, and returns noise where ReNO returns "
+    "the image that scored best; by default it takes fewer iterations and one scorer, and method=[reno] has the "
+    "published settings."
 )
 MOMENTUM = 0.9
 """Nesterov's, as published."""

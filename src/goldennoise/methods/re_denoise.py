@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import MethodTools, SampleBatch
 
+DIFFERS = (
+    "re_denoise inverts the interval that it denoised, where the code of arXiv 2411.09502 inverts another; "
+    "method=[re_denoise_published] does as that code."
+)
+
 
 @dataclass(frozen=True)
 class Config(MethodConfig):

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import MethodTools, SampleBatch
 
+DIFFERS = (
+    "re_paint does on the initial noise alone what RePaint (arXiv 2201.09865) does at every step, as the code of arXiv "
+    "2411.09502 does."
+)
+
 
 @dataclass(frozen=True)
 class Config(MethodConfig):

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from goldennoise.methods.protocol import MethodTools, SampleBatch
     from goldennoise.methods.selection import Selector
 
+DIFFERS = (
+    "zero_order follows arXiv 2501.09732, but the noise whose neighbours are tried competes with them, so that its score "
+    "never falls."
+)
+
 
 @dataclass(frozen=True)
 class Config(SearchConfig):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
+from goldennoise import methods
 from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 from goldennoise.report.numbers import Scale, memory, scale_of, seconds
@@ -223,4 +224,13 @@ def _footnotes(summary: Summary) -> list[str]:
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         "Cost: golden noise, sampling and decoding, without encoding prompts. Peak memory: "
         f"{summary.memory}, weights included.",
+        *_differences(summary),
     ]
+
+
+def _differences(summary: Summary) -> list[str]:
+    """What the methods after a published one say of it, in one footnote; none where there are no such methods."""
+    known = [kind for kind in methods.kinds() if kind in {method.kind for method in summary.methods.values()}]
+    told = [methods.component(kind).DIFFERS for kind in known if hasattr(methods.component(kind), "DIFFERS")]
+    opening = "Published methods are this project's versions, and docs/science.md lists what differs:"
+    return [" ".join([opening, *told])] if told else []

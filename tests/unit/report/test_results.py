@@ -6,6 +6,7 @@ from unit.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import Against, Summary
+from goldennoise.methods import component, kinds
 from goldennoise.report.published import published_for, published_table
 from goldennoise.report.results import category_table, headline, result_table
 from goldennoise.report.tables import Table, to_html, to_latex, to_markdown, to_text
@@ -198,3 +199,24 @@ def test_published_numbers_belong_to_their_models() -> None:
     text = to_text(published_table(published_for("sdxl")))
     assert text.count("published, not measured here") == 2
     assert "–" in text
+
+
+def test_rows_of_published_methods_say_that_they_are_not_the_papers() -> None:
+    found = summary()
+    assert not any("docs/science.md" in note for note in result_table(found).footnotes)
+    npnet = found.methods["npnet"]
+    kinds = {"reinforce": "find", "find": "find", "gradient": "gradient", "gone": "of another version"}
+    others = {name: replace(npnet, kind=kind) for name, kind in kinds.items()}
+    (note,) = [
+        note
+        for note in result_table(replace(found, methods=found.methods | others)).footnotes
+        if "docs/science.md" in note
+    ]
+    for kind in ("find", "gradient"):
+        assert note.count(component(kind).DIFFERS) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if hasattr(component(kind), "DIFFERS")])
+def test_what_differs_is_told_by_the_methods_name(kind: str) -> None:
+    assert component(kind).DIFFERS.startswith(f"{kind} ")
+    assert component(kind).DIFFERS.endswith(".")
