@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from goldennoise.methods.selection import Selector
 
 DIFFERS = (
-    "zero_order follows arXiv 2501.09732, but the noise whose neighbours are tried competes with them, so that its score "
-    "never falls."
+    "zero_order follows arXiv 2501.09732, but the noise whose neighbours are tried competes with them, so that the "
+    "score never falls."
 )
 
 
