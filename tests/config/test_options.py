@@ -191,8 +191,11 @@ def test_score_takes_a_folder_and_a_file_and_chooses_no_scorer() -> None:
     assert (config.stage.images, config.prompts.path, config.scorer, config.method) == ("pictures", "mine.txt", {}, {})
     assert config.prompts.duplicates == "keep"
     assert load(["stage=score", "stage.images=pictures", "prompts=pickapic"]).prompts.duplicates == "keep"
-    with pytest.raises(ConfigError, match=r"stage\.images is not set"):
-        load(["stage=score", "prompts.path=mine.txt"])
+    assert load(["stage=score", "stage.images=pictures"]).prompts.path == "pictures"
+    assert load(["stage=score", "stage.images=pictures", "prompts=geneval"]).prompts.path.endswith("_metadata.jsonl")
+    for given in ([], ["prompts.path=mine.txt"]):
+        with pytest.raises(ConfigError, match=r"stage\.images is not set"):
+            load(["stage=score", *given])
 
 
 def test_convert_takes_a_source_and_published_files_are_for_sdxl() -> None:

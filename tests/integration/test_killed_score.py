@@ -62,3 +62,20 @@ def test_a_missing_image_is_one_sentence(tmp_path: Path) -> None:
     assert failed.stderr.startswith("error: ")
     assert failed.stderr.count("\n") == 1
     assert "an image seems to be missing between 0.png and 2.png" in failed.stderr
+
+
+def test_a_table_in_the_folder_needs_no_prompts(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    captions = benchmark(3)
+    for number, caption in enumerate(captions):
+        Image.fromarray(render(sample_scene(caption, np.random.default_rng(number)))).save(folder / f"{number}.png")
+    rows = [f'{number}.png,"{caption.text}"' for number, caption in enumerate(captions)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text", *reversed(rows)]))
+    (folder / "notes.txt").touch()
+    done = goldennoise(tmp_path, "stage=score", f"stage.images={folder}", "scorer=[shapes_verifier]", "compute=cpu")
+    assert done.returncode == 0, done.stderr
+    assert f"WARNING: {folder}: 1 file is not read (notes.txt)" in done.stderr
+    table = pd.read_parquet(tmp_path / "image_scores/shapes/v1/scores.parquet")
+    assert list(table["prompt"]) == [caption.text for caption in captions]
+    assert list(table["shapes_verifier"]) == [1.0] * 3

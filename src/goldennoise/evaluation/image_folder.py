@@ -4,13 +4,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from goldennoise.errors import DataError
+from goldennoise.errors import DataError, shortened
+from goldennoise.prompts.folder import natural_order
 from goldennoise.provenance import file_digest
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -18,30 +19,58 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16")
 """Pillow's modes that are read; the colours of CMYK, for example, depend on a printing profile."""
 
+_GRID = re.compile(r"grid(-\d+)?|.+-grid-\d{5}|side_by_side")
+"""Stems of files that GenEval, Stable Diffusion's scripts, T2I-CompBench and stage=sample lay several images out in."""
+
+
+def find_files(folder: Path) -> list[str]:
+    """Paths, relative to `folder`, of every file in it and its folders, hidden ones too, in natural order.
+
+    Links to folders are followed; one that leads back to a folder above it counts as a file.
+    Raises `DataError` if there is no such folder, or one in it cannot be opened.
+    """
+    found: list[str] = []
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of images; give it with stage.images=FOLDER")
+        while pending:
+            inside, above = pending.pop()
+            status = (folder / inside).stat()
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                found.append(inside)
+                continue
+            for entry in (folder / inside).iterdir():
+                name = (PurePosixPath(inside) / entry.name).as_posix()
+                if entry.is_dir():
+                    pending.append((name, above | {here}))
+                else:
+                    found.append(name)
+    except OSError as error:
+        raise DataError(f"{shortened(error.filename, 200)} cannot be opened ({error.strerror})") from None
+    return sorted(found, key=natural_order)
+
 
 def find_images(folder: Path) -> list[str]:
-    """Paths, relative to `folder`, of the images in it and its folders, ordered by name.
+    """Paths, relative to `folder`, of the images in it and its folders, in natural order.
 
-    Numbers in names count as numbers: 2.png comes before 10.png. Names that begin with a dot are left out.
-    Raises `DataError` if there is no such folder, no image in it, or a name that is not UTF-8.
+    Names that begin with a dot are left out, and so are grids, which show several images.
+    Raises `DataError` as `find_files` does, and for no image or a name that is not UTF-8.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images; give it with stage.images=FOLDER")
-    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    seen = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
-    names = [path.as_posix() for path in seen if not (folder / path).is_dir()]
+    names = [name for name in find_files(folder) if _is_image(PurePosixPath(name))]
     if not names:
-        raise DataError(f"{folder} holds no images; those that are read end in {', '.join(SUFFIXES)}")
+        raise DataError(f"{folder} holds no images; those that are read end in {', '.join(SUFFIXES)} and are no grids")
     for name in names:
         # Python reads bytes that are no UTF-8 as lone surrogates, which no table can hold.
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise DataError(f"{folder}: the file name {name!a} is not UTF-8; rename the file")
-    return sorted(names, key=_order)
+    return names
 
 
-def _order(name: str) -> tuple[list[list[str | int]], str]:
-    pieces = [re.split(r"(\d+)", part) for part in Path(name).with_suffix("").parts]
-    return [[int(piece) if place % 2 else piece for place, piece in enumerate(part)] for part in pieces], name
+def _is_image(path: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and _GRID.fullmatch(path.stem) is None
 
 
 def missing_number(names: Sequence[str]) -> tuple[str, str] | None:
@@ -102,6 +131,9 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.float32]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image, its header read; whatever Pillow objects to, then or later in the block, becomes a `DataError`."""
     mend = "replace the file, or take it out together with its prompt"
+    if path.exists() and not path.is_file():
+        # Opening a pipe would wait for ever.
+        raise DataError(f"{path} is no file; {mend}")
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.mode not in MODES:

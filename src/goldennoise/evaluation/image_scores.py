@@ -18,6 +18,9 @@ from goldennoise.scorers.protocol import Scorer
 COLUMNS = ("image", "prompt")
 """Columns beside those of the scorers."""
 
+FORMULA = r"^(?=[=+\-@\t\r])"
+"""Where a text begins that a spreadsheet would compute."""
+
 
 @dataclass(frozen=True)
 class ImagePart:
@@ -89,3 +92,8 @@ def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: 
 def read_parts(draft: Path, parts: Sequence[ImagePart]) -> pd.DataFrame:
     """All parts as one table, in the order of the images."""
     return pd.concat([pd.read_parquet(part.table_file(draft)) for part in parts])
+
+
+def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that a spreadsheet would take for a formula."""
+    return table.assign(**{column: table[column].str.replace(FORMULA, "'", regex=True) for column in COLUMNS})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.errors import ConfigError, DataError, require
+from goldennoise.conf_files import given_path
+from goldennoise.errors import ConfigError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """images: a folder; its images, ordered by name, belong to the prompts in the order of their file.
+    """images: a folder, `~` is the home folder; `evaluation.pairing` says which prompt each of its images shows.
 
-    images_per_prompt: neighbours in that order that belong to one prompt. images_per_part: what a killed run loses at
-    most.
+    images_per_prompt: neighbours in the order of names that belong to one prompt, where that order decides.
+    images_per_part: what a killed run loses at most.
     """
 
     kind: str = "score"
@@ -45,15 +46,15 @@ def run(config: "RunConfig") -> Artifact:
     _refuse_unfit(config)
     import pandas as pd
 
-    from goldennoise.evaluation.image_folder import find_images
-    from goldennoise.prompts import all_prompts
+    from goldennoise.evaluation.pairing import paired
 
     stage: Config = config.stage
-    asked = [prompt for prompt in all_prompts(config.prompts) for _ in range(stage.images_per_prompt)]
-    prompts, categories = [prompt.text for prompt in asked], [prompt.category for prompt in asked]
-    images = find_images(Path(stage.images))
-    _refuse_mismatch(images, prompts, stage)
-    digests = _digests(Path(stage.images), images)
+    folder = given_path(stage.images)
+    shown_by = paired(folder, config.prompts, stage.images_per_prompt)
+    images = list(shown_by)
+    prompts = [prompt.text for prompt in shown_by.values()]
+    categories = [prompt.category for prompt in shown_by.values()]
+    digests = _digests(folder, images)
     # Torch loads here, when every mistake that can be seen without it has been reported.
     judges = scorers.built(config.scorer, config.compute.torch_device())
     identity = {
@@ -88,25 +89,6 @@ def _refuse_unfit(config: "RunConfig") -> None:
         )
 
 
-def _refuse_mismatch(images: Sequence[str], prompts: Sequence[str], stage: Config) -> None:
-    """Raise DataError unless there is an image for each of the prompts, which are repeated for all their images."""
-    from goldennoise.evaluation.image_folder import missing_number
-
-    if len(images) == len(prompts):
-        return
-    if len(images) > len(prompts):
-        hint = f"the first image left over is {images[len(prompts)]}"
-    elif gap := missing_number(images):
-        hint = f"an image seems to be missing between {gap[0]} and {gap[1]}"
-    else:
-        hint = f'the first prompt without all its images is "{prompts[len(images)]}"'
-    raise DataError(
-        f"{stage.images} holds {len(images)} images, but {len(prompts) // stage.images_per_prompt} prompts with "
-        f"stage.images_per_prompt={stage.images_per_prompt} need {len(prompts)}: {hint}; images in the order of their "
-        "names belong to prompts in the order of their file"
-    )
-
-
 def _digests(folder: Path, images: Sequence[str]) -> list[str]:
     from goldennoise.evaluation.image_folder import image_digests
     from goldennoise.progress import Progress
@@ -122,7 +104,7 @@ def _digest(lines: Iterable[str]) -> str:
 def _score(
     config: "RunConfig", draft: Draft, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
 ) -> "pd.DataFrame":
-    from goldennoise.evaluation.image_scores import cut, read_parts
+    from goldennoise.evaluation.image_scores import cut, for_spreadsheets, read_parts
     from goldennoise.evaluation.parts import whole
 
     parts = cut(images, prompts, config.stage.images_per_part)
@@ -131,7 +113,7 @@ def _score(
     with whole(draft.path / "scores.parquet") as beside:
         table.to_parquet(beside, index=False)
     with whole(draft.path / "scores.csv") as beside:
-        table.to_csv(beside, index=False)
+        for_spreadsheets(table).to_csv(beside, index=False)
     return table
 
 
@@ -141,11 +123,12 @@ def _score_parts(
     from goldennoise.evaluation.image_scores import score_part
     from goldennoise.progress import Progress
 
+    folder = given_path(config.stage.images)
     missing = [part for part in parts if not part.is_finished(draft.path, list(judges))]
     total, left = (sum(len(part.images) for part in some) for some in (parts, missing))
     with Progress("score", total, "images", total - left) as progress:
         for part in missing:
-            score_part(draft.path, part, Path(config.stage.images), judges, config.compute.batch_size, progress.update)
+            score_part(draft.path, part, folder, judges, config.compute.batch_size, progress.update)
             log.info("%s: part %d is finished", draft.reference, part.number)
 
 

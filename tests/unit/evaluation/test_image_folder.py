@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from goldennoise.errors import DataError
-from goldennoise.evaluation.image_folder import find_images, image_digests, missing_number, read_image
+from goldennoise.evaluation.image_folder import find_files, find_images, image_digests, missing_number, read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -36,9 +36,37 @@ def test_numbers_count_as_numbers_and_what_is_hidden_or_no_image_is_left_out(tmp
     assert find_images(tmp_path) == ["1.webp", "2.JPG", "10.png", "a/0.png", "a/1.jpeg", "b/0.png"]
 
 
+def test_links_to_folders_are_followed_without_loops(tmp_path: Path) -> None:
+    for name in ("elsewhere/1.png", "images/sub/0.png", "images/.hidden"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    images = tmp_path / "images"
+    for link, target in (("a", "../elsewhere"), ("b", "../elsewhere"), ("sub/up", ".."), ("itself", "itself")):
+        (images / link).symlink_to(target)
+    (tmp_path / "elsewhere/back").symlink_to(images)
+    (tmp_path / "link").symlink_to(images)
+    for folder in (images, tmp_path / "link"):
+        assert find_images(folder) == ["a/1.png", "b/1.png", "sub/0.png"]
+        others = [name for name in find_files(folder) if not name.endswith(".png")]
+        assert others == [".hidden", "a/back", "b/back", "itself", "sub/up"]
+
+
+def test_grids_are_no_images(tmp_path: Path) -> None:
+    for name in ("grid.png", "a/grid-0001.jpg", "a red bird-grid-00000.png", "side_by_side.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="holds no images"):
+        find_images(tmp_path)
+    for name in ("grid_0.png", "power-grid.png", "grid 1.png"):
+        (tmp_path / name).touch()
+    assert find_images(tmp_path) == ["grid 1.png", "grid_0.png", "power-grid.png"]
+
+
 def test_no_folder_and_no_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder of images"):
         find_images(tmp_path / "gone")
+    with pytest.raises(DataError, match="cannot be opened"):
+        find_images(tmp_path / ("x" * 300))
     with pytest.raises(DataError, match="holds no images"):
         find_images(tmp_path)
 
@@ -152,6 +180,7 @@ def animated(path: Path) -> None:
         ("a.png", lambda path: path.symlink_to("gone"), "a.png cannot be read ([Errno 2]"),
         ("a.jpg", lambda path: PICTURE.convert("CMYK").save(path), "a.jpg has the colour mode CMYK"),
         ("a.webp", animated, "a.webp holds 2 frames"),
+        ("a.png", os.mkfifo, "a.png is no file; replace the file"),
         ("a.png", lambda path: PICTURE.save(path, format="BMP"), "a.png is no PNG, JPEG or WebP image"),
         ("a.png", lambda path: write_png(path, b"\0\0", b""), "a.png cannot be read (Truncated IHDR chunk)"),
         ("a.png", enormous, "a.png cannot be read (Image size (400000000 pixels) exceeds"),

@@ -95,6 +95,22 @@ def test_csv_and_parquet_say_the_same(folder: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(artifact.path / "scores.csv"), scores(artifact), check_dtype=False)
 
 
+def test_no_cell_of_the_csv_is_a_formula_and_parquet_keeps_the_texts(folder: Path) -> None:
+    starts = ["=", "+", "-", "@", "\t=", "'", "a = ", " ="]
+    prompts = [f"{start}cmd|' /C calc'!A0 {number}" for number, start in enumerate([*starts, "x", "y"])]
+    write_prompts(folder, prompts)
+    (folder / "images/0.png").rename(folder / "images/-0.png")
+    artifact = run(a_run(folder))
+    expected = ["'" * (number < 5) + prompt for number, prompt in enumerate(prompts)]
+    csv = pd.read_csv(artifact.path / "scores.csv")
+    assert list(csv["prompt"]) == expected
+    assert list(csv["image"])[-2:] == ["9.png", "'-0.png"]
+    table = scores(artifact)
+    assert list(table["prompt"]) == prompts
+    assert list(csv["words"]) == pytest.approx(list(table["words"]))
+    assert list(table["image"])[-1] == "-0.png"
+
+
 def test_neighbours_belong_to_one_prompt(folder: Path) -> None:
     write_prompts(folder, [f"prompt {number}" for number in range(NUM_IMAGES // 2)])
     artifact = run(a_run(folder, images_per_prompt=2))

@@ -1,0 +1,145 @@
+"""Which prompt each image of a folder shows: what the folder itself says, or the order of names."""
+
+import itertools
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from goldennoise.conf_files import given_path
+from goldennoise.errors import DataError, shortened
+from goldennoise.evaluation.image_captions import TABLES, Captions, read_captions
+from goldennoise.evaluation.image_folder import find_files, find_images, missing_number
+from goldennoise.prompts import Prompt, PromptsConfig, all_prompts
+from goldennoise.prompts.defects import shown
+from goldennoise.prompts.folder import natural_order
+from goldennoise.prompts.source import of_category
+from goldennoise.seeding import normalised
+
+log = logging.getLogger(__name__)
+
+
+def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[str, Prompt]:
+    """Image -> prompt, images in natural order. images_per_prompt: neighbours, where their order decides.
+
+    A table or a benchmark's layout in the folder decides (`image_captions`); prompts of another source then have to
+    hold its texts, and give the categories. Without either, images in the order of their names belong to prompts in
+    the order of their source. Files of the folder that are not read are told in the log.
+    Raises `DataError` for a folder or a file that cannot be read, for texts that the prompts lack, for counts that do
+    not fit, and for an image that is called like another prompt than its own.
+    """
+    files, own = find_files(folder), _is_folder(config, folder)
+    captions = read_captions(folder, files, config, own)
+    if captions is None:
+        if own:
+            raise DataError(
+                f"{folder}: nothing in the folder says which prompt an image shows; give them with prompts.path=FILE "
+                f"in the order of the images' names, or write the columns file_name and text into {folder / TABLES[0]}"
+            )
+        images = find_images(folder)
+        _tell_unread(folder, files, [*images, *_own_file(folder, config)])
+        return _by_position(folder, images, config, images_per_prompt)
+    prompts = captions.prompts if own else _as_in_file(folder, captions, config)
+    of_category([*prompts.values()], config.category)
+    chosen = {
+        image: prompts[image]
+        for image in sorted(prompts, key=natural_order)
+        if config.category in (None, prompts[image].category)
+    }
+    _tell_unread(folder, files, [*chosen, *captions.read, *_own_file(folder, config)])
+    return chosen
+
+
+def _is_folder(config: PromptsConfig, folder: Path) -> bool:
+    """Whether the prompts are the folder's own, as they are by default."""
+    path = given_path(config.path or "")
+    return config.kind == "file" and path.is_dir() and path.samefile(folder)
+
+
+def _own_file(folder: Path, config: PromptsConfig) -> list[str]:
+    """The prompt file, if it lies in the folder of images."""
+    path = given_path(config.path or "").resolve()
+    return [path.relative_to(folder.resolve()).as_posix()] if path.is_relative_to(folder.resolve()) else []
+
+
+def _tell_unread(folder: Path, files: Sequence[str], read: Iterable[str]) -> None:
+    known = set(read)
+    unread = [name for name in files if name not in known]
+    if unread:
+        are = "file is" if len(unread) == 1 else "files are"
+        log.warning("%s: %d %s not read (%s)", folder, len(unread), are, shown(unread, 5))
+
+
+def _as_in_file(folder: Path, captions: Captions, config: PromptsConfig) -> dict[str, Prompt]:
+    """The captions' prompts as the prompts of `config` write them, with the categories there."""
+    source = str(given_path(config.path)) if config.path else f"prompts.split={config.split}"
+    prompts = all_prompts(replace(config, category=None))
+    known = {normalised(prompt.text): prompt for prompt in reversed(prompts)}
+    found = {}
+    for image, caption in captions.prompts.items():
+        if normalised(caption.text) not in known:
+            raise DataError(
+                f'{folder}: {shortened(image)} shows "{shortened(caption.text)}" by {captions.by}, which is not among '
+                f"the prompts of {source}; name the file the images were made from, or leave the prompts out"
+            )
+        found[image] = known[normalised(caption.text)]
+    seen = {prompt.id for prompt in found.values()}
+    without = [prompt for prompt in of_category(prompts, config.category) if prompt.id not in seen]
+    if without:
+        have = "prompt has" if len(without) == 1 else "prompts have"
+        text = shortened(without[0].text)
+        log.warning('%s: %d %s no image, the first is "%s"', source, len(without), have, text)
+    return found
+
+
+def _by_position(
+    folder: Path, images: Sequence[str], config: PromptsConfig, images_per_prompt: int
+) -> dict[str, Prompt]:
+    prompts = [prompt for prompt in all_prompts(config) for _ in range(images_per_prompt)]
+    _refuse_other_count(folder, images, prompts, images_per_prompt)
+    own = [_words(prompt.text) for prompt in prompts]
+    known = dict(zip(own, prompts, strict=True))
+    for image, prompt, words in zip(images, prompts, own, strict=True):
+        called = list(_called(image))
+        meant = next((known[name] for name in called if name in known), None)
+        if meant is not None and words not in called:
+            raise DataError(
+                f'{folder}: {shortened(image)} is called like the prompt "{shortened(meant.text)}", but its place in '
+                f'the order of names gives it "{shortened(prompt.text)}"; write the columns file_name and text into '
+                f"{folder / TABLES[0]}, or bring the prompts into the order of the names"
+            )
+    return dict(zip(images, prompts, strict=True))
+
+
+def _refuse_other_count(folder: Path, images: Sequence[str], prompts: Sequence[Prompt], images_per_prompt: int) -> None:
+    """Raise DataError unless there is an image for each of the prompts, which are repeated for all their images."""
+    if len(images) == len(prompts):
+        return
+    if len(images) > len(prompts):
+        hint = f"the first image left over is {images[len(prompts)]}"
+    elif gap := missing_number(images):
+        hint = f"an image seems to be missing between {gap[0]} and {gap[1]}"
+    else:
+        hint = f'the first prompt without all its images is "{shortened(prompts[len(images)].text)}"'
+    raise DataError(
+        f"{folder} holds {len(images)} images, but {len(prompts) // images_per_prompt} prompts with "
+        f"stage.images_per_prompt={images_per_prompt} need {len(prompts)}: {hint}; images in the order of their "
+        "names belong to prompts in the order of their file"
+    )
+
+
+def _words(text: str) -> str:
+    """A prompt or a name for comparison: its words, whatever stands between them."""
+    return " ".join(re.findall(r"[^\W_]+", normalised(text)))
+
+
+def _called(image: str) -> Iterator[str]:
+    """What the parts of a path may name: their words, with and without a number before and after them."""
+    path = PurePosixPath(image)
+    for part in (path.stem, *path.parts[:-1]):
+        words = _words(part)
+        for before, after in itertools.product((r"", r"\d+ "), (r"", r" \d+")):
+            match = re.fullmatch(rf"{before}(.*?){after}", words)
+            if match and re.search(r"[^\d ]", match[1]):
+                yield match[1]
