@@ -80,6 +80,12 @@ class ArtifactStore:
                 return _draft(folder, found, wanted, dict(config))
             return found if not (damaged := found.damaged()) else _reopen(found, damaged)
 
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact; a removal that is killed leaves nothing that looks complete."""
+        with Lock(artifact.path.parent / ".lock", wait=True):
+            remove(artifact.path / RECORD)
+            remove(artifact.path)
+
     def _named(self, name: str, version: str, kind: str) -> Artifact:
         folder = self.root / kind / name
         versions = _complete(folder)

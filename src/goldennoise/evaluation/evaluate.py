@@ -34,18 +34,21 @@ def evaluate_part(
     root_seed: int,
     batch_size: int,
     progress: Callable[[int], None],
+    fingerprint: str = "",
 ) -> None:
     """Write the part's images and table. `progress` is told how many images each batch has added.
 
+    fingerprint: of the artifact, which the images' metadata name beside the model and the root seed.
     Scorers see the images as they are kept, in 8 bits, so anybody can score an artifact's images again.
     """
     measured = []
+    origin = {"model": model.name, "root_seed": str(root_seed), "fingerprint": fingerprint}
     named = embedder_of(scorers)
     embedder = named[1] if named else None
     for start in range(0, len(part.samples), batch_size):
         samples = part.samples[start : start + batch_size]
         made = generate(model, method, samples, root_seed)
-        write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy())
+        write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy(), origin)
         images = made.pixels.float() / 255
         columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
         prompts = [sample.prompt.text for sample in samples]

@@ -11,6 +11,7 @@ from goldennoise.artifacts import Artifact
 from goldennoise.diffusion import running
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.drafts import DRAFT
 from goldennoise.errors import GoldenNoiseError
 from goldennoise.evaluation.evaluate import embedder_of, evaluate_part
 from goldennoise.evaluation.generate import warm_up
@@ -18,6 +19,7 @@ from goldennoise.evaluation.parts import Part, is_finished
 from goldennoise.methods.protocol import MethodTools
 from goldennoise.progress import Progress
 from goldennoise.prompts import Prompt
+from goldennoise.records import read_header
 from goldennoise.scorers.protocol import Scorer
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def make_parts(
     tools = MethodTools(judges, lambda _, reference: networks[reference].path)
     built = {name: methods.build(method, tools) for name, method in config.method.items()}
     model = load(config)
+    fingerprint = read_header(folder / DRAFT)["fingerprint"]
     total = num_done + sum(len(part.samples) for part in parts)
     warm_up(model, parts[0].samples[: config.compute.batch_size], config.seed)
     with Progress(config.stage.kind, total, "images", num_done, show) as progress:
@@ -88,7 +91,9 @@ def make_parts(
             progress.note(part.method)
             method, batch_size = built[part.method], config.compute.batch_size
             try:
-                evaluate_part(folder, part, model, method, judges, config.seed, batch_size, progress.update)
+                evaluate_part(
+                    folder, part, model, method, judges, config.seed, batch_size, progress.update, fingerprint
+                )
             except GoldenNoiseError as error:
                 raise type(error)(f"method {part.method}: {error}") from error
             log.info("%s is finished", part.table_file(folder))

@@ -5,7 +5,7 @@ finished. A part has one row per sample: its share of the cost, a column `noise_
 a column `score_<scorer>` per scorer, the `thumbnail` of its image, and its `embedding` where a scorer embeds images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from goldennoise.evaluation.generate import Sample
 from goldennoise.evaluation.noise import STATISTICS
@@ -96,11 +97,24 @@ def table_of(file: Path) -> pd.DataFrame | None:
         return None
 
 
-def write_images(folder: Path, part: Part, start: int, images: NDArray[np.uint8]) -> None:
-    """Images (B, height, width, 3) of the part's samples from `start` on."""
-    for file, image in zip(part.image_files(folder)[start : start + len(images)], images, strict=True):
-        with whole(file) as beside:
-            Image.fromarray(image).save(beside, format="PNG")
+def write_images(folder: Path, part: Part, start: int, images: NDArray[np.uint8], origin: Mapping[str, str]) -> None:
+    """Images (B, height, width, 3) of the part's samples from `start` on, with where they come from as their metadata.
+
+    Text fields of the PNG: prompt, seed (its index), method, and those of `origin`.
+    """
+    samples = part.samples[start : start + len(images)]
+    for sample, image in zip(samples, images, strict=True):
+        fields = {"prompt": sample.prompt.text, "seed": str(sample.seed), "method": part.method, **origin}
+        with whole(image_file(folder, part.method, sample.prompt.id, sample.seed)) as beside:
+            Image.fromarray(image).save(beside, format="PNG", pnginfo=png_metadata(fields))
+
+
+def png_metadata(fields: Mapping[str, str]) -> PngInfo:
+    """Text fields of a PNG, in UTF-8."""
+    metadata = PngInfo()
+    for name, text in fields.items():
+        metadata.add_itxt(name, text)
+    return metadata
 
 
 def write_table(folder: Path, part: Part, measured: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from goldennoise.artifacts import ArtifactStore
+from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
 from goldennoise.machine_mistakes import machine_mistakes
 from goldennoise.stages import sample
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from goldennoise.config import RunConfig
 
 Built = TypeVar("Built")
+
+LONGEST_PROMPT = 1000
+"""In characters; text encoders cut far earlier."""
+MOST_ROWS = 8
+MOST_WAITING = 16
+"""Clicks that wait for their turn; further ones are refused."""
+NUM_KEPT = 100
+"""Pictures of the page that stay in the store; the oldest is removed for a further one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ def run(config: "RunConfig") -> None:
     from goldennoise.evaluation.networks import resolve_networks
 
     resolve_networks(ArtifactStore(config.outputs), config.method.values())
-    page(config).launch()
+    page(config).queue(max_size=MOST_WAITING, default_concurrency_limit=1).launch()
 
 
 def page(config: "RunConfig") -> Any:
@@ -46,7 +54,7 @@ def page(config: "RunConfig") -> Any:
 
     pair = sampler(config)
 
-    def clicked(prompt: str, seed: int, num_seeds: int) -> Image.Image:
+    def clicked(prompt: object, seed: object, num_seeds: object) -> Image.Image:
         try:
             with machine_mistakes(), Image.open(pair(prompt, seed, num_seeds)) as picture:
                 return picture.convert("RGB")
@@ -56,9 +64,9 @@ def page(config: "RunConfig") -> Any:
     return gradio.Interface(
         clicked,
         [
-            gradio.Textbox(label="Prompt"),
+            gradio.Textbox(label="Prompt", max_length=LONGEST_PROMPT),
             gradio.Number(0, label="Seed", precision=0, minimum=0),
-            gradio.Slider(1, 8, 1, step=1, label="Rows"),
+            gradio.Slider(1, MOST_ROWS, 1, step=1, label="Rows"),
         ],
         gradio.Image(show_label=False, format="png"),  # a label would cover the picture's own words
         title=f"Golden noise: standard and {', '.join(name for name in config.method if name != 'standard')}",
@@ -66,24 +74,50 @@ def page(config: "RunConfig") -> Any:
         "images of a row start from the same source noise",
         flagging_mode="never",
         analytics_enabled=False,
+        delete_cache=(3600, 3600),  # seconds: gradio keeps copies of its own
     )
 
 
-def sampler(config: "RunConfig") -> Callable[[str, int, int], Path]:
+def sampler(config: "RunConfig") -> Callable[[object, object, object], Path]:
     """What the page calls: (prompt, seed, rows) -> the picture of a samples artifact.
 
-    The model and the scorers are loaded once, and equal inputs are found in the store again. Raises what the stage
-    sample raises.
+    The model and the scorers are loaded once, and equal inputs are found in the store again. Of the artifacts that it
+    made, the last `NUM_KEPT` stay. Raises `ConfigError` for inputs out of range, and what the stage sample raises.
     """
     from goldennoise.evaluation.grid_run import built_model, built_scorers
 
     load, judges_of = once(built_model), once(built_scorers)
+    store, made = ArtifactStore(config.outputs), dict[str, Artifact]()
 
-    def pair(prompt: str, seed: int, num_seeds: int) -> Path:
-        stage = sample.Config(prompt=prompt, num_seeds=num_seeds, other_model=config.stage.other_model)
-        return sample.make(replace(config, stage=stage, seed=seed), load, judges_of).path / sample.PICTURE
+    def pair(prompt: object, seed: object, num_seeds: object) -> Path:
+        text, rows = _text(prompt), _whole("rows", num_seeds, 1, MOST_ROWS)
+        stage = sample.Config(prompt=text, num_seeds=rows, other_model=config.stage.other_model)
+        known = {path.name for path in (store.root / "samples" / config.name).glob("v*")}
+        artifact = sample.make(replace(config, stage=stage, seed=_whole("seed", seed, 0, 2**63 - 1)), load, judges_of)
+        if artifact.version not in known or artifact.version in made:
+            made[artifact.version] = made.pop(artifact.version, artifact)
+        for version in [*made][:-NUM_KEPT]:
+            store.remove(made.pop(version))
+        return artifact.path / sample.PICTURE
 
     return pair
+
+
+def _text(prompt: object) -> str:
+    text = prompt if isinstance(prompt, str) else ""
+    allowed = f"a text of 1 to {LONGEST_PROMPT} characters"
+    require(bool(text.strip()), "prompt", repr(prompt)[:80], allowed)
+    require(len(text) <= LONGEST_PROMPT, "prompt", f"{text[:40]}...", f"{allowed}, not of {len(text)}")
+    return text
+
+
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    """A number of a field of the page: a browser may send anything."""
+    whole = value if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1 else None
+    fits = whole is not None and least <= whole <= most
+    require(fits, name, repr(value)[:80], f"a whole number from {least} to {most}")
+    assert whole is not None
+    return int(whole)
 
 
 def once(build: "Callable[[RunConfig], Built]") -> "Callable[[RunConfig], Built]":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
@@ -23,17 +23,23 @@ PICTURE = "side_by_side.png"
 class Config:
     """prompt: one text. num_seeds: source noises, a row of the picture each; those of eval for the same prompt.
 
+    seeds: their indices, such as [3] for the fourth alone; None for the first `num_seeds`. An image is the same bit for
+    bit whichever others are made with it.
     other_model: as in eval, "allow" takes a network that was trained for another model.
     """
 
     kind: str = "sample"
     prompt: str
     num_seeds: int = 1
+    seeds: list[int] | None = None
     other_model: str = "refuse"
 
     def __post_init__(self) -> None:
         require(bool(self.prompt.strip()), "prompt", repr(self.prompt), "a text")
         require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
+        given = self.seeds
+        distinct = given is None or (bool(given) and min(given) >= 0 and len(set(given)) == len(given))
+        require(distinct, "seeds", given, "null or a list of different whole numbers, at least 0")
         require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
@@ -55,7 +61,7 @@ def make(
 
     The method standard, the source noise as it is, always comes first.
     """
-    from goldennoise.evaluation.generate import grid
+    from goldennoise.evaluation.generate import Sample
     from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
     from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
     from goldennoise.evaluation.parts import cut
@@ -71,19 +77,23 @@ def make(
         for network in networks.values():
             refuse_other_model(network, config.model)
     judges = judges_of(config)
-    identity = {"stage": asdict(stage)} | run_identity(config, [prompt], judges, networks)
+    seeds = list(range(stage.num_seeds)) if stage.seeds is None else stage.seeds
+    identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": seeds}}
+    identity |= run_identity(config, [prompt], judges, networks)
     inputs = list({network.fingerprint: network for network in networks.values()}.values())
     outcome = store.begin("samples", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete: {outcome.path / PICTURE}")
         return outcome
     with outcome as draft:
-        parts = cut(grid([prompt], stage.num_seeds), list(config.method), stage.num_seeds)
+        parts = cut([Sample(prompt, seed) for seed in seeds], list(config.method), len(seeds))
         missing = [parts[i] for i in unfinished(draft.path, parts, judges)]
-        num_done = (len(parts) - len(missing)) * stage.num_seeds
-        make_parts(config, draft.path, missing, judges, networks, load, num_done)
+        num_done = (len(parts) - len(missing)) * len(seeds)
+        # One at a time: how many are computed at once decides the last bits.
+        alone = replace(config, compute=replace(config.compute, batch_size=1))
+        make_parts(alone, draft.path, missing, judges, networks, load, num_done)
         _show(draft, _table(draft, parts, judges), judges, stage.prompt)
-        artifact = draft.commit({"seeds": stage.num_seeds, "methods": len(config.method), "scorers": len(judges)})
+        artifact = draft.commit({"seeds": len(seeds), "methods": len(config.method), "scorers": len(judges)})
     print(f"{artifact.reference}: {artifact.path / PICTURE}")
     return artifact
 
@@ -118,7 +128,9 @@ def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") ->
 
 
 def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", prompt: str) -> None:
-    from goldennoise.evaluation.parts import whole
+    from PIL import Image
+
+    from goldennoise.evaluation.parts import png_metadata, whole
     from goldennoise.evaluation.side_by_side import Cell, side_by_side
 
     rows = [
@@ -131,5 +143,12 @@ def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", p
         ]
         for seed, images in table.groupby("seed")
     ]
+    with Image.open(rows[0][0].image) as image:
+        fields = {"prompt": prompt} | {name: image.info[name] for name in ("model", "root_seed", "fingerprint")}
+    fields |= {"seed": _listed(table["seed"]), "method": _listed(table["method"])}
     with whole(draft.path / PICTURE) as beside:
-        side_by_side(prompt, rows).save(beside, format="PNG")
+        side_by_side(prompt, rows).save(beside, format="PNG", pnginfo=png_metadata(fields))
+
+
+def _listed(values: "pd.Series[Any]") -> str:
+    return ", ".join(map(str, values.unique()))

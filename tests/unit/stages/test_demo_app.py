@@ -1,5 +1,6 @@
 """Stage demo_app: what its page calls, and what it says where there is no gradio."""
 
+import math
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +38,42 @@ def test_a_click_is_the_stage_sample_with_one_model_for_all_of_them(
     assert pictures[0] == pictures[2] == tmp_path / "samples/test/v1/side_by_side.png"
     stage = sample.Config(prompt="a red circle", num_seeds=2)
     assert sample.run(a_run(tmp_path, stage=stage, seed=3)).path / sample.PICTURE == pictures[1]
-    with pytest.raises(ConfigError, match="prompt=' '"):
-        pair(" ", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seed", "rows", "expected"),
+    [
+        (" ", 0, 1, "prompt=' ': prompt must be a text of 1 to 1000 characters"),
+        (None, 0, 1, "prompt=None: prompt must be a text"),
+        (["a"], 0, 1, r"prompt=\['a'\]: prompt must be a text"),
+        ("x" * 100_000, 0, 1, "prompt=x{40}...: prompt must be a text of 1 to 1000 characters, not of 100000"),
+        ("a ring", None, 1, "seed=None: seed must be a whole number from 0 to"),
+        ("a ring", -1, 1, "seed=-1: seed must be"),
+        ("a ring", 0.5, 1, "seed=0.5: seed must be"),
+        ("a ring", math.nan, 1, "seed=nan: seed must be"),
+        ("a ring", 2**63, 1, "seed=9223372036854775808: seed must be"),
+        ("a ring", "7", 1, "seed='7': seed must be"),
+        ("a ring", 0, 9, "rows=9: rows must be a whole number from 1 to 8"),
+        ("a ring", 0, True, "rows=True: rows must be"),
+    ],
+)
+def test_what_a_browser_may_send_is_answered_in_words(
+    tmp_path: Path, models: list[TinyModel], prompt: object, seed: object, rows: object, expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{expected}"):
+        demo_app.sampler(a_run(tmp_path))(prompt, seed, rows)
+    assert not models
+
+
+@pytest.mark.usefixtures("models")
+def test_the_oldest_pictures_of_the_page_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_app, "NUM_KEPT", 2)
+    mine = sample.run(a_run(tmp_path, stage=sample.Config(prompt="my own")))
+    pair = demo_app.sampler(a_run(tmp_path))
+    pair("my own", 0, 1)
+    pictures = [pair(text, 0, 1) for text in ("one", "two", "one", "three")]
+    assert [picture.is_file() for picture in pictures] == [True, False, True, True]
+    assert sorted(path.name for path in mine.path.parent.glob("v*")) == ["v1", "v2", "v4"]
 
 
 @pytest.mark.usefixtures("models")

@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_and_repeats_no_finished_method(
     models.clear()
     resumed = run(a_run(tmp_path))
     # Three images of two steps with two passes each, and the short pass before.
-    assert models[0].num_evaluations == 3 * 2 * 2 + 3 * 2
+    assert models[0].num_evaluations == 3 * 2 * 2 + 2
     for file in ("samples.csv", "side_by_side.png"):
         assert (resumed.path / file).read_bytes() == (whole.path / file).read_bytes()
 
@@ -186,3 +186,35 @@ def test_what_cannot_be_run_is_refused_before_anything_loads(tmp_path: Path, mod
 def test_options_out_of_range(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{option}="):
         Config(**{"prompt": PROMPT, option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_seed_alone_is_the_seed_among_others_bit_for_bit(tmp_path: Path) -> None:
+    several = run(a_run(tmp_path, stage=replace(STAGE, num_seeds=4)))
+    alone = run(a_run(tmp_path, stage=replace(STAGE, seeds=[3])))
+    assert list(pd.read_csv(alone.path / "samples.csv")["seed"]) == [3, 3]
+    tables = (pd.read_csv(made.path / "samples.csv") for made in (several, alone))
+    scores = [table.query("seed == 3").reset_index(drop=True) for table in tables]
+    pd.testing.assert_frame_equal(*scores, check_exact=True)
+    for name in scores[0]["image"]:
+        with Image.open(several.path / name) as one, Image.open(alone.path / name) as other:
+            assert one.tobytes() == other.tobytes()
+    assert run(a_run(tmp_path, stage=replace(STAGE, seeds=[0, 1, 2, 3]))).reference == several.reference
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], [2, 2]])
+def test_odd_seeds_are_refused(seeds: list[int]) -> None:
+    with pytest.raises(ConfigError, match="seeds must be null or a list of different whole numbers"):
+        replace(STAGE, seeds=seeds)
+
+
+@pytest.mark.usefixtures("models")
+def test_images_say_where_they_come_from(tmp_path: Path) -> None:
+    prompt = 'é, "日本" & <b>'
+    artifact = run(a_run(tmp_path, stage=Config(prompt=prompt, seeds=[3]), seed=7))
+    common = {"prompt": prompt, "model": "tiny", "root_seed": "7", "fingerprint": artifact.fingerprint, "seed": "3"}
+    for row in pd.read_csv(artifact.path / "samples.csv").itertuples():
+        with Image.open(artifact.path / row.image) as image:
+            assert image.info == common | {"method": row.method}
+    with Image.open(artifact.path / "side_by_side.png") as picture:
+        assert picture.info == common | {"method": "standard, shifted"}
