@@ -14,7 +14,8 @@ WORK = "work"
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The defaults are the published training of NPNet (arXiv 2411.09502), with clipping added.
+    """The defaults are the published training of NPNet (arXiv 2411.09502), but with clipping, a split over prompts, and
+    only the pairs that the filter kept, which the published command does if told so.
 
     objective: "regression" to the golden noise; "gain_weighted", the same with each pair weighted by how much its
     golden image was preferred; "reward", which ascends a differentiable scorer and takes no notice of golden noise;
