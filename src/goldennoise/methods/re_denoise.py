@@ -21,7 +21,7 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are published for SDXL.
+    """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are the paper's for SDXL, exactly inverted.
 
     num_steps: of the schedule the round trip is made on, which need not be the sampler's.
     """
