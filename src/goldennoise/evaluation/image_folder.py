@@ -131,10 +131,10 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.float32]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image, its header read; whatever Pillow objects to, then or later in the block, becomes a `DataError`."""
     mend = "replace the file, or take it out together with its prompt"
-    if path.exists() and not path.is_file():
-        # Opening a pipe would wait for ever.
-        raise DataError(f"{path} is no file; {mend}")
     try:
+        if path.exists() and not path.is_file():
+            # Opening a pipe would wait for ever.
+            raise DataError(f"{path} is no file; {mend}")
         with Image.open(path, formats=FORMATS) as image:
             if image.mode not in MODES:
                 raise DataError(f"{path} has the colour mode {image.mode}, which is not read; convert it to RGB")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldennoise.errors import shortened
 from goldennoise.prompts.defects import Defect, refuse
 from goldennoise.prompts.rows import read_rows
 
@@ -65,12 +66,12 @@ def read_tasks(path: Path) -> dict[str, Task]:
         prompt = row.get("prompt")
         try:
             task = _task(row)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"no task of GenEval ({type(error).__name__}: {error})"
             defects.append(Defect(line, what, "write it like the published evaluation_metadata.jsonl"))
             continue
         if not isinstance(prompt, str) or prompt in tasks:
-            what = f"prompt {prompt!r} stands there twice or is no text"
+            what = f"prompt {_cut(prompt)} stands there twice or is no text"
             defects.append(Defect(line, what, "give each task a prompt of its own"))
         else:
             tasks[prompt] = task
@@ -80,7 +81,12 @@ def read_tasks(path: Path) -> dict[str, Task]:
 
 def _task(row: Mapping[str, Any]) -> Task:
     include = tuple(_asked(clause, index) for index, clause in enumerate(row["include"]))
-    return Task(row["tag"], include, tuple(_asked(clause, 0) for clause in row.get("exclude", [])))
+    task = Task(row["tag"], include, tuple(_asked(clause, 0) for clause in row.get("exclude", [])))
+    if not isinstance(task.tag, str):
+        raise TypeError(f"tag {_cut(task.tag)} is no text")
+    if not task.include and not task.exclude:
+        raise ValueError("nothing is asked for")
+    return task
 
 
 def _asked(clause: Mapping[str, Any], index: int) -> Asked:
@@ -88,11 +94,17 @@ def _asked(clause: Mapping[str, Any], index: int) -> Asked:
     relation, target = clause.get("position", (None, 0))
     asked = Asked(clause["class"], clause["count"], clause.get("color"), relation, target)
     if asked.name not in CLASSES:
-        raise ValueError(f"class {asked.name!r} is none of COCO's 80 under GenEval's names")
+        raise ValueError(f"class {_cut(asked.name)} is none of COCO's 80 under GenEval's names")
     if asked.colour not in (None, *COLOURS):
-        raise ValueError(f"color {asked.colour!r} is none of {', '.join(COLOURS)}")
-    if relation is not None and (relation not in RELATIONS or target not in range(index)):
-        raise ValueError(f"position {[relation, target]} is no relation to a clause before it")
+        raise ValueError(f"color {_cut(asked.colour)} is none of {', '.join(COLOURS)}")
+    if relation is not None and (relation not in RELATIONS or type(target) is not int or target not in range(index)):
+        raise ValueError(f"position {_cut([relation, target])} is no relation to a clause before it")
+    if type(asked.count) is not int:
+        raise TypeError(f"count {_cut(asked.count)} is no whole number")
     if asked.count < 1:
         raise ValueError(f"count {asked.count} is below 1")
     return asked
+
+
+def _cut(value: object) -> str:
+    return shortened(repr(value))

@@ -1,15 +1,16 @@
 """Images with captions: what a layout is taken from."""
 
 import hashlib
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from goldennoise.errors import DataError
+from goldennoise.conf_files import given_path
+from goldennoise.errors import DataError, shortened
 from goldennoise.evaluation.image_folder import read_image
+from goldennoise.prompts.defects import refuse, shown
 from goldennoise.prompts.rows import read_rows
 from goldennoise.provenance import file_digest
 from goldennoise.seeding import derive_seed, prompt_id
@@ -50,11 +51,12 @@ class Folder:
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = given_path(folder)
         table = read_rows(self.folder / TABLE)
-        if table.defects or not {FILE, TEXT} <= set(table.columns):
+        refuse(self.folder / TABLE, table.defects)
+        if not {FILE, TEXT} <= set(table.columns):
             raise DataError(
-                f"{self.folder / TABLE} needs the columns {FILE} and {TEXT}, with quotes around texts that hold a comma"
+                f"{self.folder / TABLE} needs the columns {FILE} and {TEXT}; the columns are {shown(table.columns)}"
             )
         self.files: dict[str, list[str]] = {}
         for _, row in table.rows:
@@ -66,9 +68,13 @@ class Folder:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def _digest(self, file: str) -> str:
-        if not (self.folder / file).is_file():
-            raise DataError(f"{self.folder / file} is missing, and {TABLE} names it")
-        return file_digest(self.folder / file)
+        what = "is missing"
+        try:
+            if (self.folder / file).is_file():
+                return file_digest(self.folder / file)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+        raise DataError(f"{self.folder / shortened(file)} {what}, and {TABLE} names it")
 
     def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:  # noqa: ARG002
         files = self.files.get(prompt_id(prompt))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import ScorerError
+from goldennoise.conf_files import given_path
+from goldennoise.errors import ScorerError, shortened
 from goldennoise.scorers import undeciding
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Geneval:
     def _task(self, prompt: str) -> "Task":
         if prompt not in self._tasks:
             raise ScorerError(
-                f"geneval: {prompt!r} is not a prompt of GenEval, so nobody knows what it asks for; choose "
-                "prompts=geneval, or leave the scorer out"
+                f"geneval: {shortened(repr(prompt))} is not a prompt of GenEval, so nobody knows what it asks for; "
+                "choose prompts=geneval, or leave the scorer out"
             )
         return self._tasks[prompt]
 
@@ -86,7 +87,7 @@ def build(config: Config, device: "torch.device") -> Geneval:
     from goldennoise.geneval.detector import Detector
     from goldennoise.geneval.tasks import read_tasks
 
-    metadata = Path(config.metadata)
+    metadata = given_path(config.metadata)
     tasks = read_tasks(metadata)
     detector, colours = Detector(config.detector, device), ColourNamer(config.clip, device)
     digests = [_digest(file) for file in (metadata, detector.weights, colours.weights)]

@@ -72,6 +72,18 @@ def test_prompts_of_the_set_are_those_of_the_tasks_with_their_tags(published: di
             "['near', 0] is no relation",
         ),
         ({"exclude": [{"class": "bench"}]}, "KeyError: 'count'"),
+        ({"include": [["bench", 1]]}, "AttributeError"),
+        ({"include": {"class": "bench", "count": 1}}, "AttributeError"),
+        ({"include": [{"class": "bench", "count": 1.5}]}, "count 1.5 is no whole number"),
+        ({"include": [{"class": "bench", "count": True}]}, "count True is no whole number"),
+        ({"include": [{"class": "bench", "count": 1, "position": "ab"}]}, "['a', 'b'] is no relation"),
+        (
+            {"include": [{"class": "cow", "count": 1}, {"class": "dog", "count": 1, "position": ["above", 0.0]}]},
+            "['above', 0.0] is no relation",
+        ),
+        ({"include": []}, "nothing is asked for"),
+        ({"tag": 7}, "tag 7 is no text"),
+        ({"include": [{"class": "b" * 5000, "count": 1}]}, "none of COCO's 80"),
         ({"prompt": 7}, "prompt 7 stands there twice or is no text"),
         ({"prompt": "a photo of a cow"}, "prompt 'a photo of a cow' stands there twice"),
     ],
@@ -80,8 +92,9 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path, changes: dict[str, obje
     path = tmp_path / "tasks.jsonl"
     cow = BENCH | {"prompt": "a photo of a cow"}
     path.write_text("".join(json.dumps(row) + "\n" for row in (cow, BENCH | changes)))
-    with pytest.raises(DataError, match=re.escape(f"{path}, line 2: ") + ".*" + re.escape(what)):
+    with pytest.raises(DataError, match=re.escape(f"{path}, line 2: ") + ".*" + re.escape(what)) as caught:
         read_tasks(path)
+    assert len(str(caught.value)) < len(str(path)) + 400
 
 
 def test_a_missing_or_torn_file_is_named(tmp_path: Path) -> None:

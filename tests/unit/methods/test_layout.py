@@ -1,5 +1,6 @@
 """Layouts of images: the formula, which image a sample gets, and folders that cannot be used."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,14 +117,29 @@ def test_a_prompt_without_an_image_is_named(folder: Path) -> None:
         Renders().image("a dog", 0, 0)
 
 
-@pytest.mark.parametrize("table", [None, "file_name,caption\n0.png,a red circle\n", 'file_name,text\n0.png,"a red\n'])
-def test_a_folder_without_a_table_of_captions_is_refused(folder: Path, table: str | None) -> None:
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (None, "metadata.csv: no such prompt file"),
+        ("file_name,caption\n0.png,a red circle\n", "metadata.csv needs the columns file_name and text"),
+        ('file_name,text\n0.png,"a red\n', "metadata.csv, line 2: a quote is not closed"),
+        ("file_name,text,text\n0.png,a,b\n", "metadata.csv, line 1: the header names text twice"),
+        ("file_name,text\n0.png,a red circle, filled\n", "metadata.csv, line 2: 3 fields, the header names 2"),
+        ("file_name,text\n" + "x" * 300 + ",a red circle\n", "(File name too long), and metadata.csv names it"),
+    ],
+)
+def test_a_folder_without_a_table_of_captions_is_refused(folder: Path, table: str | None, expected: str) -> None:
     path = folder / "metadata.csv"
     path.unlink()
     if table is not None:
         path.write_text(table)
-    with pytest.raises(DataError, match=r"metadata\.csv"):
-        build(Config(images=str(folder)), TOOLS)
+    with pytest.raises(DataError, match=re.escape(expected)):
+        identity(Config(images=str(folder)))
+
+
+def test_a_folder_in_the_home_folder(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert identity(Config(images=f"~/{folder.name}")) == identity(Config(images=str(folder)))
 
 
 @pytest.mark.parametrize("option", [{"images": ""}, {"strength": -0.1}, {"strength": float("inf")}])

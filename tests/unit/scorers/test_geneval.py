@@ -88,6 +88,18 @@ def test_the_published_prompts_are_known_and_no_others(weights: Path, images: Te
         geneval.score(images[:1], ["a photo of 2 clocks"])
 
 
+def test_the_metadata_of_the_package_is_found_from_every_folder(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = {"detector": str(weights / "detector"), "clip": str(weights / "clip")}
+    version = build(Config(**networks), CPU).version
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert build(Config(**networks), CPU).version == version
+    (tmp_path / "tasks.jsonl").write_text((Path(__file__).parents[3] / Config().metadata).read_text())
+    assert build(Config(metadata="~/tasks.jsonl", **networks), CPU).version == version
+
+
 def test_it_only_reports_and_its_version_names_all_that_decides(weights: Path, tmp_path: Path) -> None:
     one = scorer(weights, tmp_path, [task("cow")])
     assert (one.may_select, one.differentiable, one.higher_is_better) == (False, False, True)
