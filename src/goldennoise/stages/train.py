@@ -1,5 +1,6 @@
 """train: pairs -> a network, trained to predict their golden noise in one pass."""
 
+import logging
 import shutil
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.scorers.protocol import Scorer
     from goldennoise.training.objectives import Objective
+
+log = logging.getLogger(__name__)
 
 OUTCOME = "training.json"
 """Written when the network is: a run killed between this and the commit has nothing to train any more."""
@@ -58,9 +61,20 @@ def run(config: "RunConfig") -> Artifact:
         begun = begin_together(processes, held, lambda: _begin(config, store, pairs))
         if isinstance(begun, Artifact):
             return begun
-        if not processes.from_first(lambda: {"trained": (begun.path / OUTCOME).is_file()})["trained"]:
+        if not processes.from_first(lambda: {"trained": _is_trained(begun.path)})["trained"]:
             _train(config, processes, begun.path, pairs, begun.reference)
         return finish_together(processes, begun, _finish)
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether the network is there and only the commit is left to do."""
+    if not (folder / OUTCOME).exists():
+        return False
+    try:
+        return {"val_loss", "best_epoch", "epochs", "identity_val_loss"} <= read_json(folder / OUTCOME).keys()
+    except ArtifactError as error:
+        log.warning("%s: the network is written again from the last checkpoint", error)
+        return False
 
 
 def _check_objective(config: "RunConfig") -> None:

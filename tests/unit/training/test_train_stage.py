@@ -133,6 +133,23 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
     assert not (outputs / "npnet/learnable/v9").exists()
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
+def test_a_damaged_outcome_is_written_again(outputs: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    config = run_config(outputs, replace(OPTIONS, learning_rate=2e-3), version="auto")
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "_finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(config)
+    (unfinished,) = outputs.glob("npnet/learnable/v*.partial")
+    expected = (unfinished / "training.json").read_text()
+    (unfinished / "training.json").write_text(content)
+    assert (train.run(config).path / "training.json").read_text() == expected
+
+
 def test_several_devices_need_several_processes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"compute.devices=2, but 1 process was started: use torchrun"):
         train.run(run_config(tmp_path, OPTIONS, num_devices=2))
