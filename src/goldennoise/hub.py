@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from goldennoise.errors import ModelError, require
+from goldennoise.errors import ModelError, require, shortened
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """How a repository of the hub is called: "owner/name"."""
@@ -19,8 +19,10 @@ def find_file(source: str, file: str, *, revision: str | None = None, sha256: st
     Raises:
         ModelError: the file is not to be had, which names it and the command that fetches it, or it is damaged.
     """
-    folder = Path(source).expanduser()
-    path = folder / file if folder.is_dir() else _from_hub(source, file, revision)
+    folder = local_path(source)
+    path = folder / file if folder is not None and folder.is_dir() else _from_hub(source, file, revision)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: give a folder that holds a file {file}.")
     if not path.is_file():
         raise ModelError(f"{path} does not exist: {source} is a folder, so {file} must lie in it.")
     if sha256 is not None:
@@ -32,6 +34,19 @@ def find_file(source: str, file: str, *, revision: str | None = None, sha256: st
                 "again."
             )
     return path
+
+
+def local_path(source: str | Path) -> Path | None:
+    """The file or folder of this machine that `source` names, with `~` expanded; None where there is none.
+
+    Raises `ModelError` for a name that cannot be looked up here.
+    """
+    try:
+        path = Path(source).expanduser()
+        return path if path.exists() else None
+    except (RuntimeError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{shortened(source)} cannot be looked up ({reason}): give another path.") from error
 
 
 def hub_files(repository: str, revision: str | None = None) -> list[str]:
@@ -74,7 +89,8 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     except (OSError, ValueError, EntryNotFoundError) as error:
-        command = f"hf download {repository} {file}" + (f" --revision {revision}" if revision else "")
+        repository = shortened(repository)
+        command = f"hf download {repository} {file}" + (f" --revision {shortened(revision)}" if revision else "")
         raise ModelError(
             f"{file} of {repository} is neither in a folder here nor in the download cache and could not be fetched: "
             f"check the name, then run `{command}` where there is a network."

@@ -7,7 +7,7 @@ from typing import Any
 
 from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ModelError
-from goldennoise.hub import HUB_ID
+from goldennoise.hub import HUB_ID, local_path
 from goldennoise.npnet.checkpoint import CONFIG, WEIGHTS, find_npnet, load_npnet, read_record, save_npnet
 from goldennoise.npnet.config import NetworkInputs
 from goldennoise.npnet.published import SUFFIXES, load_published
@@ -22,17 +22,24 @@ def resolve_network(store: ArtifactStore, reference: str) -> Artifact:
 
     Raises `ArtifactError` for one that does not exist, `ModelError` for a repository that holds no NPNet.
     """
-    path = Path(reference).expanduser()
-    if path.is_file() or ((path / CONFIG).is_file() and not (path / RECORD).exists() and path.suffix != ".partial"):
+    path = local_path(reference)
+    is_folder = path is not None and (path / CONFIG).is_file() and not (path / RECORD).exists()
+    if path is not None and (path.is_file() or (is_folder and path.suffix != ".partial")):
         raise ArtifactError(
             f"{reference} is no artifact: make it one with stage=convert stage.npnet={reference} name=NAME, then give "
             "npnet/NAME@latest"
         )
     if not is_hub_reference(reference):
-        return store.resolve(reference, "npnet")
+        return named_artifact(store, reference)
     name = reference.partition("@")[0].replace("/", "--")
     stage = {"kind": "convert", "npnet": reference, "layout": "goldennoise", "svd_attention": True}
     return import_network(store, reference, name, "auto", {"stage": stage}, model=None)
+
+
+def named_artifact(store: ArtifactStore, reference: str) -> Artifact:
+    """The npnet artifact of a name or of its folder, which may begin with `~`. Raises what `store.resolve` raises."""
+    path = local_path(reference)
+    return store.resolve(reference if path is None or not reference.startswith("~") else str(path), "npnet")
 
 
 def is_hub_reference(reference: str) -> bool:
@@ -40,7 +47,7 @@ def is_hub_reference(reference: str) -> bool:
     match = _HUB_REFERENCE.fullmatch(reference)
     return (
         match is not None
-        and not Path(reference).exists()
+        and local_path(reference) is None
         and reference.partition("/")[0] not in STAGE_OF_KIND
         and Path(reference).suffix not in SUFFIXES
     )

@@ -8,6 +8,7 @@ import pytest
 
 from goldennoise.errors import ModelError
 from goldennoise.hub import find_file
+from goldennoise.npnet.checkpoint import find_npnet
 
 CONTENT = b"weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -40,6 +41,22 @@ def test_a_file_of_the_cache_is_found_without_a_network(cache: Path) -> None:
 def test_a_file_that_is_missing_from_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"weights\.bin does not exist: .* must lie in it"):
         find_file(str(tmp_path), "weights.bin")
+
+
+def test_a_folder_in_place_of_a_file_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").mkdir()
+    with pytest.raises(ModelError, match=r"weights\.bin is a folder: give a folder that holds a file weights\.bin"):
+        find_file(str(tmp_path), "weights.bin")
+
+
+@pytest.mark.parametrize("source", ["~nobody-of-that-name/weights", "long/" * 60 + "x" * 5000, "x" * 300, "nul\0/name"])
+@pytest.mark.usefixtures("cache")
+def test_a_name_that_no_file_can_have_is_one_short_sentence(source: str) -> None:
+    for look_up in (lambda: find_file(source, "weights.bin"), lambda: find_npnet(source)):
+        with pytest.raises(ModelError) as caught:
+            look_up()
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("source", ["other/name", "no such folder", "./owner/name"])

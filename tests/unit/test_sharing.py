@@ -168,6 +168,15 @@ def test_the_card_of_an_empty_record_claims_nothing(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
+    "damage", [{"pairs": None}, {"model": "sdxl"}, {"margin": "0.5"}, {"val_loss": "low"}, {"prompt_set": 3}]
+)
+def test_a_record_that_tells_something_else_is_refused(damage: dict[str, object], tmp_path: Path) -> None:
+    record = {name: value for name, value in (RECORD | damage).items() if value is not None}
+    with pytest.raises(ModelError, match=r"record of this network is damaged \("):
+        GoldenNoise(make_network(), record).save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
     "failure", [OSError("401 Unauthorized\nfor url"), ValueError("no"), ConnectionError("offline")]
 )
 def test_what_the_hub_refuses_is_one_sentence(hub: type[Hub], failure: Exception) -> None:

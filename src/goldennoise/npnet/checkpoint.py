@@ -1,19 +1,21 @@
 """NPNet on disk or on the hub: a folder of `model.safetensors` and `config.json`. Loading never executes code."""
 
 import json
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from torch import Tensor
 
-from goldennoise.errors import ConfigError, ModelError, require
-from goldennoise.hub import HUB_ID, find_file, hub_files
+from goldennoise.errors import ConfigError, ModelError, require, shortened
+from goldennoise.hub import HUB_ID, find_file, hub_files, local_path
 from goldennoise.npnet.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
-from goldennoise.npnet.networks import GoldenNetwork, blank_network
+from goldennoise.npnet.networks import GoldenNetwork, filled_network
 from goldennoise.npnet.published import SUFFIXES, load_published
-from goldennoise.npnet.tensors import check_tensors, read_safetensors
+from goldennoise.tensors import read_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
@@ -61,13 +63,15 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
 
     Raises `ModelError` for what does not exist and for what is neither.
     """
-    path = Path(source).expanduser()
-    if not path.exists() and source in PACKAGED:
+    path = local_path(source)
+    if path is None and source in PACKAGED:
         return PACKAGED[str(source)]
-    if not path.exists() and HUB_ID.fullmatch(str(source)) and path.suffix not in SUFFIXES:
+    if path is None and HUB_ID.fullmatch(str(source)) and Path(source).suffix not in SUFFIXES:
         return _fetched(str(source), revision)
-    if not path.exists():
-        raise ModelError(f"{source} does not exist: give the folder or the file of a trained NPNet, or a hub id.")
+    if path is None:
+        raise ModelError(
+            f"{shortened(source)} does not exist: give the folder or the file of a trained NPNet, or a hub id."
+        )
     if path.is_dir():
         _refuse_published_alone(str(source), [entry.name for entry in path.iterdir()], f"give {path}/")
         return path
@@ -80,8 +84,16 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """What `save_npnet` was told on where the network comes from. Raises `ModelError` for a damaged configuration."""
-    record = _read_content(folder / CONFIG).get("record")
-    return record if isinstance(record, dict) else {}
+    record = _read_content(folder / CONFIG).get("record", {})
+    model = record.get("model", {}) if isinstance(record, dict) else None
+    selected_by = record.get("selected_by", []) if isinstance(record, dict) else None
+    is_model = isinstance(model, dict) and isinstance(model.get("path", ""), str)
+    if not is_model or not isinstance(selected_by, list) or not all(isinstance(name, str) for name in selected_by):
+        raise ModelError(
+            f"{folder / CONFIG} has a record that no NPNet has: its model must be a mapping with a path, and "
+            "selected_by a list of scorers; copy it again."
+        )
+    return record
 
 
 def _fetched(repository: str, revision: str | None) -> Path:
@@ -107,12 +119,9 @@ def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> N
 
 
 def _load_folder(folder: Path) -> GoldenNetwork:
-    config = _read_config(folder / CONFIG)
-    tensors = read_safetensors(folder / WEIGHTS)
-    network = blank_network(config)
-    check_tensors(network.state_dict(), tensors, folder / WEIGHTS)
-    network.load_state_dict(tensors)
-    return network.eval()
+    content = _read_content(folder / CONFIG).get("network")
+    tensors = read_tensors(folder / WEIGHTS, ModelError)
+    return filled_network(_config(content, tensors, folder / CONFIG), tensors, folder / WEIGHTS)
 
 
 def _read_content(path: Path) -> dict[str, Any]:
@@ -120,15 +129,17 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} does not exist: an NPNet folder holds {WEIGHTS} and {CONFIG}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no JSON ({error}): copy or train the network again.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): give a file that you may read.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f'{path} is not the configuration of an NPNet: it must say "format": "{FORMAT}".')
     return content
 
 
-def _read_config(path: Path) -> NPNetConfig | LayoutNPNetConfig:
-    content = _read_content(path).get("network")
+def _config(content: Any, tensors: Mapping[str, Tensor], path: Path) -> NPNetConfig | LayoutNPNetConfig:
+    """The network that `content`, read from `path`, describes, if `tensors` are enough for it."""
     examples = {kind: network_config(part(), (8, 8, 8), 1, 1) for kind, part in ARCHITECTURES.items()}
     parts = content.get("architecture") if isinstance(content, dict) else None
     kind = parts.get("kind") if isinstance(parts, dict) else None
@@ -136,6 +147,7 @@ def _read_config(path: Path) -> NPNetConfig | LayoutNPNetConfig:
     example = examples.get(str(kind), examples["npnet"])
     network = _typed(content, example, path)
     architecture = _typed(network["architecture"], example.architecture, path)
+    _refuse_oversize(network | architecture, tensors, path)
     try:
         return type(example)(**(network | {"architecture": type(example.architecture)(**architecture)}))
     except (ConfigError, ModelError) as error:
@@ -149,11 +161,32 @@ def _typed(values: Any, example: Any, path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} has missing or unknown fields (all): copy or train the network again.")
     if wrong := (names - values.keys() - _LATER_FIELDS) | (values.keys() - names):
         raise ModelError(
-            f"{path} has missing or unknown fields ({', '.join(sorted(wrong))}): copy or train the network again."
+            f"{path} has missing or unknown fields ({', '.join(map(shortened, sorted(wrong)[:5]))}): copy or train the "
+            "network again."
         )
     for name, value in values.items():
         expected = json.loads(json.dumps(getattr(example, name), default=asdict))
         same_type = type(value) is type(expected) or (type(value) is int and type(expected) is float)
         if not same_type or (isinstance(value, list) and any(type(number) is not int for number in value)):
-            raise ModelError(f"{path} has {name}={value!r}, which is of the wrong type; a valid one is {expected!r}.")
+            raise ModelError(
+                f"{path} has {name}={reprlib.repr(value)}, which is of the wrong type; a valid one is {expected!r}."
+            )
     return values
+
+
+def _refuse_oversize(values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `ModelError` for sizes that are more than the tensors have, before time or memory is spent on them."""
+    num_numbers = sum(tensor.numel() for tensor in tensors.values())
+    for name, value in values.items():
+        sizes = [size for size in (value if isinstance(value, list) else [value]) if type(size) is int]
+        if sizes and max(sizes) > num_numbers:
+            raise ModelError(
+                f"{path} has {name}={reprlib.repr(value)}, and {WEIGHTS} beside it holds {num_numbers} numbers in all: "
+                "copy or train the network again."
+            )
+    depth = sum(values.get("depths", [values.get("depth", 0)]))
+    if depth > len(tensors):
+        raise ModelError(
+            f"{path} describes {depth} layers, and {WEIGHTS} beside it holds {len(tensors)} tensors in all: copy or "
+            "train the network again."
+        )

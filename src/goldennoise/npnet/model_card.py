@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldennoise.errors import require
+from goldennoise.errors import ModelError, require, shortened
 from goldennoise.hub import HUB_ID
 from goldennoise.npnet.config import NetworkInputs
 
@@ -23,14 +23,26 @@ images = pipe(prompts, latents=golden(pipe, prompts, generator=generator)).image
 def model_card(config: NetworkInputs, record: Mapping[str, Any], license: str | None = None) -> str:
     """Markdown with the hub's metadata. record: as `read_record` gives it; what it lacks is left out or said to be.
 
-    license: of the weights, by the hub's name for it. Raises `ConfigError` for one that is no such name.
+    license: of the weights, by the hub's name for it.
+    Raises `ConfigError` for a license that is no such name, `ModelError` for a record that tells something else.
     """
     require(
         license is None or re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license) is not None,
         "license", license, "a licence as the hub calls it, such as apache-2.0",
     )  # fmt: skip
+    try:
+        sections = _sections(config, record, license)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"The record of this network is damaged ({type(error).__name__}: {shortened(error)}): load the network "
+            "from a whole copy, or give it an empty record."
+        ) from error
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _sections(config: NetworkInputs, record: Mapping[str, Any], license: str | None) -> list[str]:
     model = record.get("model", {})
-    sections = [
+    return [
         _metadata(model, license),
         f"# NPNet for {_shown(model.get('path', 'a model that its record does not name'))}",
         "Predicts golden noise, the initial noise that gives better images, from source noise and prompt in one pass "
@@ -41,7 +53,6 @@ def model_card(config: NetworkInputs, record: Mapping[str, Any], license: str | 
         _section("Measured", _measured(record)),
         f"Licence of the weights: {license or 'not stated'}.",
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _metadata(model: Mapping[str, Any], license: str | None) -> str:

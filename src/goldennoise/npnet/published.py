@@ -5,25 +5,26 @@ start with the former and spell the text embedding `embeeding.` or `text_embeddi
 numbers: the 29,700,915 parameters of the network, the backbone's classification head (769,000) and a batch
 normalisation (1,025), which the network never uses.
 
+Files of networks that users trained with the published code come as their trainers save them: inside the entry of a
+checkpoint beside the state of its training, with the prefixes of wrappers, or with buffers that follow from the sizes.
+
 Published weights run with the signs of singular vectors that the library returns (`canonical_signs` is False), because
 that is what they were trained on; canonical signs would be a new input to them. The price: LAPACK and cuSOLVER return
 different signs, so that the golden noise of a published network differs between CPU and GPU.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-# Only the class of the error that torch.load raises; nothing is unpickled outside torch's weights-only loader.
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from goldennoise.errors import ModelError
+from goldennoise.errors import ModelError, require, shortened
 from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import NPNet, seeded_npnet
-from goldennoise.npnet.tensors import check_tensors, read_safetensors
+from goldennoise.npnet.network import NPNet
+from goldennoise.npnet.networks import filled_network
+from goldennoise.tensors import is_plain, read_tensors
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 NUM_TOKENS = 77
@@ -40,10 +41,20 @@ PREFIXES = {
     "residual.swin.": "unet_embedding.swin.",
     "text_embedding.": "embeeding.",
 }
-UNUSED = {
-    *(f"unet_svd.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")),
-    *(f"unet_embedding.swin.head.fc.{part}" for part in ("weight", "bias")),
-}
+PARTS = ("unet_svd", "unet_embedding", "embeeding", "text_embedding", "alpha", "beta")
+LANDMARK = "unet_svd.mlp1.0.weight"
+"""A tensor of every published file: what stands before it in a name is not the network's."""
+WRAPPERS = {"module", "_orig_mod"}
+"""What torch's data parallelism and torch.compile put into names."""
+TRAINING = re.compile(r"(optimizer|lr_scheduler|scheduler|scaler)[^.]*\..*")
+"""Entries beside the network that hold tensors of its training."""
+UNUSED = re.compile(
+    r"unet_svd\.bn\.(weight|bias|running_mean|running_var|num_batches_tracked)"
+    r"|unet_embedding\.swin\.head\.(fc\.)?(weight|bias)"
+    r"|unet_embedding\.swin\.(.+\.)?(relative_position_index|attn_mask)"
+)
+"""What the network never uses, and buffers of timm's Swin that follow from its sizes."""
+_MAX_NESTING = 6
 
 
 def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = NUM_TOKENS) -> NPNet:
@@ -56,15 +67,18 @@ def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int
     num_tokens: length of the text encoder's output.
     Raises `ModelError` for a missing, damaged or unsafe file and for missing or unknown tensors.
     """
+    require(num_tokens >= 1, "num_tokens", num_tokens, "at least 1")
     path = Path(path)
     tensors = read_published(path)
-    network = seeded_npnet(_config(tensors, svd_attention, num_tokens, path), seed=0)
-    ignored = {name for name in tensors if name in UNUSED or (name.startswith(ATTENTION) and not svd_attention)}
-    found = {name: tensor for name, tensor in tensors.items() if name not in ignored}
-    expected = {published_name(name): tensor for name, tensor in network.state_dict().items()}
-    check_tensors(expected, found, path)
-    network.load_state_dict({name: found[published_name(name)] for name in network.state_dict()})
-    return network.eval()
+    config = _config(tensors, svd_attention, num_tokens, path)
+    found = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not UNUSED.fullmatch(name) and (svd_attention or not name.startswith(ATTENTION))
+    }
+    network = filled_network(config, found, path, published_name)
+    assert isinstance(network, NPNet), "its configuration is an NPNet's"
+    return network
 
 
 def published_name(name: str) -> str:
@@ -76,39 +90,52 @@ def published_name(name: str) -> str:
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """Tensors of any of the three layouts under their flat names, `alpha` and `beta` without dimensions."""
-    content = read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
-    tensors = {}
-    for name, value in _flat(content):
-        if not isinstance(value, Tensor):
-            raise ModelError(f"{path} holds {name}, which is no tensor: this is not a published NPNet.")
-        name = name.replace("text_embedding.", "embeeding.", 1) if name.startswith("text_embedding.") else name
-        tensors[name] = value.reshape(()) if name in ("alpha", "beta") and value.numel() == 1 else value
+    """Tensors of any of the three layouts under their flat names, `alpha` and `beta` without dimensions.
+
+    Of a checkpoint that holds the network in an entry or with a prefix, the tensors of the network alone.
+    Raises `ModelError` for a file that holds several networks, or something else than tensors in one.
+    """
+    entries = [(_unwrapped(name), value) for name, value in _flat(read_tensors(path, ModelError))]
+    prefixes = sorted({name.removesuffix(LANDMARK) for name, _ in entries if f".{name}".endswith(f".{LANDMARK}")})
+    if len(prefixes) > 1:
+        places = ", ".join(shortened(prefix) or "the file itself" for prefix in prefixes)
+        raise ModelError(f"{path} holds {len(prefixes)} networks, in {places}: save one of them alone.")
+    prefix = prefixes[0] if prefixes else ""
+    tensors: dict[str, Tensor] = {}
+    for full_name, value in entries:
+        name = full_name.removeprefix(prefix)
+        if full_name.startswith(prefix) and _is_of_network(name, value):
+            name = name.replace("text_embedding.", "embeeding.", 1) if name.startswith("text_embedding.") else name
+            if not is_plain(value):
+                raise ModelError(f"{path} holds {shortened(name)}, which is no tensor: this is not a published NPNet.")
+            if name in tensors:
+                raise ModelError(f"{path} holds {shortened(name)} twice, under different prefixes: save it once.")
+            tensors[name] = value.reshape(()) if name in ("alpha", "beta") and value.numel() == 1 else value
     return tensors
 
 
-def _read_pth(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: give the file of a published NPNet.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ModelError(
-            f"{path} is damaged or holds more than tensors, which could run code: it is refused, use safetensors."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{path} is truncated or damaged: copy it again.") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no tensors by name: this is not a published NPNet.")
-    return content
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _is_of_network(name: str, value: Any) -> bool:
+    """Whether an entry counts: what is neither in a part of the network nor a tensor is the state of a training."""
+    return name.partition(".")[0] in PARTS or (isinstance(value, Tensor) and not TRAINING.fullmatch(name))
+
+
+def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings with its dotted name; what is nested deeper than any checkpoint is left whole."""
+    levels: list[tuple[int, str, Mapping[Any, Any]]] = [(0, "", content)]
+    seen = {id(content)}
+    while levels:
+        depth, prefix, mapping = levels.pop()
+        for name, value in mapping.items():
+            if not isinstance(value, Mapping) or depth == _MAX_NESTING:
+                yield f"{prefix}{name}", value
+            # A pickle may hold a mapping in itself.
+            elif id(value) not in seen:
+                seen.add(id(value))
+                levels.append((depth + 1, f"{prefix}{name}.", value))
 
 
 def _config(tensors: Mapping[str, Tensor], svd_attention: bool, num_tokens: int, path: Path) -> NPNetConfig:
@@ -121,7 +148,11 @@ def _config(tensors: Mapping[str, Tensor], svd_attention: bool, num_tokens: int,
     architecture = ArchitectureConfig(svd_attention=svd_attention, canonical_signs=False)
     vector_mean = "before" if svd_attention else "after"
     # Every published network lays 4 channels out 2 x 2.
-    return NPNetConfig((4, left // 2, right // 2), num_tokens, text // num_tokens, architecture, vector_mean)
+    latent_shape = (4, left // 2, right // 2)
+    try:
+        return NPNetConfig(latent_shape, num_tokens, text // num_tokens, architecture, vector_mean)
+    except ModelError as error:
+        raise ModelError(f"{path} is no published NPNet: {error}") from error
 
 
 def _width(tensors: Mapping[str, Tensor], name: str, path: Path) -> int:

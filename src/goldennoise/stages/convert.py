@@ -65,14 +65,16 @@ def run(config: "RunConfig") -> Artifact:
 
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
-    from goldennoise.imports import is_hub_reference
+    from goldennoise.hub import local_path
+    from goldennoise.imports import is_hub_reference, named_artifact
     from goldennoise.npnet.published import SUFFIXES
     from goldennoise.records import RECORD
 
-    path = Path(reference).expanduser()
-    if path.suffix in SUFFIXES or is_hub_reference(reference) or (path.exists() and not (path / RECORD).is_file()):
+    path = local_path(reference)
+    is_elsewhere = path is not None and not (path / RECORD).is_file()
+    if is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference):
         return None
-    artifact = store.resolve(reference, "npnet")
+    artifact = named_artifact(store, reference)
     artifact.check()
     return artifact
 

@@ -163,7 +163,7 @@ def test_the_nested_file_loads_and_gives_its_text_width(nested: dict[str, Any], 
 
 
 def _load(monkeypatch: pytest.MonkeyPatch, tensors: dict[str, Tensor]) -> None:
-    monkeypatch.setattr("goldennoise.npnet.published.read_safetensors", lambda _: tensors)
+    monkeypatch.setattr("goldennoise.npnet.published.read_tensors", lambda *_: tensors)
     load_published("sdxl.safetensors")
 
 

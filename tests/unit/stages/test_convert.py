@@ -158,6 +158,35 @@ def test_a_network_that_does_not_name_its_model_needs_the_users_word(tmp_path: P
         import_network(ArtifactStore(tmp_path), str(tmp_path / "given"), "net", "auto", {}, None)
 
 
+@pytest.mark.parametrize("record", [[1], {"model": "sdxl"}, {"model": {"path": 3}}, {"selected_by": "hpsv2"}])
+def test_a_record_of_something_else_is_refused(record: Any, folder: Path, tmp_path: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(content | {"record": record}))
+    with pytest.raises(ModelError, match=r"config\.json has a record that no NPNet has"):
+        run(a_run(tmp_path, folder))
+    assert not (tmp_path / "npnet").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_artifact_is_found_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    artifact = run(a_run(tmp_path, "~/given"))
+    assert resolve_network(ArtifactStore(tmp_path / "other"), "~/npnet/test/v1").path == artifact.path
+    with pytest.raises(ConfigError, match="is an npnet artifact already"):
+        run(a_run(tmp_path / "other", "~/npnet/test/v1"))
+
+
+@pytest.mark.parametrize("reference", ["x" * 5000, "owner/" + "x" * 5000, "~nobody-of-that-name/net", "nul\0"])
+def test_a_reference_that_nothing_can_have_is_one_sentence(reference: str, tmp_path: Path) -> None:
+    for look_up in (
+        lambda: run(a_run(tmp_path, reference)),
+        lambda: resolve_network(ArtifactStore(tmp_path), reference),
+    ):
+        with pytest.raises(GoldenNoiseError) as caught:
+            look_up()
+        assert len(str(caught.value)) < 600
+
+
 class _Malicious:
     def __init__(self, target: Path) -> None:
         self.target = target

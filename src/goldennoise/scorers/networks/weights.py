@@ -1,21 +1,15 @@
 """Published weights of scorers: tensors by name, the version they give a scorer, and tokenizers, with clear errors."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-
-# Only the class of the error that torch.load raises; nothing is unpickled outside torch's weights-only loader.
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from goldennoise.errors import ScorerError
 from goldennoise.hub import find_file
 from goldennoise.provenance import file_digest
-from goldennoise.tensors import mismatch
+from goldennoise.tensors import is_plain, mismatch, read_tensors
 
 
 def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> tuple[dict[str, Tensor], str]:
@@ -26,33 +20,13 @@ def read_weights(path: str, file: str, revision: str | None, sha256: str | None)
     could run code.
     """
     found = find_file(path, file, revision=revision, sha256=sha256)
-    content = _safetensors(found) if found.suffix == ".safetensors" else _pickled(found)
+    content = read_tensors(found, ScorerError)
     tensors = content.get("state_dict", content)
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and is_plain(tensor) for name, tensor in tensors.items()
+    ):
         raise ScorerError(f"{found} holds no tensors by name: these are not the published weights.")
     return tensors, file_digest(found)[:12]
-
-
-def _safetensors(path: Path) -> dict[str, Any]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ScorerError(f"{path} is truncated or damaged ({error}): delete it and fetch it again.") from error
-
-
-def _pickled(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ScorerError(
-            f"{path} is damaged or holds more than tensors, which could run code: it is refused; fetch the published "
-            "file again, or give the tensors alone."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ScorerError(f"{path} is truncated or damaged: delete it and fetch it again.") from error
-    if not isinstance(content, dict):
-        raise ScorerError(f"{path} holds no tensors by name: these are not the published weights.")
-    return content
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str, unused: Iterable[str] = ()) -> None:
