@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from goldennoise.methods.protocol import MethodTools, SampleBatch
 
 DIFFERS = (
-    "re_denoise inverts the interval that it denoised, where the code of arXiv 2411.09502 inverts another; "
-    "method=[re_denoise_published] does as that code."
+    "re_denoise inverts the interval that it denoised; with variant published it inverts another one, as the code of "
+    "arXiv 2411.09502 does."
 )
 
 
