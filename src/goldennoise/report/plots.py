@@ -38,6 +38,7 @@ _VARIABLES = _PAGE | {colour: f"var(--method-{number})" for number, colour in en
 
 _STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 11,
     "text.color": _TEXT,

@@ -1,6 +1,7 @@
 """One table, written four ways: plain text, Markdown, LaTeX (booktabs) and HTML hold the same cells."""
 
 import html
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,16 @@ _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "−": "$-$",
     "×": r"$\times$",
     "–": "--",
     "…": r"\dots{}",
 }
+_PIPE = {"<": "&lt;", ">": "&gt;", **{character: f"\\{character}" for character in "\\|*_`~"}}
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""Line ends of every kind, and what a terminal or LaTeX obeys or refuses."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Table:
 
 def to_text(table: Table) -> str:
     """For a terminal: aligned with spaces; * marks a strong cell."""
-    rows = _starred(table)
-    widths = [max(map(_width, column)) for column in zip([c.text for c in table.columns], *rows, strict=True)]
+    rows, titles = _starred(table), [_line(column.text) for column in table.columns]
+    widths = [max(map(_width, column)) for column in zip(titles, *rows, strict=True)]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
 
     def line(texts: Sequence[str]) -> str:
@@ -79,11 +85,11 @@ def to_text(table: Table) -> str:
         ]
         return "  ".join(padded).rstrip()
 
-    lines = [table.caption, rule, line([column.text for column in table.columns]), rule]
+    lines = [_line(table.caption), rule, line(titles), rule]
     unwritten = iter(rows)
     for section in table.sections:
         lines += [_heading(section), *(line(next(unwritten)) for _ in section.rows), rule]
-    return "\n".join([*lines, *table.footnotes]) + "\n"
+    return "\n".join([*lines, *map(_line, table.footnotes)]) + "\n"
 
 
 def to_markdown(table: Table) -> str:
@@ -105,7 +111,7 @@ def to_latex(table: Table) -> str:
     columns = "".join("r" if column.numeric else "l" for column in table.columns)
     lines = [r"\begin{table}[t]", r"\centering", r"\small", f"\\caption{{{_latex(table.caption)}}}"]
     lines += [r"\resizebox{\linewidth}{!}{%", f"\\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines.append(" & ".join(_latex(column.text) for column in table.columns) + r" \\")
+    lines.append(_latex_row([_latex(column.text) for column in table.columns]))
     for section in table.sections:
         lines += [
             r"\midrule",
@@ -113,7 +119,7 @@ def to_latex(table: Table) -> str:
         ]
         for row in section.rows:
             cells = [f"\\textbf{{{_latex(cell.text)}}}" if cell.strong else _latex(cell.text) for cell in row]
-            lines.append(" & ".join(cells) + r" \\")
+            lines.append(_latex_row(cells))
     lines += [r"\bottomrule", r"\end{tabular}}"]
     lines += [f"\\par\\smallskip\\footnotesize {_latex(note)}" for note in table.footnotes]
     return "\n".join([*lines, r"\end{table}", ""])
@@ -149,7 +155,7 @@ def all_tables(tables: Sequence[Table], write: Callable[[Table], str]) -> str:
 
 
 def _heading(section: Section) -> str:
-    return f"{section.title} ({section.note})" if section.note else section.title
+    return _line(f"{section.title} ({section.note})" if section.note else section.title)
 
 
 def _starred(table: Table) -> list[list[str]]:
@@ -157,7 +163,7 @@ def _starred(table: Table) -> list[list[str]]:
     rows = [row for section in table.sections for row in section.rows]
     starred = [any(cell.strong for cell in column) for column in zip(*rows, strict=True)]
     return [
-        [cell.text + (" *" if cell.strong else "  ") * star for cell, star in zip(row, starred, strict=True)]
+        [_line(cell.text) + (" *" if cell.strong else "  ") * star for cell, star in zip(row, starred, strict=True)]
         for row in rows
     ]
 
@@ -167,11 +173,24 @@ def _width(text: str) -> int:
 
 
 def _pipe(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+    # An entity, and the target of a link, are the rest of what Markdown reads out of plain text.
+    plain = re.sub(r"&(?=#?\w+;)", "&amp;", _line(text))
+    escaped = "".join(_PIPE.get(character, character) for character in plain)
+    return escaped.replace("](", r"]\(")
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in _line(text))
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    """After the end of a row LaTeX takes a bracket or a star for an argument of it."""
+    row = " & ".join(cells) + r" \\"
+    return "{}" + row if row.startswith(("[", "*")) else row
+
+
+def _line(text: str) -> str:
+    return _CONTROLS.sub(" ", text)
 
 
 def _tag(name: str, content: str, numeric: bool, attributes: str = "") -> str:

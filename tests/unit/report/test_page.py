@@ -90,6 +90,18 @@ def test_figures_are_bare_svg_in_the_colours_of_the_page(svg: str) -> None:
     assert references <= set(re.findall(r'\bid="([^"]+)"', svg))
 
 
+def test_kinds_of_prompts_are_no_formulas_in_a_figure() -> None:
+    found = summary()
+    methods = {}
+    for name, method in found.methods.items():
+        scorers = {
+            scorer: replace(result, categories={r"$\foo$ <b>": result.overall})
+            for scorer, result in method.scorers.items()
+        }
+        methods[name] = replace(method, scorers=scorers)
+    assert r"$\foo$ &lt;b&gt;" in plots.category_bars(replace(found, methods=methods))
+
+
 def test_figures_are_the_same_every_time() -> None:
     assert plots.category_bars(summary()) == plots.category_bars(summary())
 

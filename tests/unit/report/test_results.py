@@ -1,3 +1,4 @@
+import html
 import re
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from goldennoise.evaluation.summary import Against, Summary
 from goldennoise.methods import component, kinds
 from goldennoise.report.published import published_for, published_table
 from goldennoise.report.results import category_table, headline, result_table
-from goldennoise.report.tables import Table, to_html, to_latex, to_markdown, to_text
+from goldennoise.report.tables import Cell, Column, Section, Table, to_html, to_latex, to_markdown, to_text
 
 
 def with_role(role: str) -> Summary:
@@ -139,6 +140,39 @@ def test_all_formats_hold_the_same_numbers(table: Table) -> None:
     }
     for name, text in body.items():
         assert re.findall(r"\d+\.\d+", text) == expected, name
+
+
+HOSTILE = {
+    "<img src=x onerror=a>": (r"&lt;img src=x onerror=a&gt;", r"\textless{}img src=x onerror=a\textgreater{}"),
+    "a &lt;b&#60; & c": ("a &amp;lt;b&amp;#60; & c", r"a \&lt;b\&\#60; \& c"),
+    "two\r\n\n| lines\u2028": (r"two \| lines ", "two | lines "),
+    "[a](http://b)": (r"[a]\(http://b)", "{}[a](http://b)"),
+    "* `a` ~~b~~": (
+        r"\* \`a\` \~\~b\~\~",
+        r"{}* `a` \textasciitilde{}\textasciitilde{}b\textasciitilde{}\textasciitilde{}",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_becomes_markup(text: str) -> None:
+    cells = [Cell(text), Cell(text, text, strong=True)]
+    table = Table(text, [Column(text), Column(text, text)], [Section(text, text, [cells])], [text])
+    markdown, latex = HOSTILE[text]
+    lines = to_markdown(table).splitlines()
+    assert len(lines) == 9
+    assert lines[0] == f"### {markdown}"
+    assert lines[2] == f"**{markdown}** ({markdown})"
+    assert lines[6] == f"| {markdown} | **{markdown} {markdown}** |"
+    assert lines[8] == f"- {markdown}"
+    body = to_latex(table).splitlines()
+    assert len(body) == 15
+    assert body[10] == f"{latex} & \\textbf{{{latex.removeprefix('{}')} {latex.removeprefix('{}')}}} \\\\"
+    assert to_text(table).count("\n") == 8
+    tags = re.findall(r"<(\w+)", to_html(table))
+    allowed = "figure div table caption thead tr th tbody td small strong p figcaption"
+    assert set(tags) <= set(allowed.split())
+    assert re.sub(r"<[^>]*>", "", to_html(table)).count(html.escape(text)) == 10
 
 
 def test_what_is_special_in_a_format_is_escaped() -> None:
