@@ -90,16 +90,14 @@ class ComputeConfig:
 
 
 def computes_natively(dtype: str, device: "torch.device") -> bool:
-    """Whether a device has instructions for float32, bfloat16 or float16; a CPU without them is 10 times as slow.
+    """Whether a device has instructions for a number format such as "bfloat16"; a CPU without is 10 times as slow.
 
     True too where torch does not tell.
     """
     import torch
 
-    if device.type != "cpu" or dtype == "float32":
+    features = {"bfloat16": ("avx512_bf16", "amx_bf16"), "float16": ("avx512_fp16", "amx_fp16")}
+    if device.type != "cpu" or dtype not in features:
         return True
     told = torch.cpu.get_capabilities()
-    if told.get("architecture") != "x86_64":
-        return True
-    features = {"bfloat16": ("avx512_bf16", "amx_bf16"), "float16": ("avx512_fp16", "amx_fp16")}
-    return any(told.get(feature) for feature in features[dtype])
+    return told.get("architecture") != "x86_64" or any(told.get(feature) for feature in features[dtype])

@@ -20,12 +20,10 @@ log = logging.getLogger(__name__)
 def load(config: Any, compute: "ComputeConfig") -> "DiffusionModel":
     """The model of a config. Raises `ModelError` for one that is not to be had, `ConfigError` for what it cannot do."""
     device = compute.torch_device()
-    if not computes_natively(config.dtype, device):
-        log.warning(
-            "model.dtype=%s: this CPU has no instructions for it; float32 is about 10 times faster", config.dtype
-        )
     # An offloaded model never is on the GPU as a whole, where it may not fit.
     model = diffusion.component(config.kind).build(config, torch.device("cpu") if compute.offload else device)
+    if not computes_natively(dtype := str(model.dtype).removeprefix("torch."), device):
+        log.warning("model.dtype=%s: no instructions for it on this CPU; float32 is 10 times as fast", dtype)
     model.run_with(compute, device)
     return model
 

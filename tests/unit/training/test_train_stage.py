@@ -135,7 +135,7 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
 
 @pytest.mark.parametrize("content", ["{", "{}", "[1]"])
 def test_a_damaged_outcome_is_written_again(outputs: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    config = run_config(outputs, replace(OPTIONS, learning_rate=2e-3), version="auto")
+    config = run_config(outputs, replace(OPTIONS, learning_rate=1e-3 * len(content)))
 
     def killed(_: object) -> None:
         raise KeyboardInterrupt
@@ -144,9 +144,9 @@ def test_a_damaged_outcome_is_written_again(outputs: Path, monkeypatch: pytest.M
         patched.setattr(train, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
             train.run(config)
-    (unfinished,) = outputs.glob("npnet/learnable/v*.partial")
-    expected = (unfinished / "training.json").read_text()
-    (unfinished / "training.json").write_text(content)
+    (outcome,) = outputs.glob("npnet/learnable/v*.partial/training.json")
+    expected = outcome.read_text()
+    outcome.write_text(content)
     assert (train.run(config).path / "training.json").read_text() == expected
 
 
