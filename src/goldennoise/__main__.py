@@ -1,12 +1,26 @@
 """The command line: `python -m goldennoise stage=collect|train|eval|report|...`, with Hydra's overrides."""
 
+import argparse
 import logging
 import os
+import shlex
+import signal
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
-from goldennoise.config import RunConfig, launch
-from goldennoise.errors import GoldenNoiseError
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from goldennoise.conf_files import conf_folder
+from goldennoise.config import RunConfig, composed, typed
+from goldennoise.config_mistakes import COMPOSITION_ERRORS, as_sentence, readable
+from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
 from goldennoise.machine_mistakes import machine_mistakes
+
+log = logging.getLogger("goldennoise")
 
 
 def run_stage(config: RunConfig) -> None:
@@ -19,7 +33,7 @@ def run_stage(config: RunConfig) -> None:
 
 
 def complain(error: GoldenNoiseError) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
 
 
 def main() -> None:
@@ -27,16 +41,142 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A full disk would otherwise print a traceback for every line that cannot be logged.
     logging.raiseExceptions = False
+    terminated = _on_sigterm()
+    code = 0
     try:
         with machine_mistakes():
-            done = launch(run_stage, complain)
+            code = 0 if launch(run_stage, complain) else 2
     except GoldenNoiseError as error:
         complain(error)
-        done = False
+        code = 2
     except KeyboardInterrupt:
+        code = 130
+    except (Exception, SystemExit):
+        # What others do when processes of this run end, such as the workers that load data, is no news then.
+        if not terminated:
+            raise
+    if terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        code = 143
+    if code in (130, 143) and os.environ.get("RANK", "0") == "0":
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0 if done else 2)
+    sys.exit(code)
+
+
+def _on_sigterm() -> list[int]:
+    """From here on SIGTERM interrupts as Ctrl-C does; the list then has the signal."""
+    received: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    return received
+
+
+def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseError], None]) -> bool:
+    """Run `task` for the command line's config, or for each of a sweep's; whether all went well.
+
+    A mistake inside a job goes to `complain`, and a sweep goes on with its next job; a sweep on several devices is
+    refused (exit code 2). Raises `ConfigError` for a command line that cannot be composed.
+    """
+    failed: list[GoldenNoiseError] = []
+    started = False
+
+    def job(tree: DictConfig) -> None:
+        nonlocal started
+        started = True
+        try:
+            # A relative path means the folder that the command was started in, whatever hydra.job.chdir says.
+            os.chdir(HydraConfig.get().runtime.cwd)
+            _refuse_other_recipe(HydraConfig.get().runtime.choices)
+            config = typed(tree)
+            if HydraConfig.get().mode == RunMode.MULTIRUN and config.compute.devices > 1:
+                complain(_sweep_refusal(config.compute.devices))
+                # The one kind of exit that Hydra does not keep until the other jobs have run.
+                sys.exit(2)
+            for part in _stages(config):
+                task(part)
+        except GoldenNoiseError as error:
+            log.info("error: %s", error)
+            complain(error)
+            failed.append(error)
+
+    sys.argv[1:] = as_arguments(sys.argv[1:])
+    # Hydra then raises what goes wrong instead of printing it and leaving with code 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
+    except COMPOSITION_ERRORS as error:
+        if started:
+            raise
+        raise ConfigError(as_sentence(error, sys.argv[1:])) from None
+    except OSError as error:
+        if started:
+            raise
+        raise ConfigError(
+            f"{shortened(error.filename)} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
+        ) from None
+    return not failed
+
+
+def _stages(config: RunConfig) -> list[RunConfig]:
+    """The config itself; for stage=all those of its stages, all of them checked before the first runs."""
+    if config.stage.kind != "all":
+        return [config]
+    overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
+    parts = []
+    for stage in config.stage.stages:
+        chosen = [*overrides, f"stage={stage}"]
+        _refuse_other_recipe({**HydraConfig.get().runtime.choices, "stage": stage})
+        parts.append(composed(chosen))
+    return parts
+
+
+def _refuse_other_recipe(choices: Mapping[str, str | None]) -> None:
+    """Raise `ConfigError` for a stage that the experiment has by another name: its sizes would be left out unsaid."""
+    experiment, stage = choices.get("experiment"), str(choices.get("stage"))
+    own = [file.stem for file in sorted((conf_folder() / "experiment" / str(experiment)).glob("*.yaml"))]
+    meant = [name for name in own if name.partition("_")[0] == stage.partition("_")[0]]
+    if meant and stage not in own:
+        raise ConfigError(f"stage={stage}: experiment={experiment} has this stage as stage={meant[0]}")
+
+
+def _sweep_refusal(devices: int) -> ConfigError:
+    overrides = shlex.join(HydraConfig.get().overrides.task)
+    return ConfigError(
+        f"compute.devices={devices}: -m runs on one device; start each run by itself: "
+        f"torchrun --nproc-per-node {devices} -m goldennoise {overrides}"
+    )
+
+
+def as_arguments(arguments: Sequence[str]) -> list[str]:
+    """The command line as Hydra reads it: flags first, then the overrides, made `readable`.
+
+    Raises `ConfigError` for a flag that does not exist, and what `readable` raises.
+    """
+    # Hydra's parser takes flags only before the first override; people write them anywhere.
+    overrides = [argument for argument in arguments if _is_override(argument)]
+    flags = [argument for argument in arguments if not _is_override(argument)]
+    flags.sort(key=lambda flag: flag not in ("-m", "--multirun"))
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        known, unknown = parser.parse_known_args(flags)
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{shortened(' '.join(flags))}: {error}; --help lists the flags") from None
+    if unknown:
+        raise ConfigError(f"{shortened(unknown[0])}: there is no such flag; --help lists them")
+    if known.experimental_rerun is not None:
+        raise ConfigError("--experimental-rerun reads a pickle, which could run code: give the options themselves")
+    sweep = known.multirun or any(override.startswith("hydra.mode=") for override in overrides)
+    readable(known.overrides)
+    return [*flags, *readable(overrides, sweep)]
+
+
+def _is_override(argument: str) -> bool:
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
 
 
 if __name__ == "__main__":

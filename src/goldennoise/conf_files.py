@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from goldennoise.errors import ConfigError, shortened
+
 
 def conf_folder() -> Path:
     """Inside an installed package, beside src/ in the source tree."""
@@ -17,9 +19,15 @@ def given_path(path: str) -> Path:
     """A path as a user writes it, with `~` expanded.
 
     What presets name, "data/prompts/own_words.txt" for one, comes with the package: it is found there from every folder
-    that has no such file of its own.
+    that has no such file of its own. Raises `ConfigError` for the home folder of somebody who has none.
     """
-    given = Path(path).expanduser()
+    try:
+        given = Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{shortened(path)}: nobody called {shortened(path.partition('/')[0])} has a home folder here; write ./~... "
+            "for a folder of that name"
+        ) from None
     if given.parts[:1] != ("data",) or given.exists():
         return given
     packaged = _beside("data").parent / given

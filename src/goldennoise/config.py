@@ -1,26 +1,31 @@
 """The typed configuration of a run, composed from conf/ and the command line.
 
-Only this module and `config_mistakes` know Hydra.
+Only this module, `config_mistakes` and the command line know Hydra.
 """
 
 import importlib
-import logging
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from goldennoise.artifacts import check_name
-from goldennoise.conf_files import conf_folder, options
-from goldennoise.config_mistakes import COMPOSITION_ERRORS, as_sentence, must_be, unknown_choice, unknown_option
-from goldennoise.errors import ConfigError, GoldenNoiseError, require
+from goldennoise.artifacts import allowed_name, check_name
+from goldennoise.conf_files import conf_folder, given_path, options
+from goldennoise.config_mistakes import (
+    COMPOSITION_ERRORS,
+    MANY,
+    as_sentence,
+    must_be,
+    not_set,
+    readable,
+    refuse_number,
+    unknown_choice,
+    unknown_option,
+)
+from goldennoise.errors import ConfigError, require, shortened
 
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
@@ -39,9 +44,9 @@ FIXED = {
     "compute": ("goldennoise.compute", "ComputeConfig"),
     "logger": ("goldennoise.training.loggers", "LoggerConfig"),
 }
-MANY = ("scorer", "method")
+COLUMNS = ("image", "prompt", "prompt_id", "category", "method", "seed", "scorer", "score", "num_evaluations")
+"""Columns of our tables, which have a column per scorer too."""
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -54,7 +59,7 @@ class _Names:
 
     def __post_init__(self) -> None:
         check_name(self.name, self.version)
-        require(bool(self.outputs), "outputs", "''", "a folder")
+        object.__setattr__(self, "outputs", _folder(self.outputs))
         require(0 <= self.seed < 2**63, "seed", self.seed, "at least 0 and below 2**63")
 
 
@@ -75,21 +80,44 @@ class RunConfig(_Names):
     logger: "LoggerConfig"
 
 
+def _folder(outputs: str) -> str:
+    """`outputs` with `~` expanded."""
+    require(bool(outputs), "outputs", "''", "a folder")
+    return str(given_path(outputs))
+
+
+def _folder_name(name: str) -> str:
+    allowed = allowed_name(name)
+    if allowed is not None:
+        raise ConfigError(f"{shortened(name)}: the name of a folder must be {allowed}")
+    return name
+
+
+# Hydra makes its folder, of whose path these are parts, before `typed` sees the config.
+OmegaConf.register_new_resolver("folder", _folder)
+OmegaConf.register_new_resolver("folder_name", _folder_name)
+
+
 def load(overrides: Sequence[str] = ()) -> RunConfig:
     """The config of `python -m goldennoise <overrides>`; `ConfigError` for every mistake in them."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        return composed(overrides)
+
+
+def composed(overrides: Sequence[str]) -> RunConfig:
+    """The same where Hydra is initialised already."""
+    overrides = readable(overrides)
     try:
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-            composed = hydra.compose("config", overrides=list(overrides))
+        return typed(hydra.compose("config", overrides=overrides))
     except COMPOSITION_ERRORS as error:
         raise ConfigError(as_sentence(error, overrides)) from None
-    return typed(composed)
 
 
-def typed(composed: DictConfig) -> RunConfig:
+def typed(tree: DictConfig) -> RunConfig:
     """Composed YAML as dataclasses. Raises `ConfigError` for what the dataclasses do not have or do not allow."""
     try:
-        container = OmegaConf.to_container(composed, resolve=True)
-    except OmegaConfBaseException as error:
+        container = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(as_sentence(error)) from None
     assert isinstance(container, dict)
     values = {str(key): value for key, value in container.items()}
@@ -103,7 +131,7 @@ def typed(composed: DictConfig) -> RunConfig:
         parts[key] = fill(key, getattr(importlib.import_module(module), class_name), _group(values, key))
     for key in REGISTRIES:
         if key in MANY:
-            chosen = values.get(key) or {}
+            chosen = _named(key, values.get(key) or {})
             parts[key] = {option: _component(key, f"{key}.{option}", part) for option, part in chosen.items()}
         else:
             parts[key] = _component(key, key, _group(values, key))
@@ -121,11 +149,13 @@ def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:
         if hints[name] is bool and not isinstance(value, bool):
             # OmegaConf would take 3 or "on" for true.
             raise ConfigError(must_be(f"{prefix}{name}", value, bool))
+        if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
+            # OmegaConf would take any parts for those of a tuple.
+            raise ConfigError(must_be(f"{prefix}{name}", value, hints[name]))
     try:
         filled = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config_class), dict(values)))
     except MissingMandatoryValue:
-        missing = next(name for name in names if values.get(name, "???") == "???")
-        raise ConfigError(f"{prefix}{missing} is not set: give it with {prefix}{missing}=VALUE") from None
+        raise ConfigError(not_set(prefix + next(name for name in names if name not in values))) from None
     except OmegaConfBaseException as error:
         name = (error.full_key or "").partition(".")[0].partition("[")[0]
         if name not in names:
@@ -134,6 +164,8 @@ def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:
     except ConfigError as error:
         raise ConfigError(_with_key(key, error, names)) from None
     assert isinstance(filled, config_class)
+    for name in names:
+        refuse_number(f"{prefix}{name}", getattr(filled, name))
     return filled
 
 
@@ -151,12 +183,27 @@ def _group(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return part
 
 
+def _named(group: str, chosen: object) -> Mapping[str, Any]:
+    """The chosen options by their names, which become names of files and of columns."""
+    if not isinstance(chosen, Mapping):
+        raise ConfigError(must_be(group, chosen, dict))
+    spelt: dict[str, str] = {}
+    for name in chosen:
+        allowed = allowed_name(name)
+        if group == "scorer" and name in COLUMNS:
+            allowed = f"another: a column of our tables is called {name}"
+        if allowed is not None:
+            raise ConfigError(f"{group}.{shortened(name)}: the name of a {group} must be {allowed}")
+        if (other := spelt.setdefault(name.lower(), name)) != name:
+            raise ConfigError(f"{group}.{name}: there is {group}.{other}, which some systems take for the same file")
+    return chosen
+
+
 def _component(group: str, key: str, values: object) -> Any:
     kind = values.get("kind") if isinstance(values, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(kind, str):
-        raise ConfigError(
-            f"{key}={values}: {key} has no kind; choose it with {group}=OPTION, one of {', '.join(options(group))}"
-        )
+        chosen = f"choose it with {group}=OPTION, one of {', '.join(options(group))}"
+        raise ConfigError(f"{key}={shortened(values)}: {key} has no kind; {chosen}")
     registry = importlib.import_module(REGISTRIES[group])
     if kind not in registry.kinds():
         raise ConfigError(unknown_choice(f"{key}.kind", kind, registry.kinds()))
@@ -170,81 +217,3 @@ def _architecture(values: Mapping[str, Any]) -> Any:
     if kind not in ARCHITECTURES:
         raise ConfigError(unknown_choice("npnet.kind", kind, list(ARCHITECTURES)))
     return fill("npnet", ARCHITECTURES[kind], values)
-
-
-def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseError], None]) -> bool:
-    """Run `task` for the command line's config, or for each of a sweep's; whether all went well.
-
-    A mistake inside a job goes to `complain`, and a sweep goes on with its next job; a sweep on several devices is
-    refused (exit code 2). Raises `ConfigError` for a command line that cannot be composed.
-    """
-    failed: list[GoldenNoiseError] = []
-    started = False
-
-    def job(composed: DictConfig) -> None:
-        nonlocal started
-        started = True
-        try:
-            _refuse_other_recipe(HydraConfig.get().runtime.choices)
-            config = typed(composed)
-            if HydraConfig.get().mode == RunMode.MULTIRUN and config.compute.devices > 1:
-                complain(_sweep_refusal(config.compute.devices))
-                # The one kind of exit that Hydra does not keep until the other jobs have run.
-                sys.exit(2)
-            for part in _stages(config):
-                task(part)
-        except GoldenNoiseError as error:
-            log.info("error: %s", error)
-            complain(error)
-            failed.append(error)
-
-    # Hydra's parser takes -m only before the first override; people write it anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-    # Hydra then raises what goes wrong instead of printing it and leaving with code 1.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
-    except COMPOSITION_ERRORS as error:
-        if started:
-            raise
-        raise ConfigError(as_sentence(error, sys.argv[1:])) from None
-    except OSError as error:
-        if started:
-            raise
-        raise ConfigError(
-            f"{error.filename} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
-        ) from None
-    return not failed
-
-
-def _stages(config: RunConfig) -> list[RunConfig]:
-    """The config itself; for stage=all those of its stages, all of them checked before the first runs."""
-    if config.stage.kind != "all":
-        return [config]
-    overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
-    parts = []
-    for stage in config.stage.stages:
-        chosen = [*overrides, f"stage={stage}"]
-        _refuse_other_recipe({**HydraConfig.get().runtime.choices, "stage": stage})
-        try:
-            parts.append(typed(hydra.compose("config", overrides=chosen)))
-        except COMPOSITION_ERRORS as error:
-            raise ConfigError(as_sentence(error, chosen)) from None
-    return parts
-
-
-def _refuse_other_recipe(choices: Mapping[str, str | None]) -> None:
-    """Raise `ConfigError` for a stage that the experiment has by another name: its sizes would be left out unsaid."""
-    experiment, stage = choices.get("experiment"), str(choices.get("stage"))
-    own = [file.stem for file in sorted((conf_folder() / "experiment" / str(experiment)).glob("*.yaml"))]
-    meant = [name for name in own if name.partition("_")[0] == stage.partition("_")[0]]
-    if meant and stage not in own:
-        raise ConfigError(f"stage={stage}: experiment={experiment} has this stage as stage={meant[0]}")
-
-
-def _sweep_refusal(devices: int) -> ConfigError:
-    overrides = " ".join(HydraConfig.get().overrides.task)
-    return ConfigError(
-        f"compute.devices={devices}: -m runs on one device; start each run by itself: "
-        f"torchrun --nproc-per-node {devices} -m goldennoise {overrides}"
-    )

@@ -36,3 +36,10 @@ def shortened(value: object, limit: int = 80) -> str:
     text = str(value)
     line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:limit])
     return line if len(text) <= limit else f"{line}..."
+
+
+def one_line(message: str, limit: int = 600) -> str:
+    """A message on one line; of a longer one the beginning, which says what is wrong, and the end, which says how to
+    mend it."""
+    line = " ".join(message.split())
+    return line if len(line) <= limit else f"{line[: limit * 2 // 3]} ... {line[-limit // 3 :]}"

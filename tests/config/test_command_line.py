@@ -3,9 +3,10 @@
 import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ FINISHED = SimpleNamespace(reference="report/shapes@v1", path="outputs/report/sh
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """The command line in this process, with a stage that does what `stage` says; exit code, stdout, stderr."""
 
     def command(*overrides: str, stage: Callable[[RunConfig], object]) -> tuple[int, str, str]:
@@ -37,7 +38,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         printed = capsys.readouterr()
         return int(left.value.code or 0), printed.out, printed.err
 
-    return command
+    before = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, before)
 
 
 def failing(error: BaseException) -> Callable[[RunConfig], object]:
@@ -99,11 +102,11 @@ def test_a_stage_that_an_experiment_has_by_another_name_is_refused(tmp_path: Pat
 
 
 def test_a_mistake_in_one_of_several_stages_is_one_sentence(tmp_path: Path) -> None:
-    result = in_a_process(tmp_path, "stage=all", "stage.stages=[report,colect]")
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: stage=colect: there is no such stage")
-    assert "did you mean collect?" in result.stderr
-    assert result.stderr.count("\n") == 1
+    for chosen, expected in (("[report,colect]", "stage=colect: there is no such stage"), ("[[1]]", "stage.stages=")):
+        result = in_a_process(tmp_path, "stage=all", f"stage.stages={chosen}")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"error: {expected}")
+        assert result.stderr.count("\n") == 1
 
 
 def test_composing_loads_no_torch() -> None:
@@ -142,6 +145,10 @@ def test_only_the_first_process_prints(run: Run, monkeypatch: pytest.MonkeyPatch
         (torch.OutOfMemoryError("CUDA out of memory. Tried to"), 2, "error: no memory left on the GPU: set a smaller"),
         (PermissionError(errno.EACCES, "Permission denied", "/data"), 2, "error: no permission for /data"),
         (KeyboardInterrupt(), 130, "\nStopped; the same command goes on from here.\n"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "outputs/pairs"), 2, "error: outputs/pairs: Not a dir"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 999), 2, f"error: {'x' * 80}...: File name too long"),
+        (MemoryError("Unable to allocate 7 TiB"), 2, "error: no memory left: set smaller counts"),
+        (DataError("line 1\nline 2"), 2, "error: line 1 line 2\n"),
     ],
 )
 def test_what_goes_wrong_in_a_stage(run: Run, error: BaseException, code: int, expected: str) -> None:
@@ -149,6 +156,29 @@ def test_what_goes_wrong_in_a_stage(run: Run, error: BaseException, code: int, e
     assert (left, out) == (code, "")
     assert err.startswith(expected)
     assert "Traceback" not in err
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end(run: Run) -> None:
+    _, _, err = run(stage=failing(DataError(f"prompts.csv: {'x' * 9999}; write it in UTF-8")))
+    assert len(err) < 620
+    assert err.startswith("error: prompts.csv: xxx")
+    assert err.endswith("xxx; write it in UTF-8\n")
+
+
+@pytest.mark.parametrize("meanwhile", [None, RuntimeError("DataLoader worker is killed by signal: Terminated")])
+def test_sigterm_ends_as_ctrl_c_does(run: Run, meanwhile: Exception | None) -> None:
+    def stage(_: RunConfig) -> object:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            if meanwhile is not None:
+                raise meanwhile
+        return FINISHED
+
+    code, out, err = run(stage=stage)
+    assert (code, out) == (143, "")
+    assert "Traceback" not in err
+    assert err.endswith("\nStopped; the same command goes on from here.\n")
 
 
 def test_a_defect_of_ours_keeps_its_traceback(run: Run) -> None:
@@ -159,6 +189,54 @@ def test_a_defect_of_ours_keeps_its_traceback(run: Run) -> None:
 def test_a_value_error_of_ours_is_no_mistake_of_the_user(run: Run) -> None:
     with pytest.raises(ValueError, match="ours"):
         run(stage=failing(ValueError("ours")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--nonsense"], "--nonsense: there is no such flag; --help lists them"),
+        (["--cfg"], "--cfg: argument --cfg/-c: expected one argument; --help lists the flags"),
+        (["--experimental-rerun=job.pickle"], "--experimental-rerun reads a pickle, which could run code"),
+        (["--config-dir=nowhere"], "Additional config directory '"),
+        (["model=shapes", "stage.margin"], "stage.margin: this cannot be read as an option; write KEY=VALUE"),
+        (["-m", "model=[1],[2]"], "model=[1],[2]: model takes one option; choose from "),
+        (["-m", "seed=1,2", "model=shapes,nonsense"], "model=nonsense: there is no such model; choose from "),
+        (["outputs="], "outputs='': outputs must be a folder"),
+        (
+            ["outputs=" + "x" * 300],
+            "x" * 80 + "... cannot be made (File name too long): choose a folder with outputs=DIR",
+        ),
+        (["stage.kind=../../../../escaped"], "../../../../escaped: the name of a folder must be letters"),
+        (["name=caf\udce9"], "name=caf\\udce9: this has bytes that are no text; write it in UTF-8"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line(run: Run, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    code, out, err = run(*arguments, stage=failing(AssertionError("must not run")))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert len(err) < 620
+    assert {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*")} <= {("outputs",), ("outputs", "logs")}
+
+
+def test_flags_stand_anywhere(tmp_path: Path) -> None:
+    shown = in_a_process(tmp_path, "stage=eval", "--cfg", "job", "seed=3")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "seed: 3" in shown.stdout
+
+
+def test_a_relative_path_means_the_folder_of_the_start(run: Run, tmp_path: Path) -> None:
+    seen: list[Path] = []
+    run("hydra.job.chdir=true", stage=lambda config: seen.append(Path(config.outputs).absolute()))
+    assert seen == [tmp_path / "outputs"]
+
+
+def test_home_is_expanded_for_logs_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    seen: list[str] = []
+    run("outputs=~/noise", stage=lambda config: seen.append(config.outputs))
+    assert seen == [str(tmp_path / "home" / "noise")]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["noise"]
 
 
 def test_outputs_that_cannot_be_made(run: Run, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ MISTAKES = [
         "stage=evall: there is no such stage; choose from all, all_layouts, collect, collect_layouts, convert, "
         "demo_app, eval, report, sample, score, train, train_layouts; did you mean eval?",
     ),
-    ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, gradient, "),
+    ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
     ("model=3", "model=3: there is no such model; choose from dreamshaper_xl_turbo, "),
