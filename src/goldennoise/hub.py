@@ -1,13 +1,18 @@
 """Files of weights from a local folder or the Hugging Face hub and back, with errors a person can act on."""
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from goldennoise.errors import ModelError, require, shortened
+from goldennoise.errors import GoldenNoiseError, ModelError, require, shortened
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """How a repository of the hub is called: "owner/name"."""
+MAX_LAYERS = 1000
+"""In each part of a network that transformers builds; published ones have fewer than a hundred."""
 
 
 def find_file(source: str, file: str, *, revision: str | None = None, sha256: str | None = None) -> Path:
@@ -47,6 +52,33 @@ def local_path(source: str | Path) -> Path | None:
     except (RuntimeError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"{shortened(source)} cannot be looked up ({reason}): give another path.") from error
+
+
+def read_description(path: Path, what: str, error: type[GoldenNoiseError]) -> dict[str, Any]:
+    """The `config.json` of `what`, a network that transformers builds.
+
+    Raises `error` for a file that is no JSON object, and for more layers than a network has, which would take for ever.
+    """
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as cause:
+        raise error(f"{path} describes no {what} ({shortened(cause, 200)}): fetch it again.") from cause
+    if not isinstance(described, dict):
+        raise error(f"{path} describes no {what} (it is no JSON object): fetch it again.")
+    if (layers := _num_layers(described)) > MAX_LAYERS:
+        raise error(f"{path} describes no {what} (it has {shortened(layers, 20)} layers): fetch it again.")
+    return described
+
+
+def _num_layers(described: Mapping[str, Any]) -> int:
+    """The largest whole number under a name of layers."""
+    found = [0]
+    for name, value in described.items():
+        if isinstance(value, dict):
+            found.append(_num_layers(value))
+        elif name.endswith(("layers", "depths")):
+            found += [size for size in (value if isinstance(value, list) else [value]) if isinstance(size, int)]
+    return max(found)
 
 
 def hub_files(repository: str, revision: str | None = None) -> list[str]:

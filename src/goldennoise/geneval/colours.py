@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
 
 from goldennoise.errors import ModelError
@@ -33,7 +32,8 @@ class ColourNamer:
         self.weights = find_file(source, "open_clip_model.safetensors")
         try:
             network, _, transform = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=str(self.weights))
-        except (RuntimeError, SafetensorError) as error:
+        # open_clip and torch fail on damaged bytes with whatever their first wrong step raises.
+        except Exception as error:
             raise ModelError(f"{self.weights} does not hold CLIP {ARCHITECTURE}: give {PUBLISHED}") from error
         self._network = network.to(device).eval()
         self._transform = transform

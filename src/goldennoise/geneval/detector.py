@@ -12,14 +12,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import Mask2FormerForUniversalSegmentation
 
 from goldennoise.errors import ModelError
 from goldennoise.geneval.rules import Detection
 from goldennoise.geneval.tasks import CLASSES
-from goldennoise.hub import find_file
+from goldennoise.hub import find_file, read_description
 
 EXPECTED = f"Mask2Former for instances of COCO's {len(CLASSES)} classes"
 PUBLISHED = "facebook/mask2former-swin-small-coco-instance"
@@ -39,7 +38,7 @@ class Detector:
         Raises `ModelError` for files that are not to be had, or hold another network or other classes.
         """
         self.weights = find_file(source, "model.safetensors")
-        find_file(source, "config.json")
+        read_description(find_file(source, "config.json"), EXPECTED, ModelError)
         # The stages draw a bar of their own; this one would be torn into it.
         transformers.utils.logging.disable_progress_bar()
         # Any: transformers wraps `to` in a way that type checkers cannot follow.
@@ -48,7 +47,8 @@ class Detector:
             loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(
                 self.weights.parent, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # transformers fails on other files than its own with whatever its first wrong step raises.
+        except Exception as error:
             raise ModelError(f"{source} does not hold a {EXPECTED}: give one, such as {PUBLISHED}") from error
         network, loading = loaded
         # transformers would fill what is missing with random numbers.

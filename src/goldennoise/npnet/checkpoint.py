@@ -79,7 +79,10 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
         return path.parent
     if path.suffix in SUFFIXES:
         return path
-    raise ModelError(f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}.")
+    raise ModelError(
+        f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}; rename what "
+        "torch or Lightning saved under another suffix to .pth."
+    )
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -114,10 +114,10 @@ def build(config: Config, device: "torch.device") -> Mps:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    clip, described = untrained_clip(config.clip_path, config.clip_revision)
+    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    clip, described = untrained_clip(config.clip_path, config.clip_revision, tensors)
     tokenizer, words = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)
     networks = ModuleDict({"model": clip, "cross_model": CrossModel(clip.config.projection_dim)})
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
     tensors = {name.removeprefix("mps.").replace(".fn.", "."): tensor for name, tensor in tensors.items()}
     load_strictly(networks, tensors, f"{config.path}/{FILE}", [f"model.{name}" for name in POSITION_IDS])
     frozen(networks, device, config.dtype)

@@ -86,8 +86,8 @@ def build(config: Config, device: "torch.device") -> PickScore:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    model, described = untrained_clip(config.path, config.revision)
-    tokenizer, words = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
     tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    model, described = untrained_clip(config.path, config.revision, tensors)
+    tokenizer, words = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
     load_strictly(model, tensors, f"{config.path}/{FILE}", POSITION_IDS)
     return PickScore(frozen(model, device, config.dtype), tokenizer, f"{version} {described} {words}")

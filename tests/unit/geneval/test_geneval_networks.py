@@ -1,8 +1,11 @@
 """What surrounds GenEval's networks: sizes, masks, boxes, confidences, crops, and what is said when weights fail."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -46,8 +49,8 @@ def prescribe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[
         network = Prescribed(classes, masks)
         loaded = network, {"missing_keys": set()}
         monkeypatch.setattr(Mask2FormerForUniversalSegmentation, "from_pretrained", lambda *_, **__: loaded)
-        for name in ("config.json", "model.safetensors"):
-            (tmp_path / name).touch()
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "model.safetensors").touch()
         return Detector(str(tmp_path), CPU), network
 
     return made
@@ -265,6 +268,33 @@ def test_other_networks_are_refused(weights: Path, tmp_path: Path, monkeypatch: 
     (tmp_path / "model.safetensors").rename(tmp_path / "open_clip_model.safetensors")
     with pytest.raises(ModelError, match=r"open_clip_model\.safetensors does not hold CLIP tiny-geneval: give timm"):
         ColourNamer(str(tmp_path), CPU)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: bytes(range(256)),
+        lambda _: b"[" * 100_000,
+        lambda _: b"[]",
+        lambda config: json.dumps(config | {"num_labels": "many"}).encode(),
+        lambda config: json.dumps(config | {"backbone_config": {"model_type": "swin", "depths": None}}).encode(),
+        lambda config: json.dumps(config | {"decoder_layers": 10**9}).encode(),
+        lambda config: json.dumps(
+            config | {"backbone_config": config["backbone_config"] | {"depths": [9**9]}}
+        ).encode(),
+    ],
+)
+def test_a_config_of_something_else_is_one_sentence(
+    weights: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], bytes]
+) -> None:
+    shutil.copy(weights / "detector/model.safetensors", tmp_path)
+    config = json.loads((weights / "detector/config.json").read_text())
+    (tmp_path / "config.json").write_bytes(damage(config))
+    with pytest.raises(ModelError, match=f"{tmp_path}.*") as caught:
+        Detector(str(tmp_path), CPU)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
 
 
 def test_a_file_without_a_tensor_is_refused_and_not_filled_up(tmp_path: Path) -> None:

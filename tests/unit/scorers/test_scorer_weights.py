@@ -1,6 +1,7 @@
 """Weights that are missing, damaged, unsafe or of another network: each scorer says which file and what to do."""
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +14,12 @@ import tiny_weights
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_weights import FILES, WRITERS, built
+from transformers import CLIPModel
 
 from goldennoise import scorers
 from goldennoise.errors import ConfigError, ModelError, ScorerError
 from goldennoise.scorers import aesthetic
-from goldennoise.scorers.networks import blip_reward
+from goldennoise.scorers.networks import blip_reward, transformers_clip
 
 KINDS = sorted(WRITERS)
 
@@ -180,7 +182,84 @@ def test_a_damaged_tokenizer_is_named(kind: str, tmp_path: Path) -> None:
         built(config)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"text_config": {"hidden_size": "many"}})])
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("kind", ["pickscore", "imagereward"])
+def test_no_damage_of_a_tokenizer_escapes_its_reader(kind: str, file: str, tmp_path: Path) -> None:
+    config = WRITERS[kind](tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    draw = random.Random(f"{kind} {file}")
+    refused: list[str] = []
+    for damaged in [b"", b"[]", b"3", b"[" * 100_000, bytes(range(256)), *(odd(whole, draw) for _ in range(12))]:
+        (tmp_path / file).write_bytes(damaged)
+        try:
+            built(config)
+        except ScorerError as error:
+            refused.append(str(error))
+    assert len(refused) >= 5
+    assert all(file in refusal and refusal.isprintable() and len(refusal) < 600 for refusal in refused)
+
+
+def odd(content: bytes, draw: random.Random) -> bytes:
+    """JSON with one value of another kind."""
+    described = json.loads(content)
+    part = described
+    while True:
+        key = draw.choice(list(part) if isinstance(part, dict) else range(len(part)))
+        if not isinstance(part[key], dict | list) or not part[key] or draw.random() < 0.3:
+            part[key] = draw.choice([None, 3, -1.5, "x", [], {}, [1], {"x": 1}])
+            return json.dumps(described).encode()
+        part = part[key]
+
+
+def test_weights_that_are_not_finite_are_named(kind: str, tmp_path: Path) -> None:
+    config = WRITERS[kind](tmp_path)
+    spoilt: list[str] = []
+
+    def spoil(tensors: dict[str, Any]) -> None:
+        spoilt.append(next(name for name in sorted(tensors) if name not in blip_reward.UNUSED))
+        tensors[spoilt[0]] = torch.full_like(tensors[spoilt[0]], torch.nan)
+
+    changed(tmp_path / FILES[kind], spoil)
+    with pytest.raises(ScorerError, match="it is with values that are not finite in ") as caught:
+        built(config)
+    assert spoilt[0].removeprefix("mps.").replace(".fn.", ".") in str(caught.value)
+
+
+HUGE = 10**9
+NO_CLIP: dict[str, dict[str, Any]] = {
+    "many layers": {"text_config": {"num_hidden_layers": HUGE}},
+    "no number": {"initializer_factor": float("nan")},
+    "wide": {"vision_config": {"hidden_size": HUGE, "num_attention_heads": 1}},
+    "wider than the weights": {"projection_dim": 2**22},
+    "many words": {"text_config": {"vocab_size": HUGE}},
+    "no places": {"vision_config": {"patch_size": 0}},
+}
+
+
+@pytest.mark.parametrize("change", NO_CLIP.values(), ids=NO_CLIP)
+@pytest.mark.parametrize("kind", ["pickscore", "mps"])
+def test_a_config_of_other_sizes_is_refused_before_anything_is_built(
+    kind: str, change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = WRITERS[kind](tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    for name, value in change.items():
+        described[name] = described[name] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    monkeypatch.setattr(transformers_clip, "CLIPModel", OnlyDescribed)
+    with pytest.raises(ScorerError, match=r"config\.json describes (no CLIP model \(|a CLIP model of \d+ numbers)"):
+        built(config)
+
+
+class OnlyDescribed(CLIPModel):  # type: ignore[misc]
+    """Refuses to take memory."""
+
+    def __init__(self, config: Any) -> None:
+        assert torch.get_default_device().type == "meta"
+        super().__init__(config)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, json.dumps({"text_config": {"hidden_size": "many"}})])
 def test_a_config_that_describes_no_clip_is_refused(content: str, tmp_path: Path) -> None:
     config = WRITERS["pickscore"](tmp_path)
     (tmp_path / "config.json").write_text(content)

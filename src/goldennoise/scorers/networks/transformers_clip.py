@@ -1,28 +1,41 @@
 """CLIP as transformers builds it, for the scorers that were trained with it."""
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
+import torch
+from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from goldennoise.errors import ScorerError
-from goldennoise.hub import find_file
+from goldennoise.errors import ScorerError, shortened
+from goldennoise.hub import find_file, read_description
 from goldennoise.provenance import file_digest
 
 POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 """Buffers that older transformers stored with the weights, and no version needs."""
 
 
-def untrained_clip(path: str, revision: str | None) -> tuple[Any, str]:
+def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor]) -> tuple[Any, str]:
     """The architecture that config.json in `path`, a folder or a hub id, describes, and that file's digest.
 
-    Raises `ModelError` for a file that is not to be had, `ScorerError` for one that describes no CLIP.
+    tensors: the weights it is for, and maybe others.
+    Raises `ModelError` for a file that is not to be had, `ScorerError` for one that describes no CLIP, or a CLIP far
+    larger than its weights.
     """
     file = find_file(path, "config.json", revision=revision)
+    described = read_description(file, "CLIP model", ScorerError)
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
-        return CLIPModel(CLIPConfig.from_dict(described)), file_digest(file)[:12]
-    except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
-        raise ScorerError(f"{file} describes no CLIP model ({reason}): fetch it again.") from error
+        config = CLIPConfig.from_dict(described)
+        # Sizes that the weights do not have could ask for all memory.
+        with torch.device("meta"):
+            num_numbers = sum(parameter.numel() for parameter in CLIPModel(config).parameters())
+        available = sum(tensor.numel() for tensor in tensors.values())
+        model = CLIPModel(config) if num_numbers <= 2 * available else None
+    # transformers fails on other values than its own with whatever its first wrong step raises.
+    except Exception as error:
+        raise ScorerError(f"{file} describes no CLIP model ({shortened(error, 200)}): fetch it again.") from error
+    if model is None:
+        raise ScorerError(
+            f"{file} describes a CLIP model of {num_numbers} numbers, and its weights are {available}: fetch both."
+        )
+    return model, file_digest(file)[:12]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from goldennoise.errors import ScorerError
+from goldennoise.errors import ScorerError, shortened
 from goldennoise.hub import find_file
 from goldennoise.provenance import file_digest
 from goldennoise.tensors import is_plain, mismatch, read_tensors
@@ -54,5 +54,8 @@ def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> tup
     files = [find_file(path, file, revision=revision) for file in ("tokenizer_config.json", "tokenizer.json")]
     try:
         return tokenizer_class.from_pretrained(files[0].parent), " ".join(file_digest(file)[:12] for file in files)
-    except (OSError, ValueError) as error:
-        raise ScorerError(f"{files[1]} is damaged ({error}): delete it and fetch it again.") from error
+    # transformers and tokenizers fail on other JSON than theirs with whatever their first wrong step raises.
+    except Exception as error:
+        raise ScorerError(
+            f"{files[0].name} or {files[1]} is damaged ({shortened(error, 200)}): delete it and fetch it again."
+        ) from error
