@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -272,25 +271,16 @@ def test_other_networks_are_refused(weights: Path, tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        lambda _: b"",
-        lambda _: bytes(range(256)),
-        lambda _: b"[" * 100_000,
-        lambda _: b"[]",
-        lambda config: json.dumps(config | {"num_labels": "many"}).encode(),
-        lambda config: json.dumps(config | {"backbone_config": {"model_type": "swin", "depths": None}}).encode(),
-        lambda config: json.dumps(config | {"decoder_layers": 10**9}).encode(),
-        lambda config: json.dumps(
-            config | {"backbone_config": config["backbone_config"] | {"depths": [9**9]}}
-        ).encode(),
-    ],
-)
+    [bytes(range(256)), b"[" * 100_000, b"[]", {"num_labels": "many"}, {"backbone_config": {"depths": None}},
+     {"decoder_layers": 10**9}, {"backbone_config": {"depths": [9**9]}}],
+)  # fmt: skip
 def test_a_config_of_something_else_is_one_sentence(
-    weights: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], bytes]
+    weights: Path, tmp_path: Path, damage: bytes | dict[str, Any]
 ) -> None:
     shutil.copy(weights / "detector/model.safetensors", tmp_path)
     config = json.loads((weights / "detector/config.json").read_text())
-    (tmp_path / "config.json").write_bytes(damage(config))
+    content = damage if isinstance(damage, bytes) else json.dumps(config | damage).encode()
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ModelError, match=f"{tmp_path}.*") as caught:
         Detector(str(tmp_path), CPU)
     assert str(caught.value).isprintable()
