@@ -1,36 +1,40 @@
 """Where the training curves go besides training.csv: nowhere, Weights & Biases or TensorBoard."""
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ConfigError, one_line, require
 
 if TYPE_CHECKING:
     import numpy as np
     from lightning.pytorch.loggers import Logger
 
 KINDS = ("csv", "wandb", "tensorboard")
-MODES = ("offline", "online")
+MODES = ("offline", "online", "disabled")
 
 
 @dataclass(frozen=True)
 class LoggerConfig:
     """kind "csv" writes training.csv alone, which the other kinds write too.
 
-    project, mode: of Weights & Biases; "offline" needs no key and no network, `wandb sync` uploads later.
+    project, mode: of Weights & Biases; "offline" needs no key and no network, `wandb sync` uploads later. Without a
+    mode the environment variable WANDB_MODE has it, "offline" where that is not set either.
     """
 
     kind: str = "csv"
     project: str = "goldennoise"
-    mode: str = "offline"
+    mode: str | None = None
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
-        require(bool(self.project), "project", repr(self.project), "a name")
-        require(self.mode in MODES, "mode", self.mode, f"one of {', '.join(MODES)}")
+        fits = re.fullmatch(r"[^/\\#?%:]{1,128}", self.project) is not None
+        require(fits, "project", self.project, "a name of at most 128 characters without / \\ # ? % :")
+        require(self.mode in (None, *MODES), "mode", self.mode, f"null or one of {', '.join(MODES)}")
 
 
 def build(config: LoggerConfig, folder: Path, name: str) -> "list[Logger]":
@@ -52,15 +56,16 @@ def _wandb(config: LoggerConfig, folder: Path, name: str) -> "Logger":
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    logger = WandbLogger(
-        name=name, project=config.project, save_dir=folder, offline=config.mode == "offline", log_model=False
-    )
+    mode = config.mode or os.environ.get("WANDB_MODE") or "offline"
+    require(mode in MODES, "WANDB_MODE", mode, f"one of {', '.join(MODES)}")
+    # Lightning's own `offline` would set WANDB_MODE for all that follows in this process.
+    logger = WandbLogger(name=name, project=config.project, save_dir=folder, log_model=False, mode=mode)
     try:
         logger.experiment  # noqa: B018  starts the run, so that a missing key shows before anything is trained
     except wandb.Error as error:
         raise ConfigError(
-            f"logger.mode={config.mode}: Weights & Biases did not start ({error}); log in with `wandb login`, or set "
-            "logger.mode=offline"
+            f"logger.mode={mode}: Weights & Biases did not start ({one_line(str(error), 300)}); log in with `wandb "
+            "login`, or set logger.mode=offline"
         ) from None
     return logger
 
