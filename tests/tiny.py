@@ -204,6 +204,9 @@ class TinyModel:
         kept = self._alpha_bar(end, num_steps) / self._alpha_bar(start, num_steps)
         return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
 
+    def predicts_image(self, position: int, num_steps: int) -> bool:  # noqa: ARG002
+        return False
+
     def sample(
         self,
         noise: Tensor,

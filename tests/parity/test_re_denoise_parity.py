@@ -12,6 +12,7 @@ In float64, because a chain of guided evaluations multiplies the rounding errors
 import copy
 import inspect
 from functools import cache, wraps
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -253,6 +254,52 @@ def test_along_a_flow(pipeline: Any, num_steps: int, depth: int, num_rounds: int
 @pytest.mark.parametrize(("num_steps", "depth", "num_rounds"), [(10, 1, 1), (50, 1, 1), (4, 1, 1), (10, 2, 2)])
 def test_published(num_steps: int, depth: int, num_rounds: int) -> None:
     check(tiny_pipeline(), num_steps, depth, num_rounds, "published")
+
+
+ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+
+@torch.no_grad()
+def zero_snr_reference(pipe: Any, noise: Tensor, num_steps: int, depth: int, num_rounds: int) -> Tensor:
+    """From pure noise the image is -v, up to it the noise is what the image -v leaves; in between noises, as ever."""
+    timesteps = [999 - step * 1000 // num_steps for step in range(num_steps)]
+    alpha_bars = [float(pipe.scheduler.alphas_cumprod[timestep]) for timestep in timesteps]
+    assert alpha_bars[0] == 0
+    latents = noise
+    for _ in range(num_rounds):
+        for step, (here, there) in enumerate(pairwise(alpha_bars[: depth + 1])):
+            cond, uncond = unet_passes(pipe, latents, torch.tensor(timesteps[step]))
+            velocity = uncond + DOWN * (cond - uncond)
+            image = here**0.5 * latents - (1 - here) ** 0.5 * velocity
+            epsilon = here**0.5 * velocity + (1 - here) ** 0.5 * latents
+            latents = there**0.5 * image + (1 - there) ** 0.5 * epsilon
+        for step, (there, here) in reversed(list(enumerate(pairwise(alpha_bars[: depth + 1])))):
+            velocity = unet_passes(pipe, latents, torch.tensor(timesteps[step]))[0]
+            if there == 0:
+                latents = (latents + here**0.5 * velocity) / (1 - here) ** 0.5
+                continue
+            epsilon = there**0.5 * velocity + (1 - there) ** 0.5 * latents
+            image = (latents - (1 - here) ** 0.5 * epsilon) / here**0.5
+            latents = there**0.5 * image + (1 - there) ** 0.5 * epsilon
+    return latents
+
+
+@pytest.mark.parametrize("pipeline", [tiny_pipeline, tiny_xl_pipeline])
+@pytest.mark.parametrize(("num_steps", "depth", "num_rounds"), [(10, 1, 1), (4, 3, 2)])
+@torch.no_grad()
+def test_from_pure_noise_and_back(pipeline: Any, num_steps: int, depth: int, num_rounds: int) -> None:
+    pipe = pipeline(**ZERO_SNR).to(torch.float64)
+    model = diffusion.from_pipeline(pipe)
+    noise = gaussian_noise(model.latent_shape, range(len(PROMPTS))).double()
+    settings: dict[str, Any] = {"num_steps": num_steps, "depth": depth, "num_rounds": num_rounds}
+    golden, weaker = (
+        re_denoise(model, noise, model.encode(PROMPTS), denoise_guidance=down, invert_guidance=UP, **settings)
+        for down in (DOWN, 2.0)
+    )
+    torch.testing.assert_close(golden, zero_snr_reference(pipe, noise, **settings), rtol=0, atol=1e-10)
+    if depth == 1:  # a random network of velocities has no reason to keep the norm over more
+        assert golden.std().item() == pytest.approx(1, abs=0.1)
+    assert (golden - weaker).abs().mean() > 1e-3
 
 
 def check(pipe: Any, num_steps: int, depth: int, num_rounds: int, variant: str) -> None:

@@ -18,6 +18,14 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def nothing_kept(position: int, level: str) -> ModelError:
+    """What to raise where latents are to be noised again up to pure noise."""
+    return ModelError(
+        f"Position {position} of this model is pure noise ({level}): fresh noise in place of all that is there is "
+        "just another sample, so use another method than one that noises latents again."
+    )
+
+
 class DdimSchedule:
     """The noise levels of a scheduler's config: alpha-bar, timesteps, and exact moves between two of them.
 
@@ -83,19 +91,24 @@ class DdimSchedule:
         last = timesteps[-1] - len(self._alpha_bars) // num_steps
         return self._alpha_bars[last] if last >= 0 else float(self._scheduler.final_alpha_cumprod)
 
-    def move(self, latents: Tensor, epsilon: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+    def predicts_image(self, position: int, num_steps: int) -> bool:
+        """Whether a prediction is of x_0: where alpha-bar is 0 the noise is the latents and says nothing of it."""
+        return self._prediction == "v_prediction" and self.alpha_bar(position, num_steps) == 0
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Latents (B, C, h, w) at position `end` from those at `start`, along a predicted noise of the same shape.
 
-        Raises `ModelError` from a position of zero signal-to-noise ratio, where the noise does not determine the image.
+        From and to pure noise (alpha-bar 0) along a predicted image. Raises `ModelError` where the model predicts no
+        image there.
         """
         here, there = self.alpha_bar(start, num_steps), self.alpha_bar(end, num_steps)
-        if here == 0:
-            raise ModelError(
-                f"Timestep {self.timesteps(num_steps)[start]} of this model is pure noise (alpha-bar 0), from which no "
-                "DDIM step can be inverted: use a model without zero terminal SNR, or another method."
-            )
         wide = at_least_float32(latents.dtype)
-        point, direction = latents.to(wide), epsilon.to(wide)
+        point, direction = latents.to(wide), prediction.to(wide)
+        if 0 in (here, there):
+            self._check_pure_noise(start, end, num_steps)
+            # All of the latents is noise, or what the image leaves of them is.
+            noise = point if here == 0 else (point - here**0.5 * direction) / (1 - here) ** 0.5
+            return (there**0.5 * direction + (1 - there) ** 0.5 * noise).to(latents.dtype)
         # Float64 coefficients, not a detour through x_0: where alpha-bar is small that would lose digits.
         scale = (there / here) ** 0.5
         return (scale * point + ((1 - there) ** 0.5 - scale * (1 - here) ** 0.5) * direction).to(latents.dtype)
@@ -104,14 +117,30 @@ class DdimSchedule:
         """Latents (B, C, h, w) at the noisier position `end` <= `start`, by the forward process with fresh noise.
 
         x_end = sqrt(a_end / a_start) x_start + sqrt(1 - a_end / a_start) noise (Ho et al. 2020, eq. 2).
+        Raises `ModelError` where `end` is pure noise, which keeps nothing of `latents`.
         """
+        if self.alpha_bar(end, num_steps) == 0:
+            raise nothing_kept(end, "alpha-bar 0")
         kept = self.alpha_bar(end, num_steps) / self.alpha_bar(start, num_steps)
         wide = at_least_float32(latents.dtype)
         return (kept**0.5 * latents.to(wide) + (1 - kept) ** 0.5 * noise.to(wide)).to(latents.dtype)
 
     def to_prediction(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:
-        """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x."""
+        """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x, or x_0 = -v at 0."""
         if self._prediction == "epsilon":
             return output
         alpha_bar = self._alpha_bars[int(timestep)]
-        return alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents
+        return -output if alpha_bar == 0 else alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents
+
+    def _check_pure_noise(self, start: int, end: int, num_steps: int) -> None:
+        position = min(start, end)
+        if not self.predicts_image(position, num_steps):
+            raise ModelError(
+                f"Timestep {self.timesteps(num_steps)[position]} of this model is pure noise (alpha-bar 0), where the "
+                "noise it predicts says nothing of the image: use a model that predicts v, or timestep_spacing=leading."
+            )
+        if self.alpha_bar(start, num_steps) == 1:
+            raise ModelError(
+                f"No noise is left at position {start} of {num_steps} (alpha-bar 1), from where nothing leads back to "
+                "pure noise: take more steps, or go less deep."
+            )

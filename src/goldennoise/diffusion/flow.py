@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from goldennoise.diffusion.ddim import at_least_float32
+from goldennoise.diffusion.ddim import at_least_float32, nothing_kept
 from goldennoise.diffusion.schedulers import make_flow_scheduler
-from goldennoise.errors import ModelError, require
+from goldennoise.errors import require
 
 
 class FlowSchedule:
@@ -61,6 +61,10 @@ class FlowSchedule:
         self.set_timesteps(self._scheduler, num_steps, latents)
         return float(self._scheduler.sigmas[position])
 
+    def predicts_image(self, position: int, num_steps: int) -> bool:  # noqa: ARG002
+        """A velocity is noise and image in one, at every level."""
+        return False
+
     def to_prediction(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:  # noqa: ARG002
         """The model's output is the velocity."""
         return output
@@ -79,10 +83,7 @@ class FlowSchedule:
         """
         here, there = self.sigma(start, num_steps, latents), self.sigma(end, num_steps, latents)
         if there == 1:
-            raise ModelError(
-                f"Position {end} of this model is pure noise (sigma 1): fresh noise in place of all that is there is "
-                "just another sample, so use another method than one that noises latents again."
-            )
+            raise nothing_kept(end, "sigma 1")
         kept = (1 - there) / (1 - here)
         wide = at_least_float32(latents.dtype)
         fresh = (there**2 - (kept * here) ** 2) ** 0.5

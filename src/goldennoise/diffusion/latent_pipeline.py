@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.condition import Condition, conditions
@@ -38,7 +38,7 @@ def steered(network: Any, asked: str) -> ModelError:
 
 
 class LatentPipeline(LatentImages, ABC):
-    """A `DiffusionModel` on a pipeline's own components. Puts its networks in eval mode and freezes them.
+    """A `DiffusionModel` on a pipeline's own components, whose modes and weights it leaves alone.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
     the scale is an input of the network; the pipeline itself has no guidance below 1.
@@ -51,6 +51,8 @@ class LatentPipeline(LatentImages, ABC):
     text_encoders: tuple[str, ...] = ("text_encoder",)
     text_lengths: tuple[int, ...] | None = None
     """Tokens that each tokenizer pads and cuts to, None for its own number."""
+    padding_side: str | None = None
+    """Where tokens are padded, None for the tokenizers' own side."""
 
     def __init__(
         self,
@@ -69,8 +71,6 @@ class LatentPipeline(LatentImages, ABC):
         Raises `ModelError` for a pipeline it cannot run.
         """
         self._check(pipe)
-        for network in (self.denoiser, "vae", *self.text_encoders):
-            getattr(pipe, network).eval().requires_grad_(False)
         self._pipe = pipe
         self._network: Any = getattr(pipe, self.denoiser)
         self.patch_size = self._latents_to_a_patch()
@@ -96,9 +96,9 @@ class LatentPipeline(LatentImages, ABC):
         device: torch.device,
         **settings: Any,
     ) -> Self:
-        """The pipeline of a config, one of the classes named, on `device`. Raises `ModelError` if it cannot be had.
+        """The pipeline of a config, one of the classes named, on `device`, in eval mode and frozen.
 
-        settings: further arguments of the family.
+        settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
@@ -106,6 +106,9 @@ class LatentPipeline(LatentImages, ABC):
             merge_lora(pipe, config.lora)
         if config.vae_tiling:
             enable_tiling(pipe.vae)
+        for part in pipe.components.values():
+            if isinstance(part, nn.Module):
+                part.eval().requires_grad_(False)
         folder = Path(config.path).expanduser()
         return cls(
             pipe.to(device),
@@ -129,11 +132,14 @@ class LatentPipeline(LatentImages, ABC):
     def predict(
         self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
     ) -> Tensor:
-        """Guided noise (velocity for a flow model), whatever the network predicts; shape and dtype of `latents`."""
+        """Guided prediction as the schedule has it, whatever the network predicts; shape and dtype of `latents`."""
         timestep = self._schedule.timestep(position, num_steps, latents)
         wide = latents.to(at_least_float32(latents.dtype))
         output = self._guided(wide, timestep, embedding, guidance)
         return self._schedule.to_prediction(output, wide, timestep).to(latents.dtype)
+
+    def predicts_image(self, position: int, num_steps: int) -> bool:
+        return self._schedule.predicts_image(position, num_steps)
 
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._schedule.move(latents, prediction, start, end, num_steps)
@@ -248,8 +254,15 @@ class LatentPipeline(LatentImages, ABC):
         lengths = lengths or self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
         for tokenizer, length in zip(tokenizers, lengths, strict=True):
             texts = self._texts(prompts, tokenizer)
-            cut &= {row for row, text in enumerate(texts) if len(tokenizer(text).input_ids) > length}
-            padded = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            cut &= {row for row, text in enumerate(texts) if len(tokenizer(text, verbose=False).input_ids) > length}
+            padded = tokenizer(
+                texts,
+                padding="max_length",
+                max_length=length,
+                truncation=True,
+                padding_side=self.padding_side,
+                return_tensors="pt",
+            )
             tokens.append(padded.to(self.device))
         if cut:
             self.num_truncated += len(cut)

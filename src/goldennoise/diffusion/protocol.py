@@ -64,10 +64,17 @@ class DiffusionModel(Protocol):
     def predict(
         self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
     ) -> Tensor:
-        """Guided prediction (epsilon, or velocity for flow models), shape of `latents` (B, C, h, w).
+        """Guided prediction (epsilon, or velocity for flow models, or the image), shape of `latents` (B, C, h, w).
 
         position: 0 <= i < num_steps of the schedule of `num_steps`, where the network is asked at the noise level of
         i; the latents need not be there. Raises `ConfigError` if the model has no schedule of so many steps.
+        """
+        ...
+
+    def predicts_image(self, position: int, num_steps: int) -> bool:
+        """Whether `predict` gives the image at a position: where a model that predicts v finds noise alone.
+
+        Such a prediction is for steps from and to this position only.
         """
         ...
 

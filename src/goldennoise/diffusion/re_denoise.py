@@ -4,7 +4,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.ddim import at_least_float32
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
-from goldennoise.errors import require
+from goldennoise.errors import ModelError, require
 
 SHIFT = {"exact": 0, "published": 1}
 """Variant -> by how many positions the way up is displaced from the way down."""
@@ -31,13 +31,19 @@ def re_denoise(
 
     variant: "published" inverts every interval with the noise levels of the next one, (i + 1, i + 2) for (i, i + 1), as
     the code beside the paper does; for reproduction only. It needs depth < num_steps.
-    Raises `ConfigError` for numbers out of range.
+    Raises `ConfigError` for numbers out of range, `ModelError` for "published" with a model that predicts the image at
+    position 0, pure noise: other intervals do not follow from that prediction.
     """
     require(variant in SHIFT, "variant", variant, f"one of {', '.join(SHIFT)}")
     require(num_rounds >= 1, "num_rounds", num_rounds, "at least 1")
     shift = SHIFT[variant]
     deepest = num_steps - shift
     require(1 <= depth <= deepest, "depth", depth, f"from 1 to {deepest} for num_steps={num_steps}, variant={variant}")
+    if shift and model.predicts_image(0, num_steps):
+        raise ModelError(
+            f"variant={variant}: {model.name} starts from pure noise, where what it predicts holds for the first "
+            "interval alone, and this variant inverts the next one with it: take variant=exact."
+        )
     # What a round changes is small: rounding in half precision at every step would be of its order.
     latents = noise.to(at_least_float32(noise.dtype))
     for _ in range(num_rounds):

@@ -97,13 +97,62 @@ def test_a_position_beside_the_schedule_is_refused(position: int) -> None:
         DdimSchedule(tiny_scheduler().config).alpha_bar(position, 10)
 
 
-def test_pure_noise_cannot_be_inverted() -> None:
-    scheduler = tiny_scheduler(
-        rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="v_prediction", steps_offset=0
-    )
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+
+
+def test_down_from_pure_noise_is_diffusers_ddim_step() -> None:
+    scheduler = tiny_scheduler(**ZERO_SNR)
+    scheduler.set_timesteps(10)
+    schedule = DdimSchedule(scheduler.config)
+    noise, velocity = noises(2)
+    prediction = schedule.to_prediction(velocity, noise, 999)
+    expected = scheduler.step(velocity, 999, noise).prev_sample
+    assert [schedule.predicts_image(position, 10) for position in (0, 1, 10)] == [True, False, False]
+    torch.testing.assert_close(schedule.move(noise, prediction, 0, 1, 10), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_up_to_pure_noise_takes_the_predicted_image_away(dtype: torch.dtype) -> None:
+    schedule = DdimSchedule(tiny_scheduler(**ZERO_SNR).config)
+    noise, image = noises(2, dtype)
+    down = schedule.move(noise, image, 0, 1, 10)
+    up = schedule.move(down, image, 1, 0, 10)
+    assert down.dtype == up.dtype == dtype
+    torch.testing.assert_close(up, noise, rtol=0, atol=1e-2 if dtype == torch.bfloat16 else 1e-6)
+    assert torch.equal(schedule.move(noise, image, 0, 0, 10), noise)
+
+
+def test_velocities_above_pure_noise_are_noises_as_ever() -> None:
+    zero, plain = (DdimSchedule(tiny_scheduler(**(ZERO_SNR | {"rescale_betas_zero_snr": on})).config) for on in (1, 0))
+    latents, velocity = noises(2)
+    for schedule in (zero, plain):
+        alpha_bar = schedule.alpha_bar(3, 10)
+        expected = alpha_bar**0.5 * velocity + (1 - alpha_bar) ** 0.5 * latents
+        assert torch.equal(schedule.to_prediction(velocity, latents, schedule.timesteps(10)[3]), expected)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (1, 0)])
+def test_noise_predicted_at_pure_noise_says_nothing_of_the_image(start: int, end: int) -> None:
+    schedule = DdimSchedule(tiny_scheduler(**(ZERO_SNR | {"prediction_type": "epsilon"})).config)
     latents, epsilon = noises(1)
-    with pytest.raises(ModelError, match=r"Timestep 999.*pure noise"):
-        DdimSchedule(scheduler.config).move(latents, epsilon, 0, 1, 10)
+    with pytest.raises(ModelError, match=r"^Timestep 999 .* pure noise \(alpha-bar 0\), .* a model that predicts v"):
+        schedule.move(latents, epsilon, start, end, 10)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_noising_up_to_pure_noise_is_refused(prediction_type: str) -> None:
+    schedule = DdimSchedule(tiny_scheduler(**(ZERO_SNR | {"prediction_type": prediction_type})).config)
+    latents, fresh = noises(1)
+    with pytest.raises(ModelError, match=r"Position 0 of this model is pure noise \(alpha-bar 0\).*another method"):
+        schedule.diffuse(latents, fresh, 1, 0, 10)
+    assert schedule.diffuse(latents, fresh, 2, 1, 10).isfinite().all()
+
+
+def test_a_finished_image_does_not_lead_back_to_pure_noise() -> None:
+    schedule = DdimSchedule(tiny_scheduler(**ZERO_SNR, set_alpha_to_one=True).config)
+    latents, image = noises(1)
+    with pytest.raises(ModelError, match=r"^No noise is left at position 1 of 1 .*more steps"):
+        schedule.move(latents, image, 1, 0, 1)
 
 
 def test_a_model_that_predicts_the_image_is_refused() -> None:

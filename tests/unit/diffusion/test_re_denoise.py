@@ -8,7 +8,7 @@ from torch import Tensor
 from goldennoise.diffusion.ddim import DdimSchedule
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise
-from goldennoise.errors import ConfigError
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a star", "a green ring"]
@@ -137,6 +137,15 @@ def test_numbers_out_of_range_are_refused(arguments: dict[str, Any], message: st
     noise = gaussian_noise(model.latent_shape, [0])
     with pytest.raises(ConfigError, match=message):
         re_denoise(model, noise, model.encode([""]), **(PUBLISHED | arguments))
+
+
+def test_the_published_variant_is_refused_where_a_prediction_is_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = TinyModel()
+    monkeypatch.setattr(model, "predicts_image", lambda position, num_steps: position == 0)  # noqa: ARG005
+    noise = gaussian_noise(model.latent_shape, [0])
+    with pytest.raises(ModelError, match=r"^variant=published: tiny starts from pure noise.* take variant=exact"):
+        re_denoise(model, noise, model.encode([""]), **PUBLISHED, variant="published")
+    assert re_denoise(model, noise, model.encode([""]), **PUBLISHED).shape == noise.shape
 
 
 def test_half_precision_is_left_for_the_result() -> None:
