@@ -1,5 +1,6 @@
 """The public API: golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from torch import Generator, Tensor
 
 from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
+from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
@@ -30,8 +32,10 @@ class GoldenNoise:
     """
 
     def __init__(self, network: GoldenNetwork, record: Mapping[str, Any] | None = None) -> None:
-        """record: where the network comes from, for those it is given to; see `goldennoise.npnet.model_card`."""
-        self.network = network.eval()
+        """network: copied, so that it may go on training. record: where it comes from, for those it is given to; see
+        `goldennoise.npnet.model_card`.
+        """
+        self.network = copy.deepcopy(network).eval()
         self.record = dict(record or {})
 
     @classmethod
@@ -99,8 +103,9 @@ class GoldenNoise:
                 f"trained for this model and image size."
             )
         source = _source_noise(model, len(prompts), shape, generator, latents)
-        embedding = model.encode(prompts)
-        pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
+        with in_eval_mode(pipe):
+            embedding = model.encode(prompts)
+            pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
         text_shape = tuple(embedding.cond.shape[1:])
         if text_shape != (config.num_tokens, config.text_dim):
             raise ModelError(
@@ -141,17 +146,18 @@ def re_denoise(
         sides = f" with h and w multiples of {patch}" if patch > 1 else ""
         raise ModelError(f"The noise must be (B, {channels}, h, w){sides}, not {(len(prompts), *shape)}.")
     source = _source_noise(model, len(prompts), shape, generator, latents)
-    golden = re_denoising.re_denoise(
-        model,
-        source,
-        model.encode(prompts),
-        denoise_guidance=denoise_guidance,
-        invert_guidance=invert_guidance,
-        num_steps=num_steps,
-        num_rounds=num_rounds,
-        depth=depth,
-    )
-    pipe.maybe_free_model_hooks()  # offloaded, the denoiser is not to stay where the text encoders will be
+    with in_eval_mode(pipe):
+        golden = re_denoising.re_denoise(
+            model,
+            source,
+            model.encode(prompts),
+            denoise_guidance=denoise_guidance,
+            invert_guidance=invert_guidance,
+            num_steps=num_steps,
+            num_rounds=num_rounds,
+            depth=depth,
+        )
+        pipe.maybe_free_model_hooks()  # offloaded, the denoiser is not to stay where the text encoders will be
     return model.for_pipeline(golden.to(source.dtype))
 
 

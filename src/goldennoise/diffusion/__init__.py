@@ -17,6 +17,7 @@ PARTS = (
     "base",
     "condition",
     "ddim",
+    "eval_mode",
     "flow",
     "identity",
     "latent_dit",
@@ -53,7 +54,7 @@ def pipelines() -> dict[str, ModuleType]:
 
 
 def from_pipeline(pipe: Any, negative_prompt: str | None = None) -> "LatentPipeline":
-    """A loaded diffusers pipeline as a model; its components are used as they are, put in eval mode and frozen.
+    """A loaded diffusers pipeline as a model; its components are used as they are and not changed.
 
     A ControlNet or inpainting pipeline is taken as the model that it steers: noise and text are those of that model,
     what steers it acts in the pipeline's own steps alone. negative_prompt: what guidance leads away from, None for what

@@ -99,6 +99,7 @@ class Sana(LatentFlow):
 
     samplers = ("flow_euler", "flow_dpmpp_2m")
     num_tokens = 300
+    padding_side = "right"
 
     def __init__(self, pipe: Any, **settings: Any) -> None:
         super().__init__(pipe, **settings)
@@ -115,7 +116,6 @@ class Sana(LatentFlow):
         return self._encode_alone([(self._negative_prompt or "").lower().strip()], self.num_tokens)
 
     def _encode_alone(self, texts: Sequence[str], num_read: int) -> Condition:
-        self._pipe.tokenizer.padding_side = "right"
         (tokens,) = self._tokens(texts, [num_read])
         text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         kept = [0, *range(1 - self.num_tokens, 0)]
