@@ -18,8 +18,7 @@ TABLES = ("metadata.csv", "metadata.jsonl")
 
 RECORD = "metadata.jsonl"
 SAMPLES = "samples"
-_T2I_NAME = re.compile(r"(\S.* .*\S)_\d{6}")
-"""A prompt, which has several words, and a number: img_000000 is no prompt."""
+_T2I_NAME = re.compile(r"(.+)_\d{6}")
 
 
 @dataclass(frozen=True)
@@ -126,5 +125,8 @@ def _of_t2i_compbench(folder: Path, images: Sequence[str]) -> Captions | None:
     inside = "." if folder.resolve().name == SAMPLES else SAMPLES
     paths = [path for path in map(PurePosixPath, images) if path.parent.as_posix() == inside]
     matches = {path.as_posix(): _T2I_NAME.fullmatch(path.stem) for path in paths}
-    prompts = {image: Prompt.of(match[1]) for image, match in matches.items() if match}
-    return Captions(prompts, "its name") if prompts and len(prompts) == len(matches) else None
+    # A prompt has several words: img_000000 names none.
+    texts = {image: match[1].strip() for image, match in matches.items() if match and " " in match[1].strip()}
+    if not texts or len(texts) < len(matches):
+        return None
+    return Captions({image: Prompt.of(text) for image, text in texts.items()}, "its name")

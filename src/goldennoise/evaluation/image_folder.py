@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from goldennoise.errors import DataError, shortened
 from goldennoise.prompts.folder import natural_order
@@ -18,6 +18,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16")
 """Pillow's modes that are read; the colours of CMYK, for example, depend on a printing profile."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by EXIF's orientation."""
 
 _GRID = re.compile(r"grid(-\d+)?|.+-grid-\d{5}|side_by_side")
 """Stems of files that GenEval, Stable Diffusion's scripts, T2I-CompBench and stage=sample lay several images out in."""
@@ -117,7 +129,9 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.float32]:
     Raises `DataError` naming a file that cannot be read.
     """
     with _opened(path) as stored:
-        image = ImageOps.exif_transpose(stored) if upright else stored
+        # ImageOps.exif_transpose also writes the metadata again, and fails on tags that have nothing to do with it.
+        turn = _TURNS.get(stored.getexif().get(_ORIENTATION, 1)) if upright else None
+        image = stored if turn is None else stored.transpose(turn)
         if image.mode == "I;16":
             grey = np.asarray(image, dtype=np.float32) / np.float32(65535)
             return np.repeat(grey[:, :, None], 3, axis=2)

@@ -38,7 +38,7 @@ def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[
                 f"in the order of the images' names, or write the columns file_name and text into {folder / TABLES[0]}"
             )
         images = find_images(folder)
-        _tell_unread(folder, files, [*images, *_own_file(folder, config)])
+        _tell_unread(folder, files, [*images, *_files_of_prompts(folder, files, config)])
         return _by_position(folder, images, config, images_per_prompt)
     prompts = captions.prompts if own else _as_in_file(folder, captions, config)
     of_category([*prompts.values()], config.category)
@@ -47,7 +47,7 @@ def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[
         for image in sorted(prompts, key=natural_order)
         if config.category in (None, prompts[image].category)
     }
-    _tell_unread(folder, files, [*chosen, *captions.read, *_own_file(folder, config)])
+    _tell_unread(folder, files, [*chosen, *captions.read, *_files_of_prompts(folder, files, config)])
     return chosen
 
 
@@ -57,10 +57,13 @@ def _is_folder(config: PromptsConfig, folder: Path) -> bool:
     return config.kind == "file" and path.is_dir() and path.samefile(folder)
 
 
-def _own_file(folder: Path, config: PromptsConfig) -> list[str]:
-    """The prompt file, if it lies in the folder of images."""
-    path = given_path(config.path or "").resolve()
-    return [path.relative_to(folder.resolve()).as_posix()] if path.is_relative_to(folder.resolve()) else []
+def _files_of_prompts(folder: Path, files: Sequence[str], config: PromptsConfig) -> list[str]:
+    """The prompt file, or those of a folder of prompts, if they lie in the folder of images."""
+    path, root = given_path(config.path or "").resolve(), folder.resolve()
+    if not path.is_relative_to(root):
+        return []
+    inside = path.relative_to(root).as_posix()
+    return [name for name in files if name == inside or (name.startswith(f"{inside}/") and name.endswith(".txt"))]
 
 
 def _tell_unread(folder: Path, files: Sequence[str], read: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """Images of a folder: their order, what every kind of file reads as, and what is refused by name."""
 
 import hashlib
+import io
 import os
 import re
 import struct
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from goldennoise.errors import DataError
 from goldennoise.evaluation.image_folder import find_files, find_images, image_digests, missing_number, read_image
@@ -121,6 +122,21 @@ def test_exif_orientation_is_left_alone(tmp_path: Path) -> None:
     turned[274] = 6
     PICTURE.save(tmp_path / "a.png", exif=turned)
     assert read_image(tmp_path / "a.png").shape == PIXELS.shape
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_upright_as_pillow_turns_it_whatever_else_the_metadata_holds(tmp_path: Path, orientation: int) -> None:
+    turned = Image.Exif()
+    turned[274], turned[270] = orientation, "a title"
+    stream = io.BytesIO()
+    PICTURE.save(stream, "JPEG", exif=turned)
+    stream.seek(0)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(stream)))
+    # The title becomes a tag of another type, which Pillow cannot write.
+    content = stream.getvalue().replace(b"\x01\x0e\x00\x02", b"\x01\x1a\x00\x02")
+    assert content != stream.getvalue()
+    (tmp_path / "a.jpg").write_bytes(content)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg", upright=True) * 255, expected)
 
 
 def test_a_digest_per_image_in_their_order(tmp_path: Path) -> None:

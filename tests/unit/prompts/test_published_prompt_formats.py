@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldennoise.errors import DataError, GoldenNoiseError
-from goldennoise.prompts import PromptsConfig, load_prompts
+from goldennoise.prompts import PromptsConfig, load_prompts, load_training_prompts
 from goldennoise.prompts.files import prompts_of_file
 
 TEXTS = ["a red cat", 'a dog, 5" tall']
@@ -208,8 +208,11 @@ def test_messages_stay_short(tmp_path: Path, name: str, content: str, fields: di
 def test_paths_as_users_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     written(tmp_path, home.removeprefix("~/"), "a cat\n")
-    config = PromptsConfig("file", path=home)
-    assert [prompt.text for prompt in prompts_of_file(config)] == ["a cat"]
+    written(tmp_path, "measured.txt", "a dog\n")
+    written(tmp_path, "all.txt", "a dog\na cat\n")
+    assert [prompt.text for prompt in prompts_of_file(PromptsConfig("file", path=home))] == ["a cat"]
+    config = PromptsConfig("file", path="~/all.txt", held_out=["~/measured.txt"])
+    assert [prompt.text for prompt in load_training_prompts(config)[0]] == ["a cat"]
 
 
 @pytest.mark.parametrize("path", ["x" * 300 + ".txt", "~nobody-of-this-name/a.txt", "a\0b.txt"])

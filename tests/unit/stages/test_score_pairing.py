@@ -225,6 +225,14 @@ def test_every_file_that_is_not_read_is_counted_and_named(images: Path, caplog: 
     ]
 
 
+@pytest.mark.parametrize("path", ["prompts.txt", "prompts"])
+def test_prompts_in_the_folder_of_images_are_read(images: Path, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    fill(images, {"0.png": None, "prompts.txt": "a cat", "prompts/0.txt": "a cat", "prompts/notes.md": ""})
+    assert pairs(score(images, path=str(images / path))) == [("0.png", "a cat")]
+    others = "prompts/0.txt, prompts/notes.md" if path == "prompts.txt" else "prompts.txt, prompts/notes.md"
+    assert f"images: 2 files are not read ({others})" in caplog.text
+
+
 def test_with_a_table_images_that_it_does_not_name_are_not_read(images: Path, caplog: pytest.LogCaptureFixture) -> None:
     fill(images, {**dict.fromkeys(TEXTS), "metadata.csv": CSV, "c.png": None, "grid.png": None})
     (images / "metadata.csv").write_text(CSV + "grid.png,a grid\n")
