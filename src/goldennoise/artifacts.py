@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from goldennoise.drafts import DRAFT, Draft, Lock
-from goldennoise.errors import ArtifactError, require
+from goldennoise.errors import ArtifactError, require, shortened
+from goldennoise.hub import local_path
 from goldennoise.provenance import fingerprint, remove, timestamp, write_json
 from goldennoise.records import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_header
 
@@ -38,11 +39,16 @@ class ArtifactStore:
     def resolve(self, reference: str, kind: str) -> Artifact:
         """The complete artifact called "pairs/shapes@latest", "shapes@v2" or "shapes" (= latest), or a folder.
 
-        Raises `ArtifactError` if it is missing, unfinished or of another kind than `kind`.
+        A folder may begin with `~`. Raises `ArtifactError` if it is missing, unfinished or of another kind than `kind`.
         """
-        match = _REFERENCE.fullmatch(reference)
-        if match is None or (Path(reference) / RECORD).is_file():
-            return self._at_path(Path(reference), kind)
+        match, path = _REFERENCE.fullmatch(reference), local_path(reference)
+        if path is not None and (match is None or (path / RECORD).is_file()):
+            return self._at_path(path, kind)
+        if match is None:
+            raise ArtifactError(
+                f"{shortened(reference)} is neither a folder nor the name of an artifact: write {kind}/NAME@vN, "
+                f"{kind}/NAME@latest or the folder of a version"
+            )
         if match["kind"] not in (None, kind):
             raise _wrong_kind(reference, match["kind"], kind)
         return self._named(match["name"], match["version"] or "latest", kind)
@@ -105,10 +111,7 @@ class ArtifactStore:
 
     def _at_path(self, path: Path, kind: str) -> Artifact:
         if not path.is_dir():
-            raise ArtifactError(
-                f"{path} is neither a folder nor the name of an artifact: write {kind}/NAME@vN, {kind}/NAME@latest or "
-                "the folder of a version"
-            )
+            raise ArtifactError(f"{path} is no folder of an artifact: write {kind}/NAME@vN or name the folder")
         if path.name.endswith(".partial"):
             raise _unfinished(str(path), kind)
         if not (path / RECORD).is_file():

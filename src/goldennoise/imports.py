@@ -30,16 +30,10 @@ def resolve_network(store: ArtifactStore, reference: str) -> Artifact:
             "npnet/NAME@latest"
         )
     if not is_hub_reference(reference):
-        return named_artifact(store, reference)
+        return store.resolve(reference, "npnet")
     name = reference.partition("@")[0].replace("/", "--")
     stage = {"kind": "convert", "npnet": reference, "layout": "goldennoise", "svd_attention": True}
     return import_network(store, reference, name, "auto", {"stage": stage}, model=None)
-
-
-def named_artifact(store: ArtifactStore, reference: str) -> Artifact:
-    """The npnet artifact of a name or of its folder, which may begin with `~`. Raises what `store.resolve` raises."""
-    path = local_path(reference)
-    return store.resolve(reference if path is None or not reference.startswith("~") else str(path), "npnet")
 
 
 def is_hub_reference(reference: str) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from goldennoise import drafts
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.provenance import fingerprint, put
 
 Identity = dict[str, Any]
@@ -405,3 +405,17 @@ def test_full_disk_keeps_the_draft(store: ArtifactStore, monkeypatch: pytest.Mon
             draft.commit({})
     with draft_of(store) as draft:
         assert draft.resumed
+
+
+@pytest.mark.parametrize("reference", ["x" * 5000, "a/" * 300, "~nobody-of-that-name/v1", "nul\0", "é", "../../v1"])
+def test_a_reference_that_nothing_can_have_is_one_sentence(store: ArtifactStore, reference: str) -> None:
+    with pytest.raises(GoldenNoiseError) as found:
+        store.resolve(reference, "pairs")
+    assert str(found.value).isprintable()
+    assert len(str(found.value)) < 400
+
+
+def test_a_folder_may_be_named_from_the_home_folder(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = make(store)
+    monkeypatch.setenv("HOME", str(store.root))
+    assert store.resolve("~/pairs/shapes/v1", "pairs").path == artifact.path

@@ -143,9 +143,10 @@ def _grid_note(summary: Summary) -> str:
 def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[str, str]:
     record, model = scores.record, summary.model
     methods = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
+    root_seed = scores.recorded("config", "seed")
     made = {
         "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
-        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {scores.recorded('config', 'seed')}",
+        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {root_seed}",
         "Methods": "; ".join(f"{name} ({_settings(methods[name])})" for name in summary.methods),
         "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
         "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",

@@ -66,7 +66,7 @@ def run(config: "RunConfig") -> Artifact:
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
     from goldennoise.hub import local_path
-    from goldennoise.imports import is_hub_reference, named_artifact
+    from goldennoise.imports import is_hub_reference
     from goldennoise.npnet.published import SUFFIXES
     from goldennoise.records import RECORD
 
@@ -74,7 +74,7 @@ def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     is_elsewhere = path is not None and not (path / RECORD).is_file()
     if is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference):
         return None
-    artifact = named_artifact(store, reference)
+    artifact = store.resolve(reference, "npnet")
     artifact.check()
     return artifact
 
