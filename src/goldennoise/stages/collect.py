@@ -97,7 +97,9 @@ def _finish(draft: Draft, stage: Config, num_prompts: int, num_held_out: int) ->
     artifact = draft.commit(counts | {"held_out_prompts": num_held_out})
     chosen = f"{counts['kept']} kept ({counts['acceptance']:.1%}), mean gain of {stage.preference} "
     chosen += f"{counts['mean_gain']:+.4g}"
-    print(f"{artifact.reference}: {counts['pairs']} pairs, {'not filtered' if stage.preference is None else chosen}")
+    filtered = "not filtered" if stage.preference is None else chosen
+    left_out = f"; {num_held_out} prompts of the set are held out and left out" if num_held_out else ""
+    print(f"{artifact.reference}: {counts['pairs']} pairs, {filtered}{left_out}")
     return artifact
 
 
