@@ -79,8 +79,6 @@ def _of_table(path: Path, rows: Rows, files: Sequence[str], config: PromptsConfi
     refuse(path, defects, rows.places)
     of_line = {line: prompt for line, prompt in numbered if prompt is not None}
     prompts = {image: of_line[line] for image, line in line_of.items() if line in of_line}
-    if not prompts:
-        raise DataError(f"{path} holds no prompts; write one at least")
     return Captions(prompts, path.name, frozenset([path.name]))
 
 

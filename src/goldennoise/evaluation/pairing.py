@@ -40,6 +40,8 @@ def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[
         images = find_images(folder)
         _tell_unread(folder, files, [*images, *_files_of_prompts(folder, files, config)])
         return _by_position(folder, images, config, images_per_prompt)
+    if not captions.prompts:
+        raise DataError(f"{folder}: no image has a text by {captions.by}; write one at least")
     prompts = captions.prompts if own else _as_in_file(folder, captions, config)
     of_category([*prompts.values()], config.category)
     chosen = {
@@ -53,13 +55,16 @@ def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[
 
 def _is_folder(config: PromptsConfig, folder: Path) -> bool:
     """Whether the prompts are the folder's own, as they are by default."""
-    path = given_path(config.path or "")
-    return config.kind == "file" and path.is_dir() and path.samefile(folder)
+    try:
+        return config.kind == "file" and given_path(config.path or "").samefile(folder)
+    except (OSError, ValueError):
+        # What is wrong with the path is said where it is read.
+        return False
 
 
 def _files_of_prompts(folder: Path, files: Sequence[str], config: PromptsConfig) -> list[str]:
     """The prompt file, or those of a folder of prompts, if they lie in the folder of images."""
-    path, root = given_path(config.path or "").resolve(), folder.resolve()
+    path, root = given_path(config.path or "").absolute(), folder.absolute()
     if not path.is_relative_to(root):
         return []
     inside = path.relative_to(root).as_posix()

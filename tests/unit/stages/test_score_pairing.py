@@ -265,6 +265,21 @@ def test_a_table_is_read_strictly(images: Path, table: str, expected: str) -> No
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("path", ["x" * 300 + ".txt", "a\0b.txt", "loop.txt", "gone.txt", "."])
+def test_prompts_that_cannot_be_read_are_a_sentence(images: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    fill(images, ["0.png"])
+    monkeypatch.chdir(images.parent)
+    Path("loop.txt").symlink_to("loop.txt")
+    with pytest.raises(DataError, match=r"cannot be read|no such prompt file|holds no \.txt file"):
+        score(images, path=path)
+
+
+def test_folders_whose_texts_are_all_empty(images: Path) -> None:
+    fill(images, {"a.png": None, "metadata.csv": "file_name,text\na.png,\n"})
+    with pytest.raises(DataError, match=r"no image has a text by metadata\.csv"):
+        score(images, empty="leave_out")
+
+
 def test_two_tables_are_one_too_many(images: Path) -> None:
     fill(images, {"a.png": None, "metadata.csv": CSV, "metadata.jsonl": "{}"})
     with pytest.raises(DataError, match=r"holds metadata\.csv and metadata\.jsonl; keep one"):
