@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 ATTENTION = (
     "native",
     "_native_cudnn",
@@ -24,7 +25,7 @@ ATTENTION = (
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one. devices: processes of torchrun or srun, which share the work.
+    """device: auto takes CUDA if there is one, else the CPU. devices: processes of torchrun or srun, which share the work.
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.
@@ -46,7 +47,7 @@ class ComputeConfig:
     attention: str | None = None
 
     def __post_init__(self) -> None:
-        require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "auto, cpu or cuda")
+        require(self.device in DEVICES, "device", self.device, "auto, cpu, cuda or mps")
         require(self.devices >= 1, "devices", self.devices, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.num_workers >= 0, "num_workers", self.num_workers, "at least 0")
@@ -57,12 +58,15 @@ class ComputeConfig:
         require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
         known = self.attention in (None, *ATTENTION)
         require(known, "attention", self.attention, f"null or one of {', '.join(ATTENTION)}")
-        require(not (self.offload and self.device == "cpu"), "offload", self.offload, "false on the CPU")
+        require(
+            not (self.offload and self.device in ("cpu", "mps")), "offload", self.offload, f"false on {self.device}"
+        )
+        require(self.devices == 1 or self.device != "mps", "devices", self.devices, "1 on mps")
 
     def torch_device(self) -> "torch.device":
         """The device of this process, under torchrun or srun the one of its local rank; sets torch's thread count.
 
-        Raises `ConfigError` if CUDA is asked or waited for and not there, or has fewer GPUs than processes.
+        Raises `ConfigError` if CUDA or MPS is chosen and missing, or there are fewer GPUs than processes.
         """
         import os
 
@@ -77,6 +81,10 @@ class ComputeConfig:
             )
         if self.offload and not available:
             raise ConfigError("compute.offload=true: networks wait on the CPU for a GPU, and this machine has none")
+        if self.device == "mps":
+            if not torch.backends.mps.is_available():
+                raise ConfigError("compute.device=mps: this machine has no Metal device that torch can use; take cpu")
+            return torch.device("mps")
         if self.device == "cpu" or not available:
             return torch.device("cpu")
         index = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))

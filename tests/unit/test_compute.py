@@ -43,6 +43,17 @@ def test_missing_cuda_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
         ComputeConfig(device="cuda").torch_device()
 
 
+def test_mps_is_taken_where_it_is_and_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert str(ComputeConfig(device="mps").torch_device()) == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"compute\.device=mps: this machine has no Metal device"):
+        ComputeConfig(device="mps").torch_device()
+    for refused in ({"devices": 2}, {"offload": True}):
+        with pytest.raises(ConfigError, match="on mps"):
+            ComputeConfig(device="mps", **refused)
+
+
 def test_number_of_threads_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)

@@ -46,6 +46,8 @@ def measure(model: DiffusionModel) -> Iterator[Cost]:
     yield cost
     if on_gpu:
         torch.cuda.synchronize(model.device)
+    elif model.device.type == "mps":
+        torch.mps.synchronize()
     cost.seconds = time.perf_counter() - start
     cost.num_evaluations = model.num_evaluations - evaluations
     if on_gpu:

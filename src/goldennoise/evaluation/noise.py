@@ -19,7 +19,7 @@ def noise_statistics(noise: Tensor) -> dict[str, Tensor]:
     right and below, about 0. low_frequency, middle_frequency, high_frequency: mean power in each of `BANDS` of spatial
     frequencies over that of all, about 1. gaussianity: see `gaussianity`, about 0.
     """
-    wide = noise.detach().double().cpu()
+    wide = noise.detach().cpu().double()
     flat = wide.flatten(1)
     mean, variance = flat.mean(dim=1), flat.var(dim=1, correction=0)
     return {

@@ -151,7 +151,7 @@ def _spaced(rows: np.ndarray, num: int) -> np.ndarray:
 def _identity_loss(data: PairData, module: NoiseTraining, device: torch.device) -> float:
     """Validation loss of a network that returns the source noise: what the network has to beat."""
     module.eval().to(device)
-    losses = [module.source_losses(batch.to(device)).double().cpu() for batch in data.validation_batches()]
+    losses = [module.source_losses(batch.to(device)).cpu().double() for batch in data.validation_batches()]
     module.train()
     return float(torch.cat(losses).mean())
 
@@ -197,7 +197,7 @@ def _fit(
         log.warning("stage.precision=bf16-mixed: no instructions for it on this CPU; 32-true is 10 times as fast")
     with _quiet_lightning(), _deterministic_kernels():
         trainer = Trainer(
-            accelerator="gpu" if setting.device.type == "cuda" else "cpu",
+            accelerator={"cuda": "gpu"}.get(setting.device.type, setting.device.type),
             devices=processes.size // processes.num_nodes,
             num_nodes=processes.num_nodes,
             strategy=_strategy(setting),

@@ -25,6 +25,8 @@ class RunningMean:
 
     def add(self, values: Tensor, weights: Tensor) -> None:
         """values, weights: (B,)."""
+        if values.device.type == "mps":  # which has no float64
+            values, weights = values.cpu(), weights.cpu()
         part = torch.stack([(values.double() * weights).sum(), weights.double().sum()])
         self.sums = self.sums.to(part) + part
 
