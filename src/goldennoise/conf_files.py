@@ -15,19 +15,24 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
 
 
-def given_path(path: str) -> Path:
-    """A path as a user writes it, with `~` expanded.
-
-    What presets name, "data/prompts/own_words.txt" for one, comes with the package: it is found there from every folder
-    that has no such file of its own. Raises `ConfigError` for the home folder of somebody who has none.
-    """
+def expanded(path: str) -> Path:
+    """A path as a user writes it, with `~` expanded. Raises `ConfigError` for the `~` of somebody without a home folder."""
     try:
-        given = Path(path).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(
             f"{shortened(path)}: nobody called {shortened(path.partition('/')[0])} has a home folder here; write ./~... "
             "for a folder of that name"
         ) from None
+
+
+def given_path(path: str) -> Path:
+    """A file or folder to read, as a user writes it, with `~` expanded.
+
+    What presets name, "data/prompts/own_words.txt" for one, comes with the package: it is found there from every folder
+    that has no such file of its own. Raises what `expanded` raises.
+    """
+    given = expanded(path)
     if given.parts[:1] != ("data",) or given.exists():
         return given
     packaged = _beside("data").parent / given

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from goldennoise.artifacts import allowed_name, check_name
-from goldennoise.conf_files import conf_folder, given_path, options
+from goldennoise.conf_files import conf_folder, expanded, options
 from goldennoise.config_mistakes import (
     COMPOSITION_ERRORS,
     MANY,
@@ -83,7 +83,7 @@ class RunConfig(_Names):
 def _folder(outputs: str) -> str:
     """`outputs` with `~` expanded."""
     require(bool(outputs), "outputs", "''", "a folder")
-    return str(given_path(outputs))
+    return str(expanded(outputs))
 
 
 def _folder_name(name: str) -> str:

@@ -216,6 +216,8 @@ def test_keys_are_names(override: str, expected: str) -> None:
     assert expected in mistake(override)
 
 
-def test_home_is_expanded() -> None:
+def test_outputs_are_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert load(["outputs=~/noise"]).outputs == str(Path.home() / "noise")
-    assert load(["outputs=noise"]).outputs == "noise"
+    # Not the folder of the package, in which files to read are looked for.
+    assert load(["outputs=data"]).outputs == "data"
