@@ -25,7 +25,7 @@ ATTENTION = (
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one, else the CPU. devices: processes of torchrun or srun, which share the work.
+    """device: auto takes CUDA if there is one, cpu if not. devices: processes of torchrun or srun, which share the work.
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.
@@ -58,9 +58,8 @@ class ComputeConfig:
         require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
         known = self.attention in (None, *ATTENTION)
         require(known, "attention", self.attention, f"null or one of {', '.join(ATTENTION)}")
-        require(
-            not (self.offload and self.device in ("cpu", "mps")), "offload", self.offload, f"false on {self.device}"
-        )
+        can_offload = self.device in ("auto", "cuda")
+        require(not self.offload or can_offload, "offload", self.offload, f"false on {self.device}")
         require(self.devices == 1 or self.device != "mps", "devices", self.devices, "1 on mps")
 
     def torch_device(self) -> "torch.device":

@@ -63,7 +63,7 @@ MISTAKES = [
     ("name=a/b", "name=a/b: name must be letters, digits"),
     ("version=3", "version=3: version must be auto, or v1, v2, ..."),
     ("stage.prompts_per_shard=0", "stage.prompts_per_shard=0: prompts_per_shard must be at least 1"),
-    ("compute.device=gpu", "compute.device=gpu: device must be auto, cpu or cuda"),
+    ("compute.device=gpu", "compute.device=gpu: device must be auto, cpu, cuda or mps"),
     ("compute.num_threads=0", "compute.num_threads=0: num_threads must be null or at least 1"),
     ("model.scheduler=eular", "model.scheduler=eular: scheduler must be one of ddim, euler, "),
     ("model.scheduler=eular", "did you mean euler?"),

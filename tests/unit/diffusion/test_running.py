@@ -100,7 +100,7 @@ def test_what_a_model_does_not_have_is_refused(tmp_path: Path) -> None:
 
 
 def test_offloading_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"^offload=True: offload must be false on the CPU$"):
+    with pytest.raises(ConfigError, match=r"^offload=True: offload must be false on cpu$"):
         ComputeConfig(device="cpu", offload=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"^compute.offload=true: networks wait on the CPU for a GPU"):
