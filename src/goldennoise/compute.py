@@ -25,7 +25,7 @@ ATTENTION = (
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one, cpu if not. devices: processes of torchrun or srun, which share the work.
+    """device: auto takes CUDA if there is one, else cpu. devices: processes of torchrun or srun, which share the work.
 
     batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
     leaves its own choice.
