@@ -16,6 +16,7 @@ from goldennoise.errors import ModelError
 from goldennoise.shapes import locations
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+VARIANT = re.compile(r"[^.]+\.(?P<variant>[^.-]+)(-\d+-of-\d+)?\.safetensors")
 
 
 def load_pipeline(
@@ -80,6 +81,12 @@ def _source(path: str) -> str:
     return path
 
 
+def _variants(folder: Path) -> set[str]:
+    """What the weight files of a pipeline's folder are called besides their own names, such as fp16."""
+    names = [re.fullmatch(VARIANT, file.name) for file in folder.glob("*/*.safetensors")]
+    return {name["variant"] for name in names if name is not None}
+
+
 def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
     families = diffusion.pipelines()
     mended = (
@@ -92,7 +99,17 @@ def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
 
 def _missing(path: str, revision: str | None, variant: str | None) -> str:
     plain = f"; its weights without {variant} in their names are read with model.variant=null" if variant else ""
-    if path == "shapes" or Path(path).expanduser().is_dir():
+    folder = Path(path).expanduser()
+    if folder.is_dir() and (others := _variants(folder) - {variant}):
+        called = " and ".join(sorted(others))
+        return f"model.path={path} has weights called {called}: set model.variant={sorted(others)[0]}{plain}"
+    pickled = [part.name for part in folder.glob("*/") if [*part.glob("*.bin")] and not [*part.glob("*.safetensors")]]
+    if pickled:
+        return (
+            f"model.path={path} has .bin files in {', '.join(sorted(pickled))}, which may run code and are not read: load "
+            "it with diffusers and write it with pipe.save_pretrained(FOLDER)"
+        )
+    if path == "shapes" or folder.is_dir():
         return (
             f"model.path={path} is not a complete diffusers pipeline with safetensors weights: write or copy it again"
             + plain

@@ -122,6 +122,20 @@ def test_missing_files_of_a_variant_are_one_sentence(tmp_path: Path) -> None:
         stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(tmp_path / "mine"), variant="fp16"), CPU)
 
 
+def test_a_folder_of_a_variant_alone_says_which(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path / "mine", variant="fp16")
+    with pytest.raises(ModelError, match=r"mine has weights called fp16: set model\.variant=fp16 \("):
+        build(Config(path=str(tmp_path / "mine")), CPU)
+    with pytest.raises(ModelError, match=r"set model\.variant=fp16; its weights without bf16"):
+        build(Config(path=str(tmp_path / "mine"), variant="bf16"), CPU)
+
+
+def test_weights_that_may_run_code_are_named(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path / "mine", safe_serialization=False)
+    with pytest.raises(ModelError, match=r"mine has \.bin files in unet, vae, which may run code and are not read"):
+        build(Config(path=str(tmp_path / "mine")), CPU)
+
+
 def test_a_pipeline_with_code_of_its_own_is_of_no_family(folder: Path) -> None:
     index = folder / "model_index.json"
     custom = {"_class_name": ["pipeline", "StableDiffusionPipeline"]}
