@@ -106,8 +106,8 @@ def _missing(path: str, revision: str | None, variant: str | None) -> str:
     pickled = [part.name for part in folder.glob("*/") if [*part.glob("*.bin")] and not [*part.glob("*.safetensors")]]
     if pickled:
         return (
-            f"model.path={path} has .bin files in {', '.join(sorted(pickled))}, which may run code and are not read: load "
-            "it with diffusers and write it with pipe.save_pretrained(FOLDER)"
+            f"model.path={path} has .bin files in {', '.join(sorted(pickled))}, which may run code and are not read: "
+            "load it with diffusers and write it with pipe.save_pretrained(FOLDER)"
         )
     if path == "shapes" or folder.is_dir():
         return (
