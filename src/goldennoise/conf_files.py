@@ -16,13 +16,13 @@ def options(group: str) -> list[str]:
 
 
 def expanded(path: str) -> Path:
-    """A path as a user writes it, with `~` expanded. Raises `ConfigError` for the `~` of somebody without a home folder."""
+    """A path as a user writes it, with `~` expanded. Raises `ConfigError` for somebody without a home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(
-            f"{shortened(path)}: nobody called {shortened(path.partition('/')[0])} has a home folder here; write ./~... "
-            "for a folder of that name"
+            f"{shortened(path)}: nobody called {shortened(path.partition('/')[0])} has a home folder here; write ./ "
+            "before the name of a folder that begins with ~"
         ) from None
 
 
