@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 
 from goldennoise.evaluation.image_folder import read_image
-from goldennoise.evaluation.parts import whole
+from goldennoise.evaluation.parts import has_numbers, table_of, whole
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
 
@@ -35,13 +34,16 @@ class ImagePart:
 
     def is_finished(self, draft: Path, scorers: Sequence[str]) -> bool:
         """Whether its table is there, whole, and about these images and scorers."""
-        try:
-            table = pd.read_parquet(self.table_file(draft))
-        except (OSError, pa.ArrowException):
-            return False
-        if set(table.columns) != {*COLUMNS, *scorers}:  # the order of scorers decides nothing
-            return False
-        return list(table["image"]) == list(self.images) and list(table["prompt"]) == list(self.prompts)
+        return scores_of(self.table_file(draft), self.images, self.prompts, scorers) is not None
+
+
+def scores_of(file: Path, images: Sequence[str], prompts: Sequence[str], scorers: Sequence[str]) -> pd.DataFrame | None:
+    """The table of a file, None where it is missing, damaged or not of these images, prompts and scorers."""
+    table = table_of(file)
+    if table is None or {*table.columns} != {*COLUMNS, *scorers}:  # the order of scorers decides nothing
+        return None
+    found = [table[column].astype(str).tolist() for column in COLUMNS]
+    return table if found == [list(images), list(prompts)] and has_numbers(table, scorers) else None
 
 
 def cut(images: Sequence[str], prompts: Sequence[str], images_per_part: int) -> list[ImagePart]:
@@ -72,7 +74,7 @@ def score_part(
         tables.append(_score(folder, names, prompts, scorers))
         progress(len(names))
     with whole(part.table_file(draft)) as beside:
-        pd.concat(tables).to_parquet(beside, index=False)
+        pd.concat(tables).to_parquet(beside, index=False, write_page_checksum=True)
 
 
 def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: Mapping[str, Scorer]) -> pd.DataFrame:

@@ -68,13 +68,31 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
     table = table_of(part.table_file(folder))
     if table is None:
         return False
-    expected = [*SCORE_COLUMNS[:4], *COST_COLUMNS, *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
-    expected += [*(PREFIX + scorer for scorer in scorers), THUMBNAIL, *([EMBEDDING] if embeds else [])]
-    if set(table.columns) != set(expected):  # the order of scorers decides nothing
+    numbers = [*COST_COLUMNS[:3], *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
+    numbers += [PREFIX + scorer for scorer in scorers]
+    vectors = [THUMBNAIL, *([EMBEDDING] if embeds else [])]
+    if {*table.columns} != {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}:  # scorers come in any order
         return False
-    found = list(zip(table["prompt"], table["category"], table["seed"], strict=True))
-    asked = [(sample.prompt.text, sample.prompt.category, sample.seed) for sample in part.samples]
-    return found == asked and all(map(_is_whole_image, part.image_files(folder)))
+    found = table[SCORE_COLUMNS[:4]].astype(str).values.tolist()
+    asked = [[s.prompt.id, s.prompt.text, s.prompt.category, str(s.seed)] for s in part.samples]
+    is_whole = found == asked and has_numbers(table, numbers) and all(_has_vectors(table[name]) for name in vectors)
+    return is_whole and all(map(_is_whole_image, part.image_files(folder)))
+
+
+def has_numbers(table: pd.DataFrame, columns: Sequence[str]) -> bool:
+    """Whether these columns hold finite numbers; what is missing, such as memory that cannot be measured, is allowed
+    where the type of the column knows it."""
+    numbers = [table[column].dropna() if table[column].dtype == "Int64" else table[column] for column in columns]
+    return all(column.dtype.kind in "iuf" and np.isfinite(column.to_numpy(dtype=float)).all() for column in numbers)
+
+
+def _has_vectors(column: pd.Series) -> bool:
+    """Whether a column holds vectors of finite numbers, all of one length."""
+    try:
+        vectors = np.stack(column.tolist())
+    except (ValueError, TypeError):
+        return False
+    return vectors.ndim == 2 and vectors.dtype.kind == "f" and bool(np.isfinite(vectors).all())
 
 
 def _is_whole_image(file: Path) -> bool:

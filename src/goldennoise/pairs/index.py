@@ -16,14 +16,6 @@ INDEX = "index.parquet"
 SHARDS = "shards"
 """Key of the index file's metadata: JSON list with the SHA-256 of every shard."""
 
-COLUMNS = {
-    **dict.fromkeys(("prompt_id", "prompt", "category"), "O"),
-    **dict.fromkeys(("seed", "shard", "row"), "iu"),
-    "gain": "fiu",
-    "kept": "b",
-}
-"""Columns beside those of the scorers -> kinds of their numpy dtype."""
-
 Scores = NDArray[np.float64]
 
 

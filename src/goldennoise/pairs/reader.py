@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from goldennoise.errors import DataError
-from goldennoise.pairs.index import COLUMNS, INDEX, SHARDS
-from goldennoise.pairs.shards import read_index, read_metadata, tensors_path
+from goldennoise.pairs.index import INDEX, SHARDS
+from goldennoise.pairs.shards import read_index, read_metadata, tensors_path, wrong_columns
 from goldennoise.provenance import file_digest
 
 
@@ -91,11 +91,8 @@ class PairReader:
 
 def _wrong_content(index: pd.DataFrame, num_shards: int) -> str | None:
     """What is wrong with an index file that is whole; None if nothing is."""
-    for column, kinds in COLUMNS.items():
-        if column not in index.columns:
-            return f"it has no column {column}"
-        if index[column].dtype.kind not in kinds or index[column].isna().any():
-            return f"the column {column} holds something else"
+    if what := wrong_columns(index):
+        return what
     if index.empty:
         return "it holds no pairs"
     if not (index["shard"].between(0, num_shards - 1).all() and (index["row"] >= 0).all()):

@@ -5,6 +5,7 @@ there and agree. Each file is written under a temporary name and renamed: a kill
 """
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -20,6 +22,14 @@ from goldennoise.provenance import file_digest, put, remove
 
 FIGURES = ("evaluations", "truncated", "seconds")
 """What making a shard took: model evaluations, prompts cut to the text encoder's length, seconds."""
+
+COLUMNS = {
+    **dict.fromkeys(("prompt_id", "prompt", "category"), "O"),
+    **dict.fromkeys(("seed", "shard", "row"), "iu"),
+    "gain": "fiu",
+    "kept": "b",
+}
+"""Columns of an index beside those of the scorers -> kinds of their numpy dtype."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,26 @@ def write_shard(folder: Path, number: int, shard: Shard) -> None:
 def valid(folder: Path, shard: int) -> bool:
     """Whether both files of a shard are there, readable and agree."""
     try:
-        metadata = read_metadata(part_path(folder, shard))
-        read_index(part_path(folder, shard))
-        return file_digest(tensors_path(folder, shard)) == metadata["sha256"]
-    except (OSError, pa.ArrowException, KeyError):
+        metadata, index = read_metadata(part_path(folder, shard)), read_index(part_path(folder, shard))
+        if file_digest(tensors_path(folder, shard)) != metadata["sha256"]:
+            return False
+        with safe_open(tensors_path(folder, shard), framework="pt") as file:
+            num_pairs = file.get_slice("source").get_shape()[0]
+        figures = [float(metadata[figure]) for figure in FIGURES]
+    except (OSError, pa.ArrowException, KeyError, ValueError):
         return False
+    fits = wrong_columns(index) is None and all(map(math.isfinite, figures))
+    return fits and list(zip(index["shard"], index["row"], strict=True)) == [(shard, row) for row in range(num_pairs)]
+
+
+def wrong_columns(index: pd.DataFrame) -> str | None:
+    """What an index lacks of `COLUMNS`, to follow the name of its file; None if nothing."""
+    for column, kinds in COLUMNS.items():
+        if column not in index.columns:
+            return f"it has no column {column}"
+        if index[column].dtype.kind not in kinds or index[column].isna().any():
+            return f"the column {column} holds something else"
+    return None
 
 
 def as_parquet(index: pd.DataFrame, metadata: dict[str, str]) -> bytes:

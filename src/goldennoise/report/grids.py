@@ -83,10 +83,14 @@ def embedded(file: Path) -> str:
     """The image as a data URI; PNG, at most `LARGEST_PX` on its longer side."""
     if not file.is_file():
         raise ArtifactError(f"{file} is missing: run stage=eval again or restore the file")
-    with Image.open(file) as image:
-        image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
-        written = io.BytesIO()
-        image.save(written, format="PNG", optimize=True)
+    written = io.BytesIO()
+    try:
+        with Image.open(file) as image:
+            image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
+            image.save(written, format="PNG", optimize=True)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow reports a damaged PNG as a SyntaxError.
+        raise ArtifactError(f"{file} cannot be read ({error}): run stage=eval again or restore the file") from None
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.conf_files import given_path
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ArtifactError, ConfigError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,6 @@ class Config:
 def run(config: "RunConfig") -> Artifact:
     """The image_scores artifact of this config: complete already, resumed, repaired, or made."""
     _refuse_unfit(config)
-    import pandas as pd
-
     from goldennoise.evaluation.pairing import paired
 
     stage: Config = config.stage
@@ -67,7 +65,7 @@ def run(config: "RunConfig") -> Artifact:
     outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))
     if isinstance(outcome, Artifact):
         print(f"{outcome.reference} is complete.")
-        print("\n".join(_means(pd.read_parquet(outcome.path / "scores.parquet"), judges, categories)))
+        print("\n".join(_means(_recorded(outcome, images, prompts, judges), judges, categories)))
         return outcome
     with outcome as draft:
         table = _score(config, draft, images, prompts, judges)
@@ -114,6 +112,22 @@ def _score(
         table.to_parquet(beside, index=False)
     with whole(draft.path / "scores.csv") as beside:
         for_spreadsheets(table).to_csv(beside, index=False)
+    return table
+
+
+def _recorded(
+    artifact: Artifact, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
+) -> "pd.DataFrame":
+    """The table of a complete artifact. Raises `ArtifactError` for one of something else."""
+    from goldennoise.evaluation.image_scores import scores_of
+
+    file = artifact.path / "scores.parquet"
+    table = scores_of(file, images, prompts, list(judges))
+    if table is None:
+        raise ArtifactError(
+            f"{file} holds other scores than {artifact.reference} has: restore it, or delete {artifact.path} and run "
+            "the same command again"
+        )
     return table
 
 

@@ -162,6 +162,35 @@ def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> N
     assert not is_finished(tmp_path, part, names, embeds=False)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("prompt_id", "x"),
+        ("prompt", [1, 2]),
+        ("category", None),
+        ("seed", 0.5),
+        ("num_evaluations", "1"),
+        ("seconds", float("nan")),
+        ("noise_mean", None),
+        ("score_reddish", float("inf")),
+        ("score_brightness", b"1"),
+        ("thumbnail", 1.0),
+        ("thumbnail", "x"),
+        ("thumbnail", [float("nan")]),
+    ],
+)
+def test_a_part_with_a_whole_table_of_something_else_is_not_finished(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    part = Part("shift", 0, grid(prompts(2), 2))
+    table = evaluated(tmp_path, part).drop(columns="method")
+    table.to_parquet(part.table_file(tmp_path), index=False)
+    assert is_finished(tmp_path, part, list(SCORERS), embeds=False)
+    table[column] = [value] * len(table)
+    table.to_parquet(part.table_file(tmp_path), index=False)
+    assert not is_finished(tmp_path, part, list(SCORERS), embeds=False)
+
+
 def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     class Stopping(Brightness):
         calls = 0

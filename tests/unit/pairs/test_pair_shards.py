@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,16 @@ import pytest
 import torch
 
 from goldennoise.errors import ArtifactError
-from goldennoise.pairs.shards import Shard, part_path, read_index, tensors_path, valid, write_shard
+from goldennoise.pairs.shards import (
+    Shard,
+    as_parquet,
+    part_path,
+    read_index,
+    read_metadata,
+    tensors_path,
+    valid,
+    write_shard,
+)
 
 FIGURES = {"evaluations": 4, "truncated": 0, "seconds": 0.5}
 
@@ -17,6 +27,7 @@ FIGURES = {"evaluations": 4, "truncated": 0, "seconds": 0.5}
 def shard(offset: float = 0.0) -> Shard:
     source = torch.arange(48.0).reshape(3, 1, 4, 4) + offset
     index = pd.DataFrame({"prompt": ["a", "b", "c"], "shard": [0, 0, 0], "row": [0, 1, 2], "kept": [True, False, True]})
+    index = index.assign(prompt_id=index["prompt"], category="kind", seed=0, gain=0.5)
     return Shard(source, source + 0.5, index, FIGURES)
 
 
@@ -52,6 +63,35 @@ def test_any_flipped_byte_that_matters_is_seen(tmp_path: Path, path_of, place: f
 def test_truncated_index_part_is_not_valid(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, shard())
     part_path(tmp_path, 0).write_bytes(part_path(tmp_path, 0).read_bytes()[:-20])
+    assert not valid(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda index: index.drop(columns="kept"),
+        lambda index: index.assign(gain="x"),
+        lambda index: index.assign(row=[0, 1, 5]),
+        lambda index: index.assign(shard=1),
+        lambda index: index.head(2),
+        lambda index: index.head(0),
+    ],
+)
+def test_a_whole_index_part_of_something_else_is_not_valid(
+    tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    write_shard(tmp_path, 0, shard())
+    metadata = read_metadata(part_path(tmp_path, 0))
+    part_path(tmp_path, 0).write_bytes(as_parquet(spoil(shard().index), metadata))
+    assert not valid(tmp_path, 0)
+
+
+@pytest.mark.parametrize("seconds", ["", "x", "nan", None])
+def test_an_index_part_without_its_figures_is_not_valid(tmp_path: Path, seconds: str | None) -> None:
+    write_shard(tmp_path, 0, shard())
+    metadata = {key: read_metadata(part_path(tmp_path, 0))[key] for key in ("sha256", "evaluations", "truncated")}
+    content = as_parquet(shard().index, metadata | ({} if seconds is None else {"seconds": seconds}))
+    part_path(tmp_path, 0).write_bytes(content)
     assert not valid(tmp_path, 0)
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from unit.report.summaries import GAIN, summary
 
+from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.parts import image_file
 from goldennoise.evaluation.summary import Summary
 from goldennoise.report import contents, plots
@@ -59,6 +60,14 @@ def test_pictures_are_marked_by_the_reporting_scorer(tmp_path: Path) -> None:
         [False, True],
     ]
     assert rows[0].pictures[1].description == "npnet: image for “prompt 0”, judged right"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    write_images(tmp_path)
+    image_file(tmp_path, "npnet", "id3", 0).write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"id3-0\.png cannot be read \(.*\): run stage=eval again or restore"):
+        example_rows(tmp_path, scores_table(), summary(), 4)
 
 
 def test_large_images_are_reduced(tmp_path: Path) -> None:

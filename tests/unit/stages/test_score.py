@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from torch import Tensor
 from unit.evaluation import fakes
 from unit.evaluation.fakes import Compute, Run, ScorerConfig
 
-from goldennoise.artifacts import ArtifactStore
+from goldennoise.artifacts import ArtifactStore, Draft
 from goldennoise.errors import ArtifactError, ConfigError, DataError, GoldenNoiseError, ScorerError
 from goldennoise.prompts import PromptsConfig
+from goldennoise.provenance import file_digest
 from goldennoise.stages.score import Config, run
 
 NUM_IMAGES = 10
@@ -160,6 +162,36 @@ def test_a_second_run_is_a_no_op_wherever_the_folder_lies(folder: Path, capsys: 
     second = run(a_run(folder, stage=moved, compute=Compute(batch_size=1)))
     assert second.path == first.path
     assert "image_scores/test@v1 is complete." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: table.drop(columns="red"),
+        lambda table: table.head(0),
+        lambda table: table.head(3),
+        lambda table: table.assign(words="x"),
+        lambda table: table.assign(words=float("nan")),
+        lambda table: table.assign(image=[[1, 2]] * len(table)),
+    ],
+)
+def test_a_right_checksum_over_other_scores_is_a_sentence(folder: Path, spoil: Any) -> None:
+    artifact = run(a_run(folder))
+    spoil(scores(artifact)).to_parquet(artifact.path / "scores.parquet", index=False)
+    files = artifact.record["files"] | {"scores.parquet": file_digest(artifact.path / "scores.parquet")}
+    (artifact.path / "record.json").write_text(json.dumps(artifact.record | {"files": files}))
+    with pytest.raises(ArtifactError, match=r"scores\.parquet holds other scores than image_scores/test@v1 has"):
+        run(a_run(folder))
+
+
+def test_a_part_of_other_scores_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = scores(run(a_run(folder)))
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(Draft, "commit", Mock(side_effect=KeyboardInterrupt))
+        run(a_run(folder, name="stopped"))
+    part = folder / "outputs/image_scores/stopped/v1.partial/parts/00001.parquet"
+    pd.read_parquet(part).assign(words="x").to_parquet(part, index=False)
+    pd.testing.assert_frame_equal(scores(run(a_run(folder, name="stopped"))), once)
 
 
 def test_where_a_scorer_runs_decides_nothing(folder: Path) -> None:
