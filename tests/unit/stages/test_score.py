@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -184,10 +184,9 @@ def test_a_right_checksum_over_other_scores_is_a_sentence(folder: Path, spoil: A
         run(a_run(folder))
 
 
-def test_a_part_of_other_scores_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_other_scores_is_made_again(folder: Path) -> None:
     once = scores(run(a_run(folder)))
-    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr(Draft, "commit", Mock(side_effect=KeyboardInterrupt))
+    with patch.object(Draft, "commit", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         run(a_run(folder, name="stopped"))
     part = folder / "outputs/image_scores/stopped/v1.partial/parts/00001.parquet"
     pd.read_parquet(part).assign(words="x").to_parquet(part, index=False)
