@@ -144,7 +144,7 @@ def measure(name: str, option: Option, side_px: int, num_rounds: int) -> Measure
     pipe = full_size.make()
     denoiser = getattr(pipe, "unet", None) or pipe.transformer
     for network in (pipe.vae, denoiser):
-        network.to(option.dtype).to_empty(device="cpu" if compute.offload else device)
+        network.to(option.dtype).to_empty(device="cpu" if compute.offload else device).eval()
         if network is pipe.vae or option.evaluates:  # on the CPU weights that nobody touches take no memory
             for tensor in (*network.parameters(), *network.buffers()):
                 tensor.normal_(std=0.02)

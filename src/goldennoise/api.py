@@ -1,7 +1,9 @@
 """The public API: golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +16,7 @@ from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
 from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
@@ -35,6 +38,9 @@ class GoldenNoise:
         """network: copied, so that it may go on training. record: where it comes from, for those it is given to; see
         `goldennoise.npnet.model_card`.
         """
+        is_network = isinstance(network, GoldenNetwork)
+        allowed = "an NPNet, as load_npnet gives it; GoldenNoise.from_pretrained takes the path of one"
+        require(is_network, "network", f"a {type(network).__name__}", allowed)
         self.network = copy.deepcopy(network).eval()
         self.record = dict(record or {})
 
@@ -74,52 +80,62 @@ class GoldenNoise:
     def __call__(
         self,
         pipe: Any,
-        prompt: str | Sequence[str],
+        prompt: str | Iterable[str],
         generator: Generator | list[Generator] | None = None,
         latents: Tensor | None = None,
         height: int | None = None,
         width: int | None = None,
+        **text_options: Any,
     ) -> Tensor:
         """Golden noise, one row per prompt, for `pipe(prompt, latents=...)`: unit scale, in the dtype pipe draws.
 
         (B, C, h, w); for FLUX packed as its pipeline takes it, (B, h/2 w/2, 4 C).
-        pipe: any supported diffusers pipeline; generator: as the pipeline takes it; latents: source noise (B, C, h, w)
-        of unit scale instead of what the pipeline itself would draw; height, width: of the image in px, where not the
-        default.
+        pipe: any supported diffusers pipeline, which is left as it was; generator: as the pipeline takes it; latents:
+        source noise (B, C, h, w) of unit scale instead of what the pipeline itself would draw, with neither from
+        torch's global generator; height, width: of the image in px, where not the default. text_options: those of the
+        pipeline's call that change what the text encoders give the denoiser, such as prompt_2 and clip_skip.
         Raises `ModelError` when the network was made for another latent shape or text encoder, `ConfigError` for
         arguments that do not fit.
         """
         model = diffusion.from_pipeline(pipe)
         prompts = _prompts(prompt)
-        _check_noise(latents)
-        config = self.network.config
+        taken = [name for name in model.text_options if not name.startswith("negative_")]
+        options = read_options(text_options, taken, "GoldenNoise", len(prompts))
+        _check_noise(latents, generator, len(prompts))
         if latents is not None and height is None and width is None:
             shape = tuple(latents.shape[1:])
         else:
             shape = model.shape_of(height, width)
-        if shape != config.latent_shape:
-            raise ModelError(
-                f"This NPNet is made for latents {config.latent_shape}, but the noise has {shape}: use the network "
-                f"trained for this model and image size."
-            )
-        source = _source_noise(model, len(prompts), shape, generator, latents)
+        self._check_latents(shape)
         with in_eval_mode(pipe):
-            embedding = model.encode(prompts)
+            text = model.encode(prompts, options).cond
             pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
-        text_shape = tuple(embedding.cond.shape[1:])
-        if text_shape != (config.num_tokens, config.text_dim):
+        self._check_text(tuple(text.shape[1:]))
+        source = _source_noise(model, len(prompts), shape, generator, latents)
+        network = self.network.to(source.device)
+        return model.for_pipeline(network(source.float(), text.float()).to(source.dtype))
+
+    def _check_latents(self, shape: tuple[int, ...]) -> None:
+        made_for = self.network.config.latent_shape
+        if shape != made_for:
+            raise ModelError(
+                f"This NPNet is made for latents {made_for}, but the noise has {shape}: use the network trained for "
+                "this model and image size."
+            )
+
+    def _check_text(self, shape: tuple[int, ...]) -> None:
+        config = self.network.config
+        if shape != (config.num_tokens, config.text_dim):
             raise ModelError(
                 f"This NPNet is made for prompt embeddings of {config.num_tokens} tokens x {config.text_dim}, but the "
-                f"pipeline gives {' x '.join(map(str, text_shape))}: use the network trained for this model."
+                f"pipeline gives {' x '.join(map(str, shape))}: use the network trained for this model."
             )
-        network = self.network.to(source.device)
-        return model.for_pipeline(network(source.float(), embedding.cond.float()).to(source.dtype))
 
 
 @torch.no_grad()
 def re_denoise(
     pipe: Any,
-    prompt: str | Sequence[str],
+    prompt: str | Iterable[str],
     latents: Tensor | None = None,
     generator: Generator | list[Generator] | None = None,
     denoise_guidance: float = 5.5,
@@ -128,29 +144,37 @@ def re_denoise(
     num_rounds: int = 1,
     depth: int = 1,
     negative_prompt: str | None = None,
+    **text_options: Any,
 ) -> Tensor:
     """Golden noise by re-denoise sampling (arXiv 2411.09502, section 3.1), no trained network needed.
 
     Goes `depth` steps of a schedule of `num_steps` down under `denoise_guidance` and back up under `invert_guidance`,
     `num_rounds` times. negative_prompt: one text for all prompts, to be given to the pipeline as well; FLUX.1 takes
-    none. The other arguments and the result are those of `GoldenNoise`.
+    none. text_options: negative_prompt_2 and negative_prompt_3 too, one text each. The other arguments and the result
+    are those of `GoldenNoise`.
     """
     is_text = negative_prompt is None or isinstance(negative_prompt, str)
     require(is_text, "negative_prompt", f"a {type(negative_prompt).__name__}", "one text for all prompts")
+    _check_numbers(
+        {"denoise_guidance": denoise_guidance, "invert_guidance": invert_guidance},
+        {"num_steps": num_steps, "num_rounds": num_rounds, "depth": depth},
+    )
     model = diffusion.from_pipeline(pipe, negative_prompt)
     prompts = _prompts(prompt)
-    _check_noise(latents)
+    options = read_options(text_options, model.text_options, "re_denoise", len(prompts))
+    _check_noise(latents, generator, len(prompts))
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
     channels, patch = model.latent_shape[0], model.patch_size
     if len(shape) != 3 or shape[0] != channels or any(side % patch for side in shape[1:]):
         sides = f" with h and w multiples of {patch}" if patch > 1 else ""
         raise ModelError(f"The noise must be (B, {channels}, h, w){sides}, not {(len(prompts), *shape)}.")
-    source = _source_noise(model, len(prompts), shape, generator, latents)
     with in_eval_mode(pipe):
+        embedding = model.encode(prompts, options)
+        source = _source_noise(model, len(prompts), shape, generator, latents)
         golden = re_denoising.re_denoise(
             model,
             source,
-            model.encode(prompts),
+            embedding,
             denoise_guidance=denoise_guidance,
             invert_guidance=invert_guidance,
             num_steps=num_steps,
@@ -161,19 +185,44 @@ def re_denoise(
     return model.for_pipeline(golden.to(source.dtype))
 
 
-def _prompts(prompt: str | Sequence[str]) -> list[str]:
+def _prompts(prompt: Any) -> list[str]:
+    allowed = "a text or a list of at least one"
+    require(isinstance(prompt, Iterable), "prompt", repr(prompt), allowed)
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    require(len(prompts) > 0, "prompt", prompt, "a text or a list of at least one")
+    require(len(prompts) > 0, "prompt", repr(prompt), allowed)
+    for text in prompts:
+        require(isinstance(text, str), "prompt", f"a list with {text!r}", allowed)
     return prompts
 
 
-def _check_noise(latents: Any) -> None:
-    """Raises `ConfigError` for anything but None and a tensor of noise."""
+def _check_numbers(guidances: Mapping[str, Any], counts: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for numbers of another kind; what is out of range is for re-denoise itself to refuse."""
+    for name, value in guidances.items():
+        require(isinstance(value, Real) and math.isfinite(value), name, repr(value), "a finite number")
+    for name, value in counts.items():
+        require(isinstance(value, Integral), name, repr(value), "a whole number")
+
+
+def _check_noise(latents: Any, generator: Any, num_prompts: int) -> None:
+    """Raises `ConfigError` for what is no noise, and no generator, for this number of prompts."""
+    if generator is not None and not isinstance(generator, Generator):
+        listed = isinstance(generator, list) and all(isinstance(one, Generator) for one in generator)
+        allowed = "a torch.Generator, such as torch.Generator().manual_seed(0), or a list of them"
+        require(listed, "generator", repr(generator), allowed)
+        fits = latents is not None or len(generator) == num_prompts
+        allowed = f"one generator, or one for each of the {num_prompts} prompts"
+        require(fits, "generator", f"a list of {len(generator)}", allowed)
     if latents is None:
         return
     is_noise = isinstance(latents, Tensor) and latents.is_floating_point()
     found = f"a tensor of {latents.dtype}" if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
-    require(is_noise, "latents", found, "a floating-point tensor (B, C, h, w)")
+    require(is_noise and latents.ndim > 0, "latents", found, "a floating-point tensor (B, C, h, w)")
+    require(
+        len(latents) == num_prompts,
+        "latents",
+        f"a batch of {len(latents)}",
+        f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
+    )
 
 
 def _source_noise(
@@ -188,17 +237,5 @@ def _source_noise(
     Noise of another floating-point dtype or on another device is converted, as the pipeline itself does.
     """
     if latents is not None:
-        require(
-            len(latents) == num_prompts,
-            "latents",
-            f"a batch of {len(latents)}",
-            f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
-        )
         return latents.to(model.device, model.noise_dtype)
-    require(
-        not isinstance(generator, list) or len(generator) == num_prompts,
-        "generator",
-        f"a list of {len(generator) if isinstance(generator, list) else 1}",
-        f"one generator, or one for each of the {num_prompts} prompts",
-    )
     return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.noise_dtype)

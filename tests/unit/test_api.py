@@ -128,32 +128,6 @@ def test_a_network_of_another_model_is_refused(pipe: Any, config: NPNetConfig, m
         GoldenNoise(_network(config))(pipe, "a ring")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"latents": torch.zeros(3, 4, 8, 8)}, "a batch of 3: latents must be one noise for each of the 2 prompts"),
-        (
-            {"latents": torch.zeros(2, 4, 8, 8).long()},
-            r"a tensor of torch\.int64: latents must be a floating-point tensor",
-        ),
-        ({"latents": torch.zeros(2, 4, 8, 8).numpy()}, "a ndarray: latents must be a floating-point tensor"),
-        ({"generator": [torch.Generator()]}, "a list of 1: generator must be one generator, or one for each of the 2"),
-    ],
-)
-def test_batches_that_do_not_fit_are_refused(pipe: Any, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        GoldenNoise(_network())(pipe, PROMPTS, **arguments)
-    with pytest.raises(ConfigError, match=message):
-        re_denoise(pipe, PROMPTS, **arguments)
-
-
-def test_no_prompt_and_no_pipeline_are_refused(pipe: Any) -> None:
-    with pytest.raises(ConfigError, match="prompt must be a text or a list of at least one"):
-        GoldenNoise(_network())(pipe, [])
-    with pytest.raises(ModelError, match="str is not supported"):
-        GoldenNoise(_network())("pipe", "a ring")
-
-
 def test_re_denoise_passes_every_option_on(pipe: Any, drawn: list[torch.Tensor]) -> None:
     options = {"denoise_guidance": 4.0, "invert_guidance": 2.0, "num_steps": 6, "num_rounds": 2, "depth": 3}
     golden = re_denoise(pipe, PROMPTS, generator=_generator(), **options)  # type: ignore[arg-type]

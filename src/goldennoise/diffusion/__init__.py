@@ -25,6 +25,7 @@ PARTS = (
     "latent_flux",
     "latent_images",
     "latent_pipeline",
+    "latent_texts",
     "latent_unet",
     "loading",
     "lora",
@@ -32,6 +33,7 @@ PARTS = (
     "re_denoise",
     "running",
     "schedulers",
+    "text_options",
 )
 
 INPAINTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")

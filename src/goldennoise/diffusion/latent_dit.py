@@ -10,6 +10,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.text_options import TextOptions
 
 
 class PixArtSigma(LatentPipeline):
@@ -20,13 +21,13 @@ class PixArtSigma(LatentPipeline):
     """
 
     denoiser = "transformer"
-    text_lengths = (300,)
+    text_options = ("max_sequence_length",)
 
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:  # noqa: ARG002
         return [prompt.lower().strip() for prompt in prompts]
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        (tokens,) = self._tokens(prompts)
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        (tokens,) = self._tokens(prompts, options, [options.get("max_sequence_length", 300)])
         text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         return {"text": text.to(self.dtype), "mask": tokens.attention_mask}
 
@@ -51,10 +52,9 @@ class HunyuanDiT(LatentPipeline):
     denoiser = "transformer"
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
-    text_lengths = (77, 256)
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        clip, t5 = self._tokens(prompts)
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        clip, t5 = self._tokens(prompts, options, (77, 256))
         text, text_t5 = (
             getattr(self._pipe, name)(tokens.input_ids, attention_mask=tokens.attention_mask)[0].to(self.dtype)
             for name, tokens in zip(self.text_encoders, (clip, t5), strict=True)

@@ -12,10 +12,12 @@ from torch.nn.functional import pad
 from goldennoise.diffusion.condition import Condition, each_row
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_pipeline import LatentPipeline, steered
+from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.schedulers import check_flow, make_flow_scheduler
+from goldennoise.diffusion.text_options import INSTRUCTION, TextOptions
 
-T5_TOKENS = 256
-"""What Stable Diffusion 3 reads of a prompt's tokens for T5."""
+SANA_TOKENS, T5_TOKENS = 300, 256
+"""What SANA, and Stable Diffusion 3 for T5, reads of a prompt's tokens where the pipeline is told no number."""
 
 
 class LatentFlow(LatentPipeline):
@@ -54,16 +56,23 @@ class StableDiffusion3(LatentFlow):
 
     tokenizers: tuple[str, ...] = ("tokenizer", "tokenizer_2", "tokenizer_3")
     text_encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
-    text_lengths: tuple[int, ...] = (77, 77, T5_TOKENS)
+    text_options = (
+        "prompt_2",
+        "prompt_3",
+        "clip_skip",
+        "max_sequence_length",
+        "negative_prompt_2",
+        "negative_prompt_3",
+    )
 
     def __init__(self, pipe: Any, **settings: Any) -> None:
         if pipe.text_encoder_3 is None:
             self.tokenizers, self.text_encoders = self.tokenizers[:2], self.text_encoders[:2]
-            self.text_lengths = self.text_lengths[:2]
         super().__init__(pipe, **settings)
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        tokens = self._tokens(prompts)
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        length, skip = options.get("max_sequence_length", T5_TOKENS), options.get("clip_skip", 0)
+        tokens = self._tokens(prompts, options, (77, 77, length)[: len(self.tokenizers)])
         first, second = (
             getattr(self._pipe, name)(part.input_ids, output_hidden_states=True)
             for name, part in zip(self.text_encoders[:2], tokens[:2], strict=True)
@@ -72,8 +81,8 @@ class StableDiffusion3(LatentFlow):
             long = self._pipe.text_encoder_3(tokens[2].input_ids)[0]
         else:
             width = self._network.config.joint_attention_dim
-            long = first.text_embeds.new_zeros(len(prompts), T5_TOKENS, width)
-        short = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+            long = first.text_embeds.new_zeros(len(prompts), length, width)
+        short = torch.cat([hidden_states(output, skip, last=-2) for output in (first, second)], dim=-1)
         text = torch.cat([pad(short, (0, long.shape[-1] - short.shape[-1])), long], dim=1)
         pooled = torch.cat([first.text_embeds, second.text_embeds], dim=-1)
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
@@ -93,33 +102,30 @@ class StableDiffusion3(LatentFlow):
 class Sana(LatentFlow):
     """SANA: the last hidden states of Gemma, which reads the pipeline's own instruction before the prompt.
 
-    Of instruction and prompt the network gets the first token and the last 299; the negative prompt stands alone.
+    Of instruction and prompt the network gets the first token and the last 299; the negative prompt has no instruction.
     The prompt is lowercased and stripped, as the pipeline does by default.
     """
 
     samplers = ("flow_euler", "flow_dpmpp_2m")
-    num_tokens = 300
     padding_side = "right"
+    text_options = ("max_sequence_length", INSTRUCTION)
 
     def __init__(self, pipe: Any, **settings: Any) -> None:
         super().__init__(pipe, **settings)
         self.noise_dtype = torch.float32  # the pipeline draws its noise so, whatever its own dtype
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        instruction = "\n".join(
-            inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
-        )
-        read = len(self._pipe.tokenizer.encode(instruction)) - 2 + self.num_tokens
-        return self._encode_alone([instruction + prompt.lower().strip() for prompt in prompts], read)
-
-    def _encode_negative(self, given: Condition) -> Condition:  # noqa: ARG002
-        return self._encode_alone([(self._negative_prompt or "").lower().strip()], self.num_tokens)
-
-    def _encode_alone(self, texts: Sequence[str], num_read: int) -> Condition:
-        (tokens,) = self._tokens(texts, [num_read])
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        lines = options.get(INSTRUCTION, inspect.signature(SanaPipeline.__call__).parameters[INSTRUCTION].default)
+        instruction = "\n".join(lines)
+        length = options.get("max_sequence_length", SANA_TOKENS)
+        read = length + len(self._pipe.tokenizer.encode(instruction)) - 2 if lines else length
+        (tokens,) = self._tokens([instruction + prompt.lower().strip() for prompt in prompts], options, [read])
         text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
-        kept = [0, *range(1 - self.num_tokens, 0)]
+        kept = [0, *range(1 - length, 0)]
         return {"text": text[:, kept].to(self.dtype), "mask": tokens.attention_mask[:, kept]}
+
+    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
+        return super()._encode_negative(given, {**options, INSTRUCTION: []})
 
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         return self._network(

@@ -12,6 +12,7 @@ from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_flow import LatentFlow
 from goldennoise.diffusion.latent_pipeline import steered
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.text_options import TextOptions
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +29,22 @@ class Flux(LatentFlow):
 
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
+    text_options = ("prompt_2", "max_sequence_length")
 
     def __init__(self, pipe: Any, *, max_sequence_length: int = 512, **settings: Any) -> None:
         """max_sequence_length: tokens of T5; the other arguments are those of every `LatentPipeline`."""
-        self.text_lengths = (77, max_sequence_length)
+        self._max_sequence_length = max_sequence_length
         self._ignored: set[float] = set()
         super().__init__(pipe, **settings)
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        clip, t5 = self._tokens(prompts)
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        length = options.get("max_sequence_length", self._max_sequence_length)
+        clip, t5 = self._tokens(prompts, options, (77, length))
         text = self._pipe.text_encoder_2(t5.input_ids)[0]
         pooled = self._pipe.text_encoder(clip.input_ids).pooler_output
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
 
-    def _encode_negative(self, given: Condition) -> Condition:
+    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:  # noqa: ARG002
         if self._negative_prompt:
             raise self._no_negative_prompt()
         return given

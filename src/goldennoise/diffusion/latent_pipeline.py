@@ -1,8 +1,7 @@
 """A diffusers pipeline with a VAE on latents behind the `DiffusionModel` protocol: what all families share."""
 
 import copy
-import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.flow import FlowSchedule
 from goldennoise.diffusion.latent_images import LatentImages
+from goldennoise.diffusion.latent_texts import LatentTexts
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -26,8 +26,6 @@ from goldennoise.errors import ModelError, require
 if TYPE_CHECKING:
     from goldennoise.compute import ComputeConfig
 
-logger = logging.getLogger(__name__)
-
 
 def steered(network: Any, asked: str) -> ModelError:
     """What to raise where `network` needs more at every step than noise and text."""
@@ -37,22 +35,14 @@ def steered(network: Any, asked: str) -> ModelError:
     )
 
 
-class LatentPipeline(LatentImages, ABC):
+class LatentPipeline(LatentImages, LatentTexts):
     """A `DiffusionModel` on a pipeline's own components, whose modes and weights it leaves alone.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
     the scale is an input of the network; the pipeline itself has no guidance below 1.
-    `num_truncated` counts the prompts that no text encoder could take whole. `extra` of an embedding holds each further
-    part of the condition twice: "name", and "uncond_name" without prompt.
     """
 
     denoiser: str
-    tokenizers: tuple[str, ...] = ("tokenizer",)
-    text_encoders: tuple[str, ...] = ("text_encoder",)
-    text_lengths: tuple[int, ...] | None = None
-    """Tokens that each tokenizer pads and cuts to, None for its own number."""
-    padding_side: str | None = None
-    """Where tokens are padded, None for the tokenizers' own side."""
 
     def __init__(
         self,
@@ -122,13 +112,6 @@ class LatentPipeline(LatentImages, ABC):
             **settings,
         )
 
-    def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
-        self._pipe.maybe_free_model_hooks()  # offloaded, the denoiser is to make room where nothing was decoded
-        given = self._encode(prompts)
-        without = {name: part.expand_as(given[name]) for name, part in self._encode_negative(given).items()}
-        cond, uncond = given.pop("text"), without.pop("text")
-        return PromptEmbedding(cond, uncond, given | {f"uncond_{name}": part for name, part in without.items()})
-
     def predict(
         self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
     ) -> Tensor:
@@ -190,7 +173,7 @@ class LatentPipeline(LatentImages, ABC):
         multiple = factor * self.patch_size
         for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
             if side_px is not None:
-                fits = side_px >= multiple and side_px % multiple == 0
+                fits = isinstance(side_px, int) and side_px >= multiple and side_px % multiple == 0
                 require(fits, option, side_px, f"a multiple of {multiple} px")
                 sides[axis] = side_px // factor
         return channels, sides[0], sides[1]
@@ -198,17 +181,6 @@ class LatentPipeline(LatentImages, ABC):
     def for_pipeline(self, noise: Tensor) -> Tensor:
         """Noise (B, C, h, w) as the pipeline takes `latents`."""
         return noise
-
-    @abstractmethod
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        """What the prompts tell the denoiser; "text" (B, tokens, dim) is what `cond` of the embedding is."""
-
-    def _encode_negative(self, given: Condition) -> Condition:  # noqa: ARG002
-        """What the pass without the prompt is told instead: one row, or as many as `given` has."""
-        return self._encode([self._negative_prompt or ""])
-
-    def _no_negative_prompt(self) -> ModelError:
-        return ModelError(f"{self.name} takes guidance as an input, so a negative prompt does nothing: leave it out.")
 
     @abstractmethod
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
@@ -242,39 +214,6 @@ class LatentPipeline(LatentImages, ABC):
         size = config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
         return config.in_channels, height, width
-
-    def _tokens(self, prompts: Sequence[str], lengths: Sequence[int] | None = None) -> list[Any]:
-        """Token ids and attention masks (B, tokens) of each tokenizer.
-
-        lengths: in place of `text_lengths`. A prompt that none of them takes whole counts as truncated, with a warning.
-        """
-        tokens: list[Any] = []
-        cut = set(range(len(prompts)))
-        tokenizers = [getattr(self._pipe, name) for name in self.tokenizers]
-        lengths = lengths or self.text_lengths or [tokenizer.model_max_length for tokenizer in tokenizers]
-        for tokenizer, length in zip(tokenizers, lengths, strict=True):
-            texts = self._texts(prompts, tokenizer)
-            cut &= {row for row, text in enumerate(texts) if len(tokenizer(text, verbose=False).input_ids) > length}
-            padded = tokenizer(
-                texts,
-                padding="max_length",
-                max_length=length,
-                truncation=True,
-                padding_side=self.padding_side,
-                return_tensors="pt",
-            )
-            tokens.append(padded.to(self.device))
-        if cut:
-            self.num_truncated += len(cut)
-            logger.warning(
-                "%d of %d prompts are longer than the %d tokens %s reads; the rest is cut off, first in: %s",
-                len(cut), len(prompts), max(lengths), self.name, prompts[min(cut)],
-            )  # fmt: skip
-        return tokens
-
-    def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:  # noqa: ARG002
-        """The prompts as the tokenizer is to read them."""
-        return list(prompts)
 
     def _check(self, pipe: Any) -> None:
         parts = (self.denoiser, "vae", *self.tokenizers, *self.text_encoders)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from goldennoise.diffusion.condition import Condition, conditions
 from goldennoise.diffusion.latent_pipeline import LatentPipeline, steered
+from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.text_options import TextOptions
 
 
 class LatentUNet(LatentPipeline):
@@ -54,10 +56,10 @@ class LatentUNet(LatentPipeline):
         scale = self._pipe.get_guidance_scale_embedding(scales, embedding_dim=width).to(latents.device, self.dtype)
         return self._denoise(latents, timestep, conditions(embedding)[0] | {"guidance": scale})
 
-    def _encode_negative(self, given: Condition) -> Condition:
+    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
         if self._network.config.time_cond_proj_dim is None:
-            return super()._encode_negative(given)
-        if self._negative_prompt:
+            return super()._encode_negative(given, options)
+        if self._negative_prompt or "prompt_2" in options:
             raise self._no_negative_prompt()
         return given
 
@@ -65,9 +67,15 @@ class LatentUNet(LatentPipeline):
 class StableDiffusion(LatentUNet):
     """Stable Diffusion 1.x and 2.x: the last hidden states of one CLIP encoder."""
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
-        (tokens,) = self._tokens(prompts)
-        return {"text": self._pipe.text_encoder(tokens.input_ids)[0].to(self.dtype)}
+    text_options = ("clip_skip",)
+
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+        (tokens,), encoder = self._tokens(prompts, options), self._pipe.text_encoder
+        if "clip_skip" not in options:
+            return {"text": encoder(tokens.input_ids)[0].to(self.dtype)}
+        text = hidden_states(encoder(tokens.input_ids, output_hidden_states=True), options["clip_skip"], last=-1)
+        # Where the norm stands depends on the version of transformers.
+        return {"text": getattr(encoder, "text_model", encoder).final_layer_norm(text).to(self.dtype)}
 
 
 class StableDiffusionXL(LatentUNet):
@@ -79,21 +87,23 @@ class StableDiffusionXL(LatentUNet):
 
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
+    text_options = ("prompt_2", "clip_skip", "negative_prompt_2")
 
-    def _encode(self, prompts: Sequence[str]) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
         """Hidden states (B, tokens, sum of both widths) and the pooled embedding (B, dim)."""
         first, second = (
             getattr(self._pipe, name)(tokens.input_ids, output_hidden_states=True)
-            for name, tokens in zip(self.text_encoders, self._tokens(prompts), strict=True)
+            for name, tokens in zip(self.text_encoders, self._tokens(prompts, options), strict=True)
         )
-        text = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        skip = options.get("clip_skip", 0)
+        text = torch.cat([hidden_states(output, skip, last=-2) for output in (first, second)], dim=-1)
         return {"text": text.to(self.dtype), "pooled": second.text_embeds.to(self.dtype)}
 
-    def _encode_negative(self, given: Condition) -> Condition:
+    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
         distilled = self._network.config.time_cond_proj_dim is not None
         if not distilled and self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt:
             return {name: torch.zeros_like(part) for name, part in given.items()}
-        return super()._encode_negative(given)
+        return super()._encode_negative(given, options)
 
     def _added(self, latents: Tensor, condition: Condition) -> Condition:
         size_px = [side * self._pipe.vae_scale_factor for side in latents.shape[-2:]]

@@ -35,6 +35,7 @@ def re_denoise(
     position 0, pure noise: other intervals do not follow from that prediction.
     """
     require(variant in SHIFT, "variant", variant, f"one of {', '.join(SHIFT)}")
+    require(num_steps >= 1, "num_steps", num_steps, "at least 1")
     require(num_rounds >= 1, "num_rounds", num_rounds, "at least 1")
     shift = SHIFT[variant]
     deepest = num_steps - shift

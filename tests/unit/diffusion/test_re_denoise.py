@@ -127,6 +127,7 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
     [
         ({"variant": "exakt"}, "variant=exakt.*exact, published"),
         ({"num_rounds": 0}, "num_rounds=0"),
+        ({"num_steps": 0}, "num_steps=0: num_steps must be at least 1"),
         ({"depth": 0}, "depth=0.*from 1 to 10"),
         ({"depth": 11}, "depth=11.*from 1 to 10"),
         ({"depth": 10, "variant": "published"}, "depth=10.*from 1 to 9"),
