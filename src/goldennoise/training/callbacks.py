@@ -2,6 +2,7 @@
 
 import csv
 import io
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,13 @@ class TrainingProgress(Callback):
         if self.shown is not None:
             self.shown.close()
             self.shown = None
+
+
+class SigtermAsBefore(Callback):
+    """SIGTERM does what it did before training: Lightning's answer waits for processes that are at another point."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self.handler)

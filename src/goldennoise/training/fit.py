@@ -36,7 +36,7 @@ from goldennoise.npnet.singular_values import SvdFactors
 from goldennoise.pairs.reader import PairReader
 from goldennoise.processes import Processes
 from goldennoise.seeding import derive_seed
-from goldennoise.training.callbacks import History, TrainingProgress
+from goldennoise.training.callbacks import History, SigtermAsBefore, TrainingProgress
 from goldennoise.training.checkpoints import AtomicCheckpoints, LastAndBest, read_checkpoint
 from goldennoise.training.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
@@ -118,6 +118,8 @@ def train_npnet(
     if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
         examples = _examples(data, model, options.num_samples)
         callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
+    if setting.processes.size > 1:
+        callbacks.append(SigtermAsBefore())
     if setting.progress_bar:
         callbacks.append(TrainingProgress())
     resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
