@@ -8,7 +8,7 @@ import pandas as pd
 
 from goldennoise.artifacts import Artifact
 from goldennoise.errors import ArtifactError
-from goldennoise.evaluation.parts import SCORE_COLUMNS, table_of
+from goldennoise.evaluation.parts import SCORE_COLUMNS, has_numbers, table_of
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.report import plots
 from goldennoise.report.checks import check_tables
@@ -74,13 +74,20 @@ def _scores_table(scores: Artifact, summary: Summary) -> pd.DataFrame:
     """Raises `ArtifactError` for a table of something else than the summary."""
     file = scores.path / "scores.parquet"
     table = table_of(file)
-    if table is None or table.empty or not {*SCORE_COLUMNS} <= {*table.columns}:
+    if table is None or not _has_scores(table):
         found = "cannot be read" if table is None else "holds no scores"
         raise ArtifactError(f"{file} {found}: run stage=eval again or restore the file")
     for column, known in (("method", summary.methods), ("scorer", summary.scorers)):
         if {*table[column]} != {*known}:
             raise ArtifactError(f"{file} has other {column}s than summary.json: run stage=eval again or restore both")
     return table
+
+
+def _has_scores(table: pd.DataFrame) -> bool:
+    numbers = ["seed", "score"]
+    if table.empty or not {*SCORE_COLUMNS} <= {*table.columns} or not has_numbers(table, numbers):
+        return False
+    return bool(table[SCORE_COLUMNS].drop(columns=numbers).map(lambda value: isinstance(value, str)).all(axis=None))
 
 
 def _comparisons(summary: Summary) -> list[Figure]:
@@ -110,7 +117,8 @@ def _comparisons(summary: Summary) -> list[Figure]:
 
 def _training(network: Artifact) -> Figure:
     history = _history(network.path / "training.csv")
-    identity = network.record["counts"].get("identity_val_loss")
+    name = "identity_val_loss"
+    identity = network.recorded("counts", name, kind=float) if name in network.record["counts"] else None
     best = float(history["val_loss"].min())
     label, loss = _LOSSES.get(network.recorded("config", "stage", "objective"), ("loss", "The loss of its objective"))
     against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."

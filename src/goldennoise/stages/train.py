@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goldennoise import scorers
 from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
-from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
 from goldennoise.processes import Processes, joined
 from goldennoise.provenance import write_json
 from goldennoise.records import read_artifact, read_json
@@ -67,14 +67,19 @@ def run(config: "RunConfig") -> Artifact:
 
 
 def _is_trained(folder: Path) -> bool:
-    """Whether the network is there and only the commit is left to do."""
+    """Whether the network is there, whole, and only the commit is left to do."""
     if not (folder / OUTCOME).exists():
         return False
+    from goldennoise.npnet.checkpoint import load_npnet
+
     try:
-        return {"val_loss", "best_epoch", "epochs", "identity_val_loss"} <= read_json(folder / OUTCOME).keys()
-    except ArtifactError as error:
+        counts = read_json(folder / OUTCOME)
+        load_npnet(folder)
+    except (ArtifactError, ModelError) as error:
         log.warning("%s: the network is written again from the last checkpoint", error)
         return False
+    needed = ("val_loss", "best_epoch", "epochs", "identity_val_loss")
+    return all(isinstance(counts.get(name), int | float) for name in needed)
 
 
 def _check_objective(config: "RunConfig") -> None:

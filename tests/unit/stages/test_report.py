@@ -131,12 +131,26 @@ def table_without(column: str) -> Callable[[Path], object]:
     return lambda file: pd.read_parquet(file).drop(columns=column).to_parquet(file)
 
 
+def table_with(column: str, value: object) -> Callable[[Path], object]:
+    def change(file: Path) -> None:
+        table = pd.read_parquet(file)
+        table[column] = [value] * len(table)
+        table.to_parquet(file)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("name", "change", "expected"),
     [
         ("summary.json", lambda file: file.write_text("{}"), "summary.json is no summary: methods is missing"),
         ("scores.parquet", table_without("score"), "scores.parquet holds no scores"),
         ("scores.parquet", lambda file: pd.read_parquet(file).iloc[:0].to_parquet(file), "holds no scores"),
+        ("scores.parquet", table_with("score", "x"), "holds no scores"),
+        ("scores.parquet", table_with("score", None), "holds no scores"),
+        ("scores.parquet", table_with("seed", None), "holds no scores"),
+        ("scores.parquet", table_with("method", [1, 2]), "holds no scores"),
+        ("scores.parquet", table_with("prompt", b"x"), "holds no scores"),
         ("scores.parquet", lambda file: file.write_bytes(b"junk"), "scores.parquet cannot be read"),
         (
             "scores.parquet",
@@ -173,4 +187,15 @@ def test_a_history_of_another_kind_is_refused(scores_run: Run, content: str) -> 
     network = read_artifact(Path(scores_run.outputs) / "npnet" / "net" / "v1")
     resigned(network, "training.csv", lambda file: file.write_text(content))
     with pytest.raises(ArtifactError, match=r"training\.csv is no history of a training"):
+        report_on(scores, config)
+
+
+def test_a_loss_of_another_type_is_refused(scores_run: Run) -> None:
+    fakes.make_network(Path(scores_run.outputs), preference="brightness")
+    config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
+    scores = evaluation.run(config)
+    path = Path(scores_run.outputs) / "npnet/net/v1/record.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"counts": {"identity_val_loss": "x"}}))
+    with pytest.raises(ArtifactError, match=r"record\.json is damaged: counts\.identity_val_loss is of another type"):
         report_on(scores, config)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -133,21 +134,29 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
     assert not (outputs / "npnet/learnable/v9").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
-def test_a_damaged_outcome_is_written_again(outputs: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    config = run_config(outputs, replace(OPTIONS, learning_rate=1e-3 * len(content)))
-
-    def killed(_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(train, "_finish", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train.run(config)
-    (outcome,) = outputs.glob("npnet/learnable/v*.partial/training.json")
-    expected = outcome.read_text()
-    outcome.write_text(content)
-    assert (train.run(config).path / "training.json").read_text() == expected
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training.json", "{"),
+        ("training.json", "{}"),
+        ("training.json", "[1]"),
+        ("training.json", '{"val_loss": "x", "best_epoch": 1, "epochs": 1, "identity_val_loss": 1}'),
+        ("model.safetensors", ""),
+        ("model.safetensors", None),
+        ("config.json", "{}"),
+    ],
+)
+def test_a_damaged_result_of_a_killed_run_is_written_again(tmp_path: Path, name: str, content: str | None) -> None:
+    write_pairs_artifact(tmp_path)
+    config = run_config(tmp_path, replace(OPTIONS, num_epochs=1))
+    with patch.object(train, "_finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        train.run(config)
+    damaged = tmp_path / "npnet/learnable/v1.partial" / name
+    expected = damaged.read_bytes()
+    damaged.unlink()
+    if content is not None:
+        damaged.write_text(content)
+    assert (train.run(config).path / name).read_bytes() == expected
 
 
 def test_several_devices_need_several_processes(tmp_path: Path) -> None:
