@@ -22,6 +22,9 @@ ATTENTION = (
 )
 """Attention backends of diffusers that compute the same up to rounding; others work in 8 bits."""
 
+MOST = 1024
+"""Threads or processes: many more than a machine has cores end the program, or the machine."""
+
 
 @dataclass(frozen=True)
 class ComputeConfig:
@@ -50,10 +53,10 @@ class ComputeConfig:
         require(self.device in DEVICES, "device", self.device, "auto, cpu, cuda or mps")
         require(self.devices >= 1, "devices", self.devices, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.num_workers >= 0, "num_workers", self.num_workers, "at least 0")
-        require(
-            self.num_threads is None or self.num_threads >= 1, "num_threads", self.num_threads, "null or at least 1"
-        )
+        workers, threads = self.num_workers, self.num_threads
+        require(0 <= workers <= MOST, "num_workers", workers, f"at least 0 and at most {MOST}")
+        fits = threads is None or 1 <= threads <= MOST
+        require(fits, "num_threads", threads, f"null or at least 1 and at most {MOST}")
         decoded = self.decode_batch_size
         require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
         known = self.attention in (None, *ATTENTION)

@@ -245,11 +245,15 @@ def must_be(full_key: str, value: object, hint: Any) -> str:
 
 
 def refuse_number(key: str, value: object) -> None:
-    """Raise `ConfigError` for a number that is not finite, or has more than 64 bits; lists and mappings have parts."""
+    """Raise `ConfigError` for a number that is not finite, or too large; lists and mappings have parts.
+
+    A seed has 64 bits. No size or count of what fits into a machine has more than 32.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(must_be(key, value, "a finite number"))
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(must_be(key, value, "a whole number of at most 64 bits"))
+    bits = 63 if key.rpartition(".")[2] == "seed" else 31
+    if isinstance(value, int) and abs(value) >= 2**bits:
+        raise ConfigError(must_be(key, value, f"a whole number below 2**{bits}"))
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
         refuse_number(key, part)
 

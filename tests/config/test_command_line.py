@@ -147,7 +147,12 @@ def test_only_the_first_process_prints(run: Run, monkeypatch: pytest.MonkeyPatch
         (KeyboardInterrupt(), 130, "\nStopped; the same command goes on from here.\n"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "outputs/pairs"), 2, "error: outputs/pairs: Not a dir"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 999), 2, f"error: {'x' * 80}...: File name too long"),
-        (MemoryError("Unable to allocate 7 TiB"), 2, "error: no memory left: set smaller counts"),
+        (MemoryError("Unable to allocate 7 TiB"), 2, "error: no memory left: set smaller sizes"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            2,
+            "error: no memory left: set smaller",
+        ),
         (DataError("line 1\nline 2"), 2, "error: line 1 line 2\n"),
     ],
 )
