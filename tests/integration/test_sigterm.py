@@ -95,7 +95,7 @@ def test_all_processes_of_a_training_end(pipeline: Path) -> None:
     )
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program, *words = command(pipeline, *overrides, "compute.device=cpu", "stage.num_epochs=40")
-    begun = pipeline / "npnet/by_two/v1.partial/work/last.ckpt"
+    begun = pipeline / "npnet/by_two/v1.partial" / "work/last.ckpt"
     _, err = terminated([program, *torchrun, *words], begun.is_file, whole_group=False)
     # torchrun itself ends with a traceback and a code of its own; rank 0 says the line for both.
     assert err.count(LINE) == 1
