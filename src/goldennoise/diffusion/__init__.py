@@ -34,6 +34,7 @@ PARTS = (
     "running",
     "schedulers",
     "text_options",
+    "weight_files",
 )
 
 INPAINTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.hub import local_path
 from goldennoise.shapes.locations import PIPELINE
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
@@ -45,8 +46,7 @@ def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
 
 def _local(source: str | Path | None) -> Path | None:
     """A file or folder of this machine, None for what is on the hub."""
-    path = None if source is None else Path(source).expanduser()
-    return path if path is not None and path.exists() else None
+    return None if source is None else local_path(source)
 
 
 def _weights(folder: Path, variant: str | None) -> list[Path]:

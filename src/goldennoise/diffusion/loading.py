@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -10,13 +9,19 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from goldennoise import diffusion
-from goldennoise.errors import ModelError
+from goldennoise.diffusion import weight_files
+from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.errors import ModelError, shortened
+from goldennoise.hub import local_path
 from goldennoise.shapes import locations
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-VARIANT = re.compile(r"[^.]+\.(?P<variant>[^.-]+)(-\d+-of-\d+)?\.safetensors")
+UNREADABLE = (AttributeError, ImportError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
+"""What diffusers and transformers raise for files that are missing, damaged or of another kind."""
 
 
 def load_pipeline(
@@ -32,8 +37,8 @@ def load_pipeline(
         index = DiffusionPipeline.load_config(source, revision=revision)
         # A list for a pipeline with code of its own, which is not run.
         found = str(index["_class_name"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(_missing(path, revision, variant)) from error
+    except UNREADABLE as error:
+        raise ModelError(_unreadable(path, revision, error)) from error
     if found not in classes:
         raise ModelError(_other_family(path, found, classes))
     # The stages draw a bar of their own; these would be torn into it.
@@ -52,11 +57,25 @@ def load_pipeline(
             use_safetensors=True,
             **absent,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{_missing(path, revision, variant)} ({reason})") from error
+    except UNREADABLE as error:
+        parts = [name for name, part in index.items() if isinstance(part, list) and name not in absent]
+        advice = None if path == "shapes" else weight_files.advice(path, revision, variant, parts)
+        raise ModelError(advice or _unreadable(path, revision, error, has_index=True)) from error
+    _check_whole(path, pipe)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _check_whole(path: str, pipe: Any) -> None:
+    """Raises `ModelError` for what the libraries make up where files lack it."""
+    for name, part in pipe.components.items():
+        lost = None
+        if isinstance(part, nn.Module):
+            lost = next((f"weights {key}" for key, tensor in part.state_dict().items() if tensor.is_meta), None)
+        elif isinstance(part, PreTrainedTokenizerBase) and part("red").input_ids == part("dog").input_ids:
+            lost = "words"  # without its files a tokenizer takes every word for unknown
+        if lost is not None:
+            raise ModelError(f"model.path={path} is damaged, its {name} has no {lost}: write or copy it again.")
 
 
 def _source(path: str) -> str:
@@ -65,26 +84,29 @@ def _source(path: str) -> str:
         if not (locations.PIPELINE / "model_index.json").is_file():
             raise ModelError(f"The shapes world has no weights at {locations.PIPELINE}: reinstall goldennoise.")
         return str(locations.PIPELINE)
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
-            raise ModelError(
-                f"model.path={path} is a folder without model_index.json: give the folder of a diffusers pipeline, as "
-                "written by pipe.save_pretrained."
-            )
-        return str(folder)
+    here = local_path(path)
+    if here is not None and not here.is_dir():
+        raise ModelError(
+            f"model.path={path} is a file: read a checkpoint in one file with from_single_file of its diffusers "
+            "pipeline, write it with pipe.save_pretrained(FOLDER), and give the folder."
+        )
+    if here is not None and (here / "model_index.json").is_file():
+        return str(here)
+    if here is not None and (here / STANDARD_FILE).is_file():
+        raise ModelError(
+            f"model.path={path} is the folder of a LoRA: give it as model.lora, and as model.path the model it is for."
+        )
+    if here is not None:
+        raise ModelError(
+            f"model.path={path} is a folder without model_index.json: give the folder of a diffusers pipeline, as "
+            "written by pipe.save_pretrained."
+        )
     if not HUB_ID.fullmatch(path) or path.startswith("."):
         raise ModelError(
             f'model.path={path}: there is no such folder; give a diffusers folder, a hub id such as "owner/model", or '
             '"shapes".'
         )
     return path
-
-
-def _variants(folder: Path) -> set[str]:
-    """What the weight files of a pipeline's folder are called besides their own names, such as fp16."""
-    names = [re.fullmatch(VARIANT, file.name) for file in folder.glob("*/*.safetensors")]
-    return {name["variant"] for name in names if name is not None}
 
 
 def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
@@ -97,26 +119,28 @@ def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
     return f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}: {mended}."
 
 
-def _missing(path: str, revision: str | None, variant: str | None) -> str:
-    plain = f"; its weights without {variant} in their names are read with model.variant=null" if variant else ""
-    folder = Path(path).expanduser()
-    if folder.is_dir() and (others := _variants(folder) - {variant}):
-        called = " and ".join(sorted(others))
-        return f"model.path={path} has weights called {called}: set model.variant={sorted(others)[0]}{plain}"
-    pickled = [part.name for part in folder.glob("*/") if [*part.glob("*.bin")] and not [*part.glob("*.safetensors")]]
-    if pickled:
+def _unreadable(path: str, revision: str | None, error: Exception, has_index: bool = False) -> str:
+    """has_index: whether model_index.json at least could be read."""
+    # What follows the first sentence is advice on the libraries' own arguments, which nobody here can give them.
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
+    mismatch = "ignore_mismatched_sizes" in first
+    reason = "a config.json of another network than its weights" if mismatch else shortened(first, 200)
+    if "allocate memory" in str(error):
+        return f"model.path={path} does not fit into this machine's memory ({reason}): take a smaller dtype or model."
+    if path == "shapes" or local_path(path) is not None:
+        told = "" if "couldn't connect" in reason else f" ({reason})"
         return (
-            f"model.path={path} has .bin files in {', '.join(sorted(pickled))}, which may run code and are not read: "
-            "load it with diffusers and write it with pipe.save_pretrained(FOLDER)"
-        )
-    if path == "shapes" or folder.is_dir():
-        return (
-            f"model.path={path} is not a complete diffusers pipeline with safetensors weights: write or copy it again"
-            + plain
+            f"model.path={path} is not a complete diffusers pipeline with safetensors weights{told}: write or copy it "
+            "again."
         )
     command = f"hf download {path}" + (f" --revision {revision}" if revision else "")
+    if has_index:
+        return (
+            f"model.path={path} could not be fetched whole, or read ({reason}): run `{command}` where there is a "
+            "network."
+        )
     return (
         f"model.path={path} is neither a folder here nor a model that could be fetched or found in the download cache: "
         f"check the name, then run `{command}` where there is a network; for a gated one accept its licence on the hub "
-        f"and run `hf auth login` first{plain}"
+        "and run `hf auth login` first."
     )

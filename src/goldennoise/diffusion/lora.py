@@ -1,15 +1,17 @@
 """LoRA weights merged into a pipeline's networks (Hu et al., arXiv 2106.09685)."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from goldennoise.errors import ModelError
-from goldennoise.hub import find_file
+from goldennoise.errors import ModelError, shortened
+from goldennoise.hub import find_file, hub_files, local_path
 
-STANDARD_FILE = "pytorch_lora_weights.safetensors"
+SUFFIX = ".safetensors"
+STANDARD_FILE = f"pytorch_lora_weights{SUFFIX}"
 """As diffusers calls it."""
 IN_REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:/(?P<file>.+\.safetensors))?")
 
@@ -30,8 +32,9 @@ def merge_lora(pipe: Any, lora: str) -> None:
         pipe.load_lora_weights(str(file.parent), weight_name=file.name)
         fits = bool(pipe.get_active_adapters())
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file} is truncated or damaged ({error}): copy or fetch it again.") from error
-    except (ValueError, RuntimeError, KeyError):
+        reason = shortened(str(error).strip(" .").partition("\n")[0], 200)
+        raise ModelError(f"{file} is truncated or damaged ({reason}): copy or fetch it again.") from error
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError):
         fits = False
     if not fits:
         raise ModelError(
@@ -42,15 +45,34 @@ def merge_lora(pipe: Any, lora: str) -> None:
 
 
 def _file(lora: str) -> Path:
-    path = Path(lora).expanduser()
-    if path.is_file():
-        return path
-    in_repository = None if path.is_dir() else IN_REPOSITORY.fullmatch(lora)
-    if in_repository:
-        return find_file(in_repository["repository"], in_repository["file"] or STANDARD_FILE)
-    if not path.is_dir():
+    here = local_path(lora)
+    if here is not None and here.is_dir():
+        _check_names(lora, [file.name for file in here.iterdir()])
+        return find_file(lora, STANDARD_FILE)
+    if here is not None:
+        if here.suffix != SUFFIX:
+            raise ModelError(f"model.lora={lora} is no safetensors file, which alone are read: convert it or give one.")
+        return here
+    in_repository = IN_REPOSITORY.fullmatch(lora)
+    if in_repository is None:
         raise ModelError(
             f'model.lora={lora}: there is no such file or folder; give one, or a hub id such as "owner/name" or '
             '"owner/name/FILE.safetensors".'
         )
-    return find_file(lora, STANDARD_FILE)
+    repository, file = in_repository["repository"], in_repository["file"]
+    try:
+        return find_file(repository, file or STANDARD_FILE)
+    except ModelError:
+        if file is None:
+            _check_names(lora, hub_files(repository))
+        raise
+
+
+def _check_names(lora: str, names: Sequence[str]) -> None:
+    """Raises `ModelError` where weights lie under other names alone."""
+    others = sorted(name for name in names if name.endswith(SUFFIX))
+    if others and STANDARD_FILE not in others:
+        raise ModelError(
+            f"model.lora={lora} holds no {STANDARD_FILE}, but {', '.join(others[:5])}: give the file itself, such as "
+            f"model.lora={lora}/{others[0]}."
+        )

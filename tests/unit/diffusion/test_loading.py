@@ -2,16 +2,21 @@
 
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
 import huggingface_hub.constants
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import tiny_pipeline, tiny_xl_pipeline
 
-from goldennoise.diffusion import stable_diffusion_xl
+from goldennoise.diffusion import stable_diffusion_xl, weight_files
+from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
+from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.diffusion.stable_diffusion import Config, build
 from goldennoise.errors import ModelError
 from goldennoise.seeding import gaussian_noise
@@ -116,18 +121,94 @@ def test_a_safety_checker_is_not_loaded(folder: Path) -> None:
     assert build(Config(path=str(folder)), CPU).name == "mine"
 
 
-def test_missing_files_of_a_variant_are_one_sentence(tmp_path: Path) -> None:
-    tiny_xl_pipeline().save_pretrained(tmp_path / "mine")
-    with pytest.raises(ModelError, match=r"not a complete .* without fp16 in their names .* model\.variant=null"):
-        stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(tmp_path / "mine"), variant="fp16"), CPU)
+@pytest.mark.parametrize(
+    ("held", "asked", "told"),
+    [
+        ({None}, "fp16", "model.variant=fp16: set model.variant=null."),
+        ({"fp16"}, None, "model.variant=null: set model.variant=fp16."),
+        ({"fp16"}, "bf16", "model.variant=bf16: set model.variant=fp16."),
+        ({None, "fp16"}, "bf16", "model.variant=bf16: set model.variant=fp16 or model.variant=null."),
+    ],
+)
+def test_a_folder_with_other_variants_alone_says_which(
+    folder: Path, held: set[str | None], asked: str | None, told: str
+) -> None:
+    for variant in held - {None}:
+        tiny_pipeline().save_pretrained(folder, variant=variant)
+    if None not in held:
+        for file in folder.glob("*/*.safetensors"):
+            if file.name.count(".") == 1:
+                file.unlink()
+    with pytest.raises(ModelError) as caught:
+        build(Config(path=str(folder), variant=asked), CPU)
+    assert str(caught.value) == f"model.path={folder} holds no complete weights for {told}"
 
 
-def test_a_folder_of_a_variant_alone_says_which(tmp_path: Path) -> None:
-    tiny_pipeline().save_pretrained(tmp_path / "mine", variant="fp16")
-    with pytest.raises(ModelError, match=r"mine has weights called fp16: set model\.variant=fp16 \("):
-        build(Config(path=str(tmp_path / "mine")), CPU)
-    with pytest.raises(ModelError, match=r"set model\.variant=fp16; its weights without bf16"):
-        build(Config(path=str(tmp_path / "mine"), variant="bf16"), CPU)
+@pytest.mark.parametrize("name", ["model.fp16-00001-of-00002.safetensors", "model-00001-of-00002.fp16.safetensors"])
+def test_one_part_in_a_variant_alone_is_enough(folder: Path, name: str) -> None:
+    (folder / UNET).rename(folder / "unet" / name)
+    with pytest.raises(ModelError, match=r"for model\.variant=null: set model\.variant=fp16\.$"):
+        build(Config(path=str(folder)), CPU)
+
+
+def test_a_variant_is_no_advice_where_something_else_is_missing(folder: Path) -> None:
+    tiny_pipeline().save_pretrained(folder, variant="non_ema")
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    with pytest.raises(ModelError, match=r"not a complete diffusers pipeline .*scheduler_config\.json"):
+        build(Config(path=str(folder)), CPU)
+
+
+def test_parts_that_are_not_loaded_decide_no_variant(folder: Path) -> None:
+    tiny_pipeline().save_pretrained(folder, variant="fp16")
+    (folder / UNET).unlink()
+    (folder / "safety_checker").mkdir()
+    (folder / "safety_checker" / "model.bf16.safetensors").touch()
+    with pytest.raises(ModelError, match=r"for model\.variant=null: set model\.variant=fp16\.$"):
+        build(Config(path=str(folder)), CPU)
+
+
+def test_a_repository_of_a_variant_alone_says_which(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in (folder / "unet").glob("*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    index = json.loads((folder / "model_index.json").read_text())
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "load_config", lambda *_, **__: index)
+    message = r"^model\.path=owner/name holds no complete weights for model\.variant=null: set model\.variant=fp16\.$"
+    listed = [f"{file.parent.name}/{file.name}" for file in folder.glob("*/*")]
+    monkeypatch.setattr(weight_files, "hub_files", lambda *_: listed)
+    with pytest.raises(ModelError, match=message):
+        build(Config(path="owner/name"), CPU)
+    monkeypatch.setattr(weight_files, "hub_files", lambda *_: [])  # without a network, what is in the cache
+    monkeypatch.setattr(weight_files, "snapshot_download", lambda *_, **__: str(folder))
+    with pytest.raises(ModelError, match=message):
+        build(Config(path="owner/name"), CPU)
+    monkeypatch.setattr(weight_files, "snapshot_download", lambda *_, **__: str(folder / "nothing"))
+    with pytest.raises(ModelError, match=r"owner/name could not be fetched whole, or read .*`hf download owner/name`"):
+        build(Config(path="owner/name"), CPU)
+
+
+def test_a_checkpoint_in_one_file_is_told_how_to_become_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    Path("models/sdxl.safetensors").touch()  # spelt as a hub id is
+    with pytest.raises(ModelError, match=r"models/sdxl\.safetensors is a file: .*from_single_file.*save_pretrained"):
+        build(Config(path="models/sdxl.safetensors"), CPU)
+
+
+def test_the_folder_of_a_lora_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / STANDARD_FILE).touch()
+    with pytest.raises(ModelError, match=r"is the folder of a LoRA: give it as model\.lora"):
+        build(Config(path=str(tmp_path)), CPU)
+
+
+@pytest.mark.parametrize("path", ["~/mine", "~/link", "{folder}/../link"])
+def test_the_same_folder_by_another_path_is_the_same_model(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    (folder.parent / "link").symlink_to(folder)
+    config = Config(path=path.format(folder=folder))
+    assert differences(model_identity(Config(path=str(folder))), config) == []
+    assert build(config, CPU).name == "mine"
 
 
 def test_a_pipeline_with_code_of_its_own_is_of_no_family(folder: Path) -> None:
@@ -149,21 +230,64 @@ class _Warnings(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-@pytest.mark.parametrize("damage", ["missing weights", "broken weights", "broken index", "pickled weights"])
+def _rewrite(path: str, **changes: object) -> Callable[[Path], object]:
+    def rewrite(folder: Path) -> None:
+        (folder / path).write_text(json.dumps(json.loads((folder / path).read_text()) | changes))
+
+    return rewrite
+
+
+def _write(path: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / path).write_bytes(content)
+
+
+def _without(path: str) -> Callable[[Path], object]:
+    return lambda folder: shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+
+
+def _without_tensor(folder: Path) -> None:
+    tensors = load_file(folder / UNET)
+    del tensors["conv_in.bias"]
+    save_file(tensors, folder / UNET)
+
+
+def _pickled(folder: Path) -> None:
+    (folder / UNET).unlink()
+    tiny_pipeline().unet.save_pretrained(folder / "unet", safe_serialization=False)
+    assert list((folder / "unet").glob("*.bin"))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing weights": (_without(UNET), "no file named diffusion_pytorch_model.safetensors"),
+    "broken weights": (_write(UNET, b"not safetensors at all"), "not a complete"),
+    "pickled weights": (_pickled, r"has \.bin files in unet, which may run code"),
+    "a tensor missing": (_without_tensor, r"is damaged, its unet has no weights conv_in\.bias"),
+    "weights of another width": (_rewrite("unet/config.json", cross_attention_dim=32), "expected shape"),
+    "text of another width": (_rewrite("text_encoder/config.json", hidden_size=32), "of another network than its"),
+    "sizes that no memory has": (_rewrite("unet/config.json", cross_attention_dim=10**12), "memory"),
+    "broken index": (_write("model_index.json", b"{"), "not a complete"),
+    "an index that is a list": (_write("model_index.json", b"[]"), "not a complete"),
+    "an index without a class": (_write("model_index.json", b"{}"), "not a complete"),
+    "a part that is a number": (_rewrite("model_index.json", unet=3), "not a complete"),
+    "a part of a library that is not there": (_rewrite("model_index.json", unet=["none", "None"]), "not a complete"),
+    "no text encoder": (_without("text_encoder"), "not a complete"),
+    "no tokenizer": (_without("tokenizer"), "is damaged, its tokenizer has no words"),
+    "a config that is a list": (_write("unet/config.json", b"[]"), r"weights: write or copy it again\.$"),
+    "a text config that is a list": (_write("text_encoder/config.json", b"[]"), "not a complete"),
+    "no text config": (_without("text_encoder/config.json"), "of another network than its weights"),
+    "a schedule that does not exist": (_rewrite("scheduler/scheduler_config.json", beta_schedule="?"), "not a complete"),
+    "timesteps that are a text": (_rewrite("scheduler/scheduler_config.json", num_train_timesteps="?"), "not a complete"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_pipeline_is_one_sentence(folder: Path, damage: str) -> None:
-    if damage == "missing weights":
-        (folder / UNET).unlink()
-    elif damage == "broken weights":
-        (folder / UNET).write_bytes(b"not safetensors at all")
-    elif damage == "broken index":
-        (folder / "model_index.json").write_text("{")
-    else:
-        (folder / UNET).unlink()
-        tiny_pipeline().unet.save_pretrained(folder / "unet", safe_serialization=False)
-        assert list((folder / "unet").glob("*.bin"))
-    expected = (
-        r"has \.bin files in unet, which may run code" if damage == "pickled weights" else "not a complete diffusers"
-    )
-    with pytest.raises(ModelError, match=expected) as caught:
+    change, message = DAMAGES[damage]
+    change(folder)
+    with pytest.raises(ModelError, match=message) as caught:
         build(Config(path=str(folder)), CPU)
-    assert "\n" not in str(caught.value)
+    text = str(caught.value)
+    assert text.startswith(f"model.path={folder} ")
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert len(text) < 600
