@@ -152,14 +152,13 @@ def _sweep_refusal(devices: int) -> ConfigError:
 
 
 def as_arguments(arguments: Sequence[str]) -> list[str]:
-    """The command line as Hydra reads it: flags first, then the overrides, made `readable`.
+    """The command line as Hydra reads it: the overrides, made `readable`, then the flags.
 
     Raises `ConfigError` for a flag that does not exist, and what `readable` raises.
     """
-    # Hydra's parser takes flags only before the first override; people write them anywhere.
+    # Hydra's parser takes overrides in one piece only; people write flags between them.
     overrides = [argument for argument in arguments if _is_override(argument)]
     flags = [argument for argument in arguments if not _is_override(argument)]
-    flags.sort(key=lambda flag: flag not in ("-m", "--multirun"))
     parser = get_args_parser()
     parser.exit_on_error = False
     try:
@@ -170,9 +169,9 @@ def as_arguments(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(f"{shortened(unknown[0])}: there is no such flag; --help lists them")
     if known.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun reads a pickle, which could run code: give the options themselves")
-    sweep = known.multirun or any(override.startswith("hydra.mode=") for override in overrides)
+    sweep = known.multirun or any(override.startswith("hydra.mode=MULTIRUN") for override in overrides)
     readable(known.overrides)
-    return [*flags, *readable(overrides, sweep)]
+    return [*readable(overrides, sweep), *flags]
 
 
 def _is_override(argument: str) -> bool:

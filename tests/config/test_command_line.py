@@ -224,9 +224,10 @@ def test_what_is_wrong_on_the_command_line(run: Run, tmp_path: Path, arguments: 
 
 
 def test_flags_stand_anywhere(tmp_path: Path) -> None:
-    shown = in_a_process(tmp_path, "stage=eval", "--cfg", "job", "seed=3")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "seed: 3" in shown.stdout
+    for flags, expected in ((["--cfg", "job"], "seed: 3"), (["--info"], "Config search path")):
+        shown = in_a_process(tmp_path, "stage=eval", *flags, "seed=3")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert expected in shown.stdout
 
 
 def test_a_relative_path_means_the_folder_of_the_start(run: Run, tmp_path: Path) -> None:
