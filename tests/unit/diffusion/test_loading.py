@@ -24,6 +24,7 @@ from goldennoise.shapes import locations
 
 CPU = torch.device("cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"
+SCHEDULER = "scheduler/scheduler_config.json"
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +154,7 @@ def test_one_part_in_a_variant_alone_is_enough(folder: Path, name: str) -> None:
 
 def test_a_variant_is_no_advice_where_something_else_is_missing(folder: Path) -> None:
     tiny_pipeline().save_pretrained(folder, variant="non_ema")
-    (folder / "scheduler" / "scheduler_config.json").unlink()
+    (folder / SCHEDULER).unlink()
     with pytest.raises(ModelError, match=r"not a complete diffusers pipeline .*scheduler_config\.json"):
         build(Config(path=str(folder)), CPU)
 
@@ -186,7 +187,7 @@ def test_a_repository_of_a_variant_alone_says_which(folder: Path, monkeypatch: p
         build(Config(path="owner/name"), CPU)
 
 
-def test_a_checkpoint_in_one_file_is_told_how_to_become_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_in_one_file_is_to_become_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     Path("models/sdxl.safetensors").touch()  # spelt as a hub id is
@@ -275,8 +276,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config that is a list": (_write("unet/config.json", b"[]"), r"weights: write or copy it again\.$"),
     "a text config that is a list": (_write("text_encoder/config.json", b"[]"), "not a complete"),
     "no text config": (_without("text_encoder/config.json"), "of another network than its weights"),
-    "a schedule that does not exist": (_rewrite("scheduler/scheduler_config.json", beta_schedule="?"), "not a complete"),
-    "timesteps that are a text": (_rewrite("scheduler/scheduler_config.json", num_train_timesteps="?"), "not a complete"),
+    "a schedule that does not exist": (
+        _rewrite("scheduler/scheduler_config.json", beta_schedule="?"),
+        "not a complete",
+    ),
+    "timesteps that are a text": (
+        _rewrite("scheduler/scheduler_config.json", num_train_timesteps="?"),
+        "not a complete",
+    ),
 }
 
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from tiny import tiny_pipeline, tiny_xl_pipeline
 from tiny_transformers import TRANSFORMERS
 
+from goldennoise.diffusion import lora as lora_module
 from goldennoise.diffusion import pixart_sigma
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE, merge_lora
@@ -122,6 +124,60 @@ def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_lora_is_refused(model_folder: Path) -> None:
     with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline"):
         merge_lora(tiny_pipeline(), str(model_folder / "unet" / "diffusion_pytorch_model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda tensor: tensor.flatten(), lambda tensor: tensor.sum(), lambda tensor: tensor[:0]]
+)
+def test_tensors_of_another_shape_are_refused(lora: Path, change: Any) -> None:
+    file = lora / STANDARD_FILE
+    save_file({name: change(tensor).contiguous() for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline of these widths"):
+        merge_lora(tiny_pipeline(), str(lora))
+
+
+def test_half_of_a_pair_is_refused(lora: Path) -> None:
+    file = lora / STANDARD_FILE
+    save_file(dict(list(load_file(file).items())[:1]), file)
+    with pytest.raises(ModelError, match="is no LoRA for a StableDiffusionPipeline of these widths"):
+        merge_lora(tiny_pipeline(), str(lora))
+
+
+def test_a_file_of_another_kind_is_not_read(lora: Path) -> None:
+    torch.save(load_file(lora / STANDARD_FILE), lora / "style.bin")
+    with pytest.raises(ModelError, match=r"style\.bin is no safetensors file, which alone are read"):
+        merge_lora(tiny_pipeline(), str(lora / "style.bin"))
+
+
+def test_a_lora_under_another_name_is_told_with_it(lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lora / STANDARD_FILE).rename(lora / "style.safetensors")
+    with pytest.raises(ModelError) as caught:
+        merge_lora(tiny_pipeline(), str(lora))
+    given = f"model.lora={lora}/style.safetensors"
+    assert str(caught.value) == (
+        f"model.lora={lora} holds no {STANDARD_FILE}, but style.safetensors: give the file itself, such as {given}."
+    )
+    merge_lora(tiny_pipeline(), given.removeprefix("model.lora="))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(lora_module, "hub_files", lambda _: ["README.md", "b.safetensors", "a.safetensors"])
+    with pytest.raises(ModelError, match=r"but a.safetensors, b.safetensors: .*lora=owner/name/a\.safetensors\.$"):
+        merge_lora(tiny_pipeline(), "owner/name")
+
+
+@pytest.mark.parametrize("path", ["~/lora", "~/link", "~/link/pytorch_lora_weights.safetensors"])
+def test_the_same_lora_by_another_path_is_the_same_model(
+    lora: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(lora.parent))
+    (lora.parent / "link").symlink_to(lora)
+    given = str(lora / STANDARD_FILE if path.endswith(STANDARD_FILE) else lora)
+    first = model_identity(Config(path="shapes", lora=given))
+    assert differences(first, Config(path="shapes", lora=path)) == []
+    merged, expected = tiny_pipeline(), tiny_pipeline()
+    merge_lora(merged, path)
+    merge_lora(expected, given)
+    found, weights = (pipe.unet.state_dict() for pipe in (merged, expected))
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 def test_a_truncated_file_is_refused(lora: Path) -> None:
