@@ -1,12 +1,15 @@
 """Devices, and telling a full disk from other failures."""
 
 import errno
+from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from goldennoise.compute import ComputeConfig, computes_natively
 from goldennoise.errors import ConfigError
+from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.provenance import disk_full
 
 
@@ -52,6 +55,23 @@ def test_mps_is_taken_where_it_is_and_refused_elsewhere(monkeypatch: pytest.Monk
     for refused in ({"devices": 2}, {"offload": True}):
         with pytest.raises(ConfigError, match="on mps"):
             ComputeConfig(device="mps", **refused)
+
+
+class NoFloat64(TorchFunctionMode):
+    """As MPS refuses it, on a device that every machine has."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.Tensor.double and args[0].is_meta:
+            raise TypeError("MPS has no float64")
+        if function is torch.Tensor.cpu and args[0].is_meta:
+            return torch.ones(args[0].shape)
+        return function(*args, **(kwargs or {}))
+
+
+def test_statistics_of_noise_need_no_float64_on_the_device() -> None:
+    with NoFloat64():
+        found = noise_statistics(torch.empty(2, 4, 8, 8, device="meta"))
+    assert {(tensor.dtype, tensor.device.type) for tensor in found.values()} == {(torch.float64, "cpu")}
 
 
 def test_number_of_threads_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
