@@ -15,10 +15,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from goldennoise.conf_files import options
-from goldennoise.errors import ConfigError, GoldenNoiseError, shortened
+from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError)
 """What composing a command line raises; Hydra uses plain `ValueError` for some."""
@@ -31,8 +37,6 @@ LONGEST = 10_000
 
 LONGEST_OPTION = 200
 """Characters of the name of an option, which is a file."""
-
-LONGEST_MESSAGE = 600
 
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
@@ -179,9 +183,12 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
 
 def _ours(error: BaseException | None) -> GoldenNoiseError | None:
     """What a resolver of ours raised, which OmegaConf and Hydra wrap in errors of theirs."""
-    while error is not None and not isinstance(error, GoldenNoiseError):
-        error = error.__cause__ or error.__context__
-    return error
+    while error is not None:
+        below = error.__cause__ or error.__context__
+        if isinstance(error, InterpolationResolutionError) and isinstance(below, GoldenNoiseError):
+            return below
+        error = below
+    return None
 
 
 def _one_level_down(key: str, beside: DictConfig) -> str:
@@ -213,7 +220,7 @@ def _one_line(error: BaseException, cause: BaseException | None) -> str:
     said = re.sub(r"\S{100,}", lambda word: shortened(word[0]), said)
     said = re.sub(r"[.\s]*\n\s*|\. +(?=[A-Z])", "; ", said).strip().rstrip("; .")
     key = getattr(cause, "full_key", None)
-    return shortened(f"{_short(key)}: {said}" if key else said, LONGEST_MESSAGE - 10)
+    return one_line(f"{_short(key)}: {said}" if key else said, 590)
 
 
 def not_set(full_key: str) -> str:

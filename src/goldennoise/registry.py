@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Sequence
 from types import ModuleType
 
-from goldennoise.errors import ConfigError
+from goldennoise.errors import ConfigError, shortened
 
 
 def kinds(package: str, parts: Sequence[str]) -> list[str]:
@@ -23,6 +23,6 @@ def component(package: str, noun: str, kind: str, known: Sequence[str]) -> Modul
     """
     if kind not in known:
         near = difflib.get_close_matches(kind, known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"There is no {noun} called {kind}; there are {', '.join(known)}.{hint}")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"there is no {noun} called {shortened(kind)}; choose from {', '.join(known)}{hint}")
     return importlib.import_module(f"{package}.{kind}")

@@ -119,7 +119,7 @@ def test_a_sum_with_a_part_that_only_reports_is_built_and_only_reports() -> None
     ("parts", "expected"),
     [
         ({}, "parts={}: parts must be at least one scorer with its weight"),
-        ({"shapes_clp": 1.0}, "weighted_sum. Did you mean shapes_clip?"),
+        ({"shapes_clp": 1.0}, "weighted_sum; did you mean shapes_clip?"),
         ({"shapes_clip": 0.0}, "parts.shapes_clip=0.0: shapes_clip must be a finite weight above 0"),
         ({"shapes_clip": -1.0}, "parts.shapes_clip=-1.0"),
         ({"shapes_clip": float("inf")}, "parts.shapes_clip=inf"),
