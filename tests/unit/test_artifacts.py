@@ -127,7 +127,13 @@ def test_explicit_version_of_another_draft_is_refused(store: ArtifactStore) -> N
     assert make(store, OTHER).version == "v5"
 
 
-@pytest.mark.parametrize(("name", "version"), [("a/b", "auto"), ("", "auto"), (".x", "auto"), ("a", "3"), ("a", "v0")])
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        *((name, "auto") for name in ("a/b", "", ".x", "con", "Aux.txt", "a.", "a.tmp", "a.lock", "x" * 101)),
+        *(("a", version) for version in ("3", "v0", "v" + "9" * 300, "v\u0663", "v1\n")),
+    ],
+)
 def test_impossible_names(store: ArtifactStore, name: str, version: str) -> None:
     with pytest.raises(ConfigError):
         begin(store, name=name, version=version)
