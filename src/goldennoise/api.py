@@ -20,6 +20,7 @@ from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
 from goldennoise.hub import upload
 from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.npnet.config import LayoutNPNetConfig, NPNetConfig
 from goldennoise.npnet.model_card import CARD, model_card
 from goldennoise.npnet.networks import GoldenNetwork
 
@@ -38,7 +39,8 @@ class GoldenNoise:
         """network: copied, so that it may go on training. record: where it comes from, for those it is given to; see
         `goldennoise.npnet.model_card`.
         """
-        is_network = isinstance(network, GoldenNetwork)
+        # By its config: a network compiled by torch is none of our classes.
+        is_network = isinstance(getattr(network, "config", None), NPNetConfig | LayoutNPNetConfig)
         allowed = "an NPNet, as load_npnet gives it; GoldenNoise.from_pretrained takes the path of one"
         require(is_network, "network", f"a {type(network).__name__}", allowed)
         self.network = copy.deepcopy(network).eval()

@@ -106,7 +106,13 @@ def test_no_pipeline_is_refused(other: Any) -> None:
             call(other, "a ring")
 
 
-@pytest.mark.parametrize("other", ["outputs/npnet/demo/v1", None, torch.nn.Identity()])
+def test_a_compiled_network_is_a_network(pipe: Any) -> None:
+    network, source = _network(), gaussian_noise((4, 8, 8), [0, 1])
+    compiled, plain = (GoldenNoise(one) for one in (torch.compile(network, backend="eager"), network))
+    torch.testing.assert_close(compiled(pipe, PROMPTS, latents=source), plain(pipe, PROMPTS, latents=source))
+
+
+@pytest.mark.parametrize("other", ["outputs/npnet/demo/v1", None, torch.nn.Identity(), shared("stable_diffusion").unet])
 def test_no_network_is_refused(other: Any) -> None:
     with pytest.raises(ConfigError, match=f"^network=a {type(other).__name__}: .*GoldenNoise.from_pretrained"):
         GoldenNoise(other)
