@@ -1,5 +1,6 @@
 """The command line: exit codes, no traceback, sweeps, where Hydra writes."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -184,6 +185,14 @@ def test_sigterm_ends_as_ctrl_c_does(run: Run, meanwhile: Exception | None) -> N
     assert (code, out) == (143, "")
     assert "Traceback" not in err
     assert err.endswith("\nStopped; the same command goes on from here.\n")
+
+
+def test_sigterm_is_told_where_a_server_takes_it_for_its_own_end(run: Run) -> None:
+    def stage(_: RunConfig) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(stage=stage) == (143, "", "\nStopped; the same command goes on from here.\n")
 
 
 def test_a_defect_of_ours_keeps_its_traceback(run: Run) -> None:

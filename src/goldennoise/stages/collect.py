@@ -98,7 +98,7 @@ def _finish(draft: Draft, stage: Config, num_prompts: int, num_held_out: int) ->
     chosen = f"{counts['kept']} kept ({counts['acceptance']:.1%}), mean gain of {stage.preference} "
     chosen += f"{counts['mean_gain']:+.4g}"
     filtered = "not filtered" if stage.preference is None else chosen
-    left_out = f"; {num_held_out} prompts of the set are held out and left out" if num_held_out else ""
+    left_out = f"; held-out prompts left out: {num_held_out}" if num_held_out else ""
     print(f"{artifact.reference}: {counts['pairs']} pairs, {filtered}{left_out}")
     return artifact
 

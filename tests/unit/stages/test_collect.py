@@ -105,7 +105,7 @@ def test_makes_the_artifact_and_says_what_is_in_it(config: RunConfig, capsys: py
     assert counts["evaluations"] == 10 * (2 * FakeModel.num_steps + 1)
     printed = capsys.readouterr()
     assert f"pairs/tiny@v1: 10 pairs, {counts['kept']} kept" in printed.out
-    assert "held out" not in printed.out
+    assert "held-out" not in printed.out
     assert "10/10" in printed.err
     assert "pairs/s, accepted" in printed.err
 
@@ -128,7 +128,7 @@ def test_held_out_prompts_are_counted_in_the_last_line(
     (tmp_path / "measured.txt").write_text("\n".join(prompt.text for prompt in all_prompts(config.prompts)[:3]))
     held_out = dataclasses.replace(config.prompts, held_out=(str(tmp_path / "measured.txt"),))
     collect.run(dataclasses.replace(config, prompts=held_out))
-    assert capsys.readouterr().out.splitlines()[-1].endswith("; 3 prompts of the set are held out and left out")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("; held-out prompts left out: 3")
 
 
 def test_a_second_run_says_complete_and_loads_no_model(
