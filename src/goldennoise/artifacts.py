@@ -84,7 +84,7 @@ class ArtifactStore:
             found = self._find(folder, wanted) if version == "auto" else self._explicit(folder, version, wanted)
             if isinstance(found, str):
                 return _draft(folder, found, wanted, dict(config))
-            return found if not (damaged := found.damaged()) else _reopen(found, damaged)
+            return found if not (damaged := found.damaged()) else _reopen(found, damaged, wanted)
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact; a removal that is killed leaves nothing that looks complete."""
@@ -127,17 +127,24 @@ class ArtifactStore:
             artifact = _unless_damaged(read_artifact, folder / version)
             if artifact is not None and artifact.fingerprint == wanted["fingerprint"]:
                 return artifact
-        for version in reversed(partial):
+        for version in reversed([version for version in partial if not (folder / version).exists()]):
             header = _unless_damaged(read_header, folder / f"{version}.partial" / DRAFT)
             if header is not None and header["fingerprint"] == wanted["fingerprint"]:
                 return version
-        return f"v{max((int(version[1:]) for version in (*complete, *partial)), default=0) + 1}"
+        # A folder that lost its record keeps its number too.
+        taken = [entry.name for entry in folder.iterdir() if _VERSION.fullmatch(entry.name)]
+        return f"v{max(map(_number, (*taken, *partial)), default=0) + 1}"
 
     def _explicit(self, folder: Path, version: str, wanted: dict[str, Any]) -> Artifact | str:
         if version in _complete(folder):
             artifact = read_artifact(folder / version)
             _refuse_other(artifact.record, wanted, artifact.reference)
             return artifact
+        if (folder / version).exists():
+            raise ArtifactError(
+                f"{folder / version} is not a complete artifact: it has no {RECORD}; restore it, delete the folder, or "
+                "choose another version"
+            )
         if version in _partial(folder):
             header = read_header(folder / f"{version}.partial" / DRAFT)
             _refuse_other(header, wanted, f"{wanted['kind']}/{wanted['name']}@{version}")
@@ -148,12 +155,19 @@ def _draft(folder: Path, version: str, wanted: dict[str, Any], config: dict[str,
     lock = Lock(folder / f".{version}.lock")
     partial = folder / f"{version}.partial"
     resumed = (partial / DRAFT).is_file()
+    start = read_header(partial / DRAFT)["start"] if resumed else timestamp()
     if not resumed:
         # A folder without its draft.json was killed before any work began.
         remove(partial)
         partial.mkdir()
-        write_json(partial / DRAFT, {**wanted, "version": version, "start": timestamp()})
-    return Draft(partial, read_header(partial / DRAFT), config, lock, resumed)
+    return Draft(partial, _write_header(partial, version, wanted, start), config, lock, resumed)
+
+
+def _write_header(folder: Path, version: str, wanted: dict[str, Any], start: str) -> dict[str, Any]:
+    """The draft.json of `folder`, whatever one said there: its fingerprint is known, the rest may be damaged."""
+    header = {**wanted, "version": version, "start": start}
+    write_json(folder / DRAFT, header)
+    return header
 
 
 def _unless_damaged(read: Callable[[Path], Found], path: Path) -> Found | None:
@@ -165,16 +179,15 @@ def _unless_damaged(read: Callable[[Path], Found], path: Path) -> Found | None:
         return None
 
 
-def _reopen(artifact: Artifact, damaged: list[str]) -> Draft:
+def _reopen(artifact: Artifact, damaged: list[str], wanted: dict[str, Any]) -> Draft:
     """A complete artifact becomes a draft again, without its damaged files."""
     log.warning("%s is damaged and is repaired: %s", artifact.reference, ", ".join(damaged))
-    lock = Lock(artifact.path.parent / f".{artifact.version}.lock")
+    version = artifact.path.name
+    lock = Lock(artifact.path.parent / f".{version}.lock")
     for name in damaged:
         remove(artifact.path / name)
-    header = {key: artifact.record[key] for key in ("kind", "name", "version", "fingerprint", "identity")}
-    header |= {"inputs": artifact.record["inputs"], "start": artifact.record["start"]}
-    write_json(artifact.path / DRAFT, header)
-    partial = artifact.path.with_name(f"{artifact.version}.partial")
+    header = _write_header(artifact.path, version, wanted, artifact.record["start"])
+    partial = artifact.path.with_name(f"{version}.partial")
     artifact.path.rename(partial)
     (partial / RECORD).unlink()
     return Draft(partial, header, artifact.record["config"], lock, resumed=True, damaged=damaged)
@@ -198,16 +211,14 @@ def allowed_name(name: object) -> str | None:
 
 def _complete(folder: Path) -> list[str]:
     """Complete versions, oldest first."""
-    return sorted(
-        (path.parent.name for path in folder.glob(f"v*/{RECORD}") if _VERSION.fullmatch(path.parent.name)), key=_number
-    )
+    names = (path.parent.name for path in folder.glob(f"v*/{RECORD}"))
+    return sorted(filter(_VERSION.fullmatch, names), key=_number)
 
 
 def _partial(folder: Path) -> list[str]:
     """Unfinished versions in which work has begun, oldest first."""
-    return sorted(
-        (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}")), key=_number
-    )
+    names = (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}"))
+    return sorted(filter(_VERSION.fullmatch, names), key=_number)
 
 
 def _number(version: str) -> int:

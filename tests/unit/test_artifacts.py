@@ -313,6 +313,49 @@ def test_damaged_artifact_becomes_a_draft_again(store: ArtifactStore, caplog: py
         assert draft.commit({"pairs": 3}).record["files"] == artifact.record["files"]
 
 
+@pytest.mark.parametrize("with_draft", [False, True])
+def test_a_version_that_lost_its_record_is_passed_over_or_refused(store: ArtifactStore, with_draft: bool) -> None:
+    lost = make(store).path
+    (lost / "record.json").unlink()
+    if with_draft:
+        partial = lost.with_name("v1.partial")
+        partial.mkdir()
+        (partial / "draft.json").write_text(json.dumps({"fingerprint": "x"}))
+    with pytest.raises(ArtifactError, match=r"shapes/v1 is not a complete artifact: it has no record\.json; restore"):
+        make(store, version="v1")
+    assert make(store).version == "v2"
+    assert (lost / "parts/0.txt").is_file()
+
+
+def test_other_folders_are_no_versions(store: ArtifactStore) -> None:
+    folder = store.root / "pairs/shapes"
+    for name in ("vx", "v", "v01", "vx.partial", "old"):
+        (folder / name).mkdir(parents=True)
+        for file in ("record.json", "draft.json"):
+            (folder / name / file).write_text("{}")
+    assert make(store).version == "v1"
+
+
+@pytest.mark.parametrize("said", [{"version": "é"}, {"version": "v1/../../x"}, {"version": "v7"}, {"identity": {}}])
+def test_what_a_draft_says_wrongly_of_itself_is_written_again(store: ArtifactStore, said: Identity) -> None:
+    record = make(store).record
+    for name in ("record.json", "draft.json"):
+        path = store.root / "pairs/shapes/v1" / name
+        if name == "draft.json":
+            # As a run leaves it that is killed before the end.
+            path = path.parent.rename(path.parent.with_name("v1.partial")) / name
+            (path.parent / "record.json").rename(path)
+        else:
+            (path.parent / "parts/0.txt").write_text("damaged")
+        path.write_text(json.dumps(json.loads(path.read_text()) | said))
+        with draft_of(store) as draft:
+            assert json.loads((draft.path / "draft.json").read_text())["identity"] == IDENTITY
+            (draft.path / "parts/0.txt").write_text("content")
+            repaired = draft.commit({"pairs": 3})
+        assert repaired.path == store.root / "pairs/shapes/v1"
+        assert {key: repaired.record[key] for key in said} == {key: record[key] for key in said}
+
+
 FORKED_WRITER = """
 import os, sys, time
 from goldennoise.artifacts import ArtifactStore
