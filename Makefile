@@ -7,6 +7,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; d
 	$$name $(FITS) 2>/dev/null && echo $$name && break; done)
 # cpu, on a machine without a GPU, installs PyTorch's builds for the CPU: 1 GB in place of 8. See uv's --torch-backend.
 TORCH_BACKEND ?=
+# Test processes, of one thread and about 2 GB each.
+WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python -m goldennoise
@@ -35,10 +37,10 @@ demo: setup  ## the whole pipeline on the shapes world: pairs, network, comparis
 	$(RUN) experiment=demo
 
 test: setup  ## all tests but the slow ones
-	$(BIN)/pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 test-slow: setup  ## the tests that take minutes each
-	$(BIN)/pytest -m slow --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m slow --timeout 7200
 
 parity: setup  ## the scorers beside the packages that published them, each in an environment of its own
 	$(BIN)/python scripts/parity
