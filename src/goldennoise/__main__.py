@@ -112,6 +112,12 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
         if started:
             raise
         raise ConfigError(as_sentence(error, sys.argv[1:])) from None
+    except (AssertionError, AttributeError, TypeError) as error:
+        # What Hydra makes of its own options is checked by nobody.
+        own = [argument for argument in sys.argv[1:] if argument.lstrip("+~").startswith("hydra")]
+        if started or not own:
+            raise
+        raise ConfigError(f"{shortened(', '.join(own))}: Hydra cannot use its own options so; leave them out") from None
     except OSError as error:
         if started:
             raise

@@ -232,6 +232,13 @@ def test_what_is_wrong_on_the_command_line(run: Run, tmp_path: Path, arguments: 
     assert {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*")} <= {("outputs",), ("outputs", "logs")}
 
 
+@pytest.mark.parametrize("option", ["hydra.run='???'", "hydra.verbose=null"])
+def test_what_hydra_cannot_use_of_its_own_options(run: Run, option: str) -> None:
+    code, _, stderr = run(option, stage=lambda _: pytest.fail("no stage runs"))
+    assert code == 2
+    assert stderr == f"error: {option}: Hydra cannot use its own options so; leave them out\n"
+
+
 def test_flags_stand_anywhere(tmp_path: Path) -> None:
     for flags, expected in ((["--cfg", "job"], "seed: 3"), (["--info"], "Config search path")):
         shown = in_a_process(tmp_path, "stage=eval", *flags, "seed=3")

@@ -135,7 +135,7 @@ def edited_image(rng: random.Random, path: Path) -> None:
         try:
             picture.save(stream, form)
             break
-        except OSError:
+        except (OSError, ValueError):
             stream = io.BytesIO()
     replaced(path, stream.getvalue())
 

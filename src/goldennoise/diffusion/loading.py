@@ -8,7 +8,6 @@ import diffusers
 import torch
 import transformers
 from diffusers import DiffusionPipeline
-from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -20,9 +19,6 @@ from goldennoise.hub import local_path
 from goldennoise.shapes import locations
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-UNREADABLE = (AttributeError, ImportError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
-"""What diffusers and transformers raise for files that are missing, damaged or of another kind."""
-
 
 def load_pipeline(
     path: str, revision: str | None, dtype: torch.dtype, classes: Sequence[str], variant: str | None = None
@@ -37,7 +33,8 @@ def load_pipeline(
         index = DiffusionPipeline.load_config(source, revision=revision)
         # A list for a pipeline with code of its own, which is not run.
         found = str(index["_class_name"])
-    except UNREADABLE as error:
+    # For files that are missing, damaged or of another kind the libraries raise whatever their first wrong step raises.
+    except Exception as error:
         raise ModelError(_unreadable(path, revision, error)) from error
     if found not in classes:
         raise ModelError(_other_family(path, found, classes))
@@ -57,7 +54,7 @@ def load_pipeline(
             use_safetensors=True,
             **absent,
         )
-    except UNREADABLE as error:
+    except Exception as error:
         parts = [name for name, part in index.items() if isinstance(part, list) and name not in absent]
         advice = None if path == "shapes" else weight_files.advice(path, revision, variant, parts)
         raise ModelError(advice or _unreadable(path, revision, error, has_index=True)) from error

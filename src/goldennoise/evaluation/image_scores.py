@@ -42,7 +42,7 @@ def scores_of(file: Path, images: Sequence[str], prompts: Sequence[str], scorers
     table = table_of(file)
     if table is None or {*table.columns} != {*COLUMNS, *scorers}:  # the order of scorers decides nothing
         return None
-    found = [table[column].astype(str).tolist() for column in COLUMNS]
+    found = [table[column].map(str).tolist() for column in COLUMNS]  # `astype` fails for bytes
     return table if found == [list(images), list(prompts)] and has_numbers(table, scorers) else None
 
 

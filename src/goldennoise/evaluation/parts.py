@@ -73,7 +73,7 @@ def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) 
     vectors = [THUMBNAIL, *([EMBEDDING] if embeds else [])]
     if {*table.columns} != {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}:  # scorers come in any order
         return False
-    found = table[SCORE_COLUMNS[:4]].astype(str).values.tolist()
+    found = table[SCORE_COLUMNS[:4]].map(str).values.tolist()  # `astype` fails for bytes
     asked = [[s.prompt.id, s.prompt.text, s.prompt.category, str(s.seed)] for s in part.samples]
     is_whole = found == asked and has_numbers(table, numbers) and all(_has_vectors(table[name]) for name in vectors)
     return is_whole and all(map(_is_whole_image, part.image_files(folder)))

@@ -273,6 +273,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a part of a library that is not there": (_rewrite("model_index.json", unet=["none", "None"]), "not a complete"),
     "no text encoder": (_without("text_encoder"), "not a complete"),
     "no tokenizer": (_without("tokenizer"), "is damaged, its tokenizer has no words"),
+    "a tokenizer without a model": (_rewrite("tokenizer/tokenizer.json", model={}), "not a complete"),
     "a config that is a list": (_write("unet/config.json", b"[]"), r"weights: write or copy it again\.$"),
     "a text config that is a list": (_write("text_encoder/config.json", b"[]"), "not a complete"),
     "no text config": (_without("text_encoder/config.json"), "of another network than its weights"),

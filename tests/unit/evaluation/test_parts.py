@@ -166,6 +166,7 @@ def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> N
     ("column", "value"),
     [
         ("prompt_id", "x"),
+        ("prompt_id", b"\xff"),
         ("prompt", [1, 2]),
         ("category", None),
         ("seed", 0.5),
