@@ -112,7 +112,7 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
         if started:
             raise
         raise ConfigError(as_sentence(error, sys.argv[1:])) from None
-    except (AssertionError, AttributeError, TypeError) as error:
+    except (AssertionError, AttributeError, TypeError):
         # What Hydra makes of its own options is checked by nobody.
         own = [argument for argument in sys.argv[1:] if argument.lstrip("+~").startswith("hydra")]
         if started or not own:

@@ -20,6 +20,7 @@ from goldennoise.shapes import locations
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
+
 def load_pipeline(
     path: str, revision: str | None, dtype: torch.dtype, classes: Sequence[str], variant: str | None = None
 ) -> Any:
