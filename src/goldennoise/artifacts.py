@@ -211,13 +211,14 @@ def allowed_name(name: object) -> str | None:
 
 def _complete(folder: Path) -> list[str]:
     """Complete versions, oldest first."""
-    names = (path.parent.name for path in folder.glob(f"v*/{RECORD}"))
+    # A pipe in its place would be waited for.
+    names = (path.parent.name for path in folder.glob(f"v*/{RECORD}") if path.is_file() or path.is_dir())
     return sorted(filter(_VERSION.fullmatch, names), key=_number)
 
 
 def _partial(folder: Path) -> list[str]:
     """Unfinished versions in which work has begun, oldest first."""
-    names = (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}"))
+    names = (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}") if path.is_file())
     return sorted(filter(_VERSION.fullmatch, names), key=_number)
 
 

@@ -56,6 +56,8 @@ def _readable(override: str, sweep: bool) -> str:
             raise ConfigError(f"{shortened(override)}: {what} has at most {limit} characters, and this has {len(text)}")
     if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in override):
         raise ConfigError(f"{shortened(override)}: this has bytes that are no text; write it in UTF-8")
+    if not key.strip("+~"):
+        raise ConfigError(f"{shortened(override)}: this names no option; write KEY=VALUE")
     parsed = _parsed(override)
     is_text = parsed is None and equal != "" and value.lstrip()[:1] not in ("[", "{", "'", '"')
     if is_text or (parsed is not None and _is_respelt(parsed, value)):

@@ -87,6 +87,8 @@ MISTAKES = [
     # values that refer to nothing, and what cannot be read
     ("name=${nam}", "nam"),
     ("stage margin=[1", "stage margin=[1: this cannot be read as an option; write KEY=VALUE"),
+    ("=x", "=x: this names no option; write KEY=VALUE"),
+    ("+=x", "+=x: this names no option; write KEY=VALUE"),
     ("stage.margin", "stage.margin: this cannot be read as an option"),
     ("seed=1,2", "seed=1,2: several values need -m, to run once with each, or brackets for a list: seed=[1,2]"),
     ("methods@x=npnet", "methods@x"),

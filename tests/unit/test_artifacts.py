@@ -327,6 +327,13 @@ def test_a_version_that_lost_its_record_is_passed_over_or_refused(store: Artifac
     assert (lost / "parts/0.txt").is_file()
 
 
+def test_a_record_that_is_a_pipe_is_not_waited_for(store: ArtifactStore) -> None:
+    folder = store.root / "pairs/shapes/v1"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "record.json")
+    assert make(store).version == "v2"
+
+
 def test_other_folders_are_no_versions(store: ArtifactStore) -> None:
     folder = store.root / "pairs/shapes"
     for name in ("vx", "v", "v01", "vx.partial", "old"):

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -19,13 +19,17 @@ from goldennoise.seeding import normalised
 
 log = logging.getLogger(__name__)
 
+_ID = re.compile(r"[0-9a-f]{16}(?=-[0-9]+\.)")
+"""Of a prompt, in the name of an image of ours: `<prompt id>-<seed>.png`."""
+
 
 def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[str, Prompt]:
     """Image -> prompt, images in natural order. images_per_prompt: neighbours, where their order decides.
 
     A table or a benchmark's layout in the folder decides (`image_captions`); prompts of another source then have to
-    hold its texts, and give the categories. Without either, images in the order of their names belong to prompts in
-    the order of their source. Files of the folder that are not read are told in the log.
+    hold its texts, and give the categories. Without either, images whose names begin with the id of a prompt, as our
+    own do, belong to that prompt. Others belong, in the order of their names, to the prompts in the order of their
+    source. Files of the folder that are not read are told in the log.
     Raises `DataError` for a folder or a file that cannot be read, for texts that the prompts lack, for counts that do
     not fit, and for an image that is called like another prompt than its own.
     """
@@ -39,7 +43,7 @@ def paired(folder: Path, config: PromptsConfig, images_per_prompt: int) -> dict[
             )
         images = find_images(folder)
         _tell_unread(folder, files, [*images, *_files_of_prompts(folder, files, config)])
-        return _by_position(folder, images, config, images_per_prompt)
+        return _by_id(folder, images, config) or _by_position(folder, images, config, images_per_prompt)
     if not captions.prompts:
         raise DataError(f"{folder}: no image has a text by {captions.by}; write one at least")
     prompts = captions.prompts if own else _as_in_file(folder, captions, config)
@@ -106,18 +110,31 @@ def _by_position(
 ) -> dict[str, Prompt]:
     prompts = [prompt for prompt in all_prompts(config) for _ in range(images_per_prompt)]
     _refuse_other_count(folder, images, prompts, images_per_prompt)
-    own = [_words(prompt.text) for prompt in prompts]
-    known = dict(zip(own, prompts, strict=True))
-    for image, prompt, words in zip(images, prompts, own, strict=True):
-        called = list(_called(image))
-        meant = next((known[name] for name in called if name in known), None)
-        if meant is not None and words not in called:
+    known = {_words(prompt.text): prompt for prompt in reversed(prompts)}
+    for image, prompt in zip(images, prompts, strict=True):
+        named = _named(image, known)
+        if named and _words(prompt.text) not in named:
             raise DataError(
-                f'{folder}: {shortened(image)} is called like the prompt "{shortened(meant.text)}", but its place in '
-                f'the order of names gives it "{shortened(prompt.text)}"; write the columns file_name and text into '
-                f"{folder / TABLES[0]}, or bring the prompts into the order of the names"
+                f'{folder}: {shortened(image)} is called like the prompt "{shortened(known[named[0]].text)}", but its '
+                f'place in the order of names gives it "{shortened(prompt.text)}"; write the columns file_name and '
+                f"text into {folder / TABLES[0]}, or bring the prompts into the order of the names"
             )
     return dict(zip(images, prompts, strict=True))
+
+
+def _by_id(folder: Path, images: Sequence[str], config: PromptsConfig) -> dict[str, Prompt] | None:
+    """Prompts of images that begin with their prompt's id, as those of our own artifacts do; None for others."""
+    ids = [match[0] for image in images if (match := _ID.match(PurePosixPath(image).name))]
+    if len(ids) < len(images):
+        return None
+    known = {prompt.id: prompt for prompt in all_prompts(config)}
+    for image, prompt_id in zip(images, ids, strict=True):
+        if prompt_id not in known:
+            raise DataError(
+                f"{folder}: {shortened(image)} shows none of these prompts by the id in its name; name the prompts "
+                "that the images were made from"
+            )
+    return {image: known[prompt_id] for image, prompt_id in zip(images, ids, strict=True)}
 
 
 def _refuse_other_count(folder: Path, images: Sequence[str], prompts: Sequence[Prompt], images_per_prompt: int) -> None:
@@ -142,12 +159,23 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", normalised(text)))
 
 
-def _called(image: str) -> Iterator[str]:
-    """What the parts of a path may name: their words, with and without a number before and after them."""
+def _named(image: str, known: Mapping[str, Prompt]) -> list[str]:
+    """The words of the longest of the `known` prompts that parts of a path name; one word must be the whole part.
+
+    Numbers before or after the one word do not count, and numbers alone name nothing.
+    """
     path = PurePosixPath(image)
+    found: set[str] = set()
     for part in (path.stem, *path.parts[:-1]):
-        words = _words(part)
-        for before, after in itertools.product((r"", r"\d+ "), (r"", r" \d+")):
-            match = re.fullmatch(rf"{before}(.*?){after}", words)
-            if match and re.search(r"[^\d ]", match[1]):
-                yield match[1]
+        words = _words(part).split()
+        runs = {" ".join(words[i:j]) for i, j in itertools.combinations(range(len(words) + 1), 2) if j - i > 1}
+        runs |= {" ".join(words), *_without_numbers(words)}
+        found |= {run for run in runs if run in known and not run.replace(" ", "").isdigit()}
+    longest = max((len(run.split()) for run in found), default=0)
+    return sorted(run for run in found if len(run.split()) == longest)
+
+
+def _without_numbers(words: Sequence[str]) -> list[str]:
+    """The only word that is no number, if it is one."""
+    others = [word for word in words if not word.isdigit()]
+    return others if len(others) == 1 else []

@@ -63,6 +63,8 @@ def decoded(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"{path}: no such prompt file; data/README.md says where the published sets come from")
     content = path.read_bytes()
+    if b"\0" in content:
+        raise DataError(f"{path} holds zero bytes, as a file in UTF-16 does; save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,7 +150,8 @@ def _add_row(rows: Rows, line: int, fields: list[str], mend_excess: str) -> None
     elif not rows.columns:
         rows.columns = fields
         # Columns without a name hold no prompts; spreadsheets write several.
-        if twice := [name for name in dict.fromkeys(fields) if name.strip() and fields.count(name) > 1]:
+        names = [name.strip() for name in fields if name.strip()]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             what = f"the header names {shown(twice)} twice"
             rows.defects.append(Defect(line, what, "give every column a name of its own"))
     elif len(fields) > len(rows.columns):

@@ -122,6 +122,12 @@ def test_file_without_prompts_is_refused(tmp_path: Path, content: str) -> None:
         load_prompts(config(written(tmp_path, "own.csv", content), empty="leave_out"))
 
 
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_bytes("a cat".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"own\.txt holds zero bytes, as a file in UTF-16 does; save the file as UTF-8"):
+        all_prompts(PromptsConfig("file", path=str(tmp_path / "own.txt")))
+
+
 def test_missing_file_and_unknown_suffix(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such prompt file"):
         load_prompts(config(tmp_path / "none.txt"))

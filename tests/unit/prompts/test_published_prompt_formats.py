@@ -102,6 +102,7 @@ def test_a_folder_is_read_strictly(tmp_path: Path, files: dict[str, str | bytes]
     [
         ("own.csv", "prompt,kind,prompt\na,b,c\n", "line 1: the header names prompt twice; give every column"),
         ("own.csv", "prompt,kind,kind\na,b,c\n", "line 1: the header names kind twice"),
+        ("own.csv", "prompt,kind,kind \na,b,c\n", "line 1: the header names kind twice"),
         ("own.tsv", "kind\tkind\tprompt\na\tb\tc\n", "line 1: the header names kind twice"),
         ("own.jsonl", '{"x": "a"}\n{"prompt": "b", "prompt": "c"}\n', "line 2: an object has the key prompt twice"),
         ("own.jsonl", '{"prompt": "a", "x": [{"k": 1, "k": 1}]}\n', "line 1: an object has the key k twice"),

@@ -17,6 +17,7 @@ from unit.evaluation.fakes import Run, ScorerConfig
 
 from goldennoise.errors import DataError
 from goldennoise.prompts import PromptsConfig
+from goldennoise.seeding import prompt_id
 from goldennoise.stages.score import Config, run
 
 TEXTS = {"b.png": "a red circle", "a.png": "a blue square", "10.png": "A Red  circle"}
@@ -185,6 +186,9 @@ def test_a_prompt_without_an_image_is_told(images: Path, caplog: pytest.LogCaptu
         (["A_Blue_Square.png", "a_red_circle.png"], "A_Blue_Square.png", "a blue square"),
         (["a blue square/0.png", "a red circle/0.png"], "a blue square/0.png", "a blue square"),
         (["0_a_blue_square.png", "1_a_red_circle.png"], "0_a_blue_square.png", "a blue square"),
+        (["0-11-a blue square.png", "1-12-a red circle.png"], "0-11-a blue square.png", "a blue square"),
+        (["a blue square_seed0.png", "a red circle_seed0.png"], "a blue square_seed0.png", "a blue square"),
+        (["user_a_blue_square_0f3a-v2.png", "z.png"], "user_a_blue_square_0f3a-v2.png", "a blue square"),
     ],
 )
 def test_a_file_that_is_called_like_another_prompt_is_refused(
@@ -208,11 +212,22 @@ def test_a_file_that_is_called_like_another_prompt_is_refused(
         (["a cat_1.png", "a cat_2.png"], ["a cat 1", "a cat 2"]),
         (["a cat_0.png", "a cat_1.png"], ["a cat", "A cat"]),
         (["image_0.png", "image_1.png"], ["a dog", "a cat"]),
+        (["a cat and a dog.png", "x.png"], ["a cat and a dog", "a cat"]),
+        (["cat photo 1.png", "dog photo 1.png"], ["dog", "cat"]),
     ],
 )
 def test_names_that_say_nothing_else_leave_the_order(images: Path, names: list[str], prompts: list[str]) -> None:
     fill(images, names)
     assert pairs(score(images, prompts)) == list(zip(names, prompts, strict=True))
+
+
+def test_images_of_our_own_belong_to_the_prompt_whose_id_they_have(images: Path) -> None:
+    texts = ["a red circle", "a blue square", "two stars"]
+    names = {f"{prompt_id(text)}-{seed}.png": text for text in texts for seed in (0, 1)}
+    fill(images, list(names))
+    assert dict(pairs(score(images, texts))) == names
+    with pytest.raises(DataError, match=r"-0\.png shows none of these prompts by the id in its name"):
+        score(images, ["a cat", "a red circle", "two stars", "a", "b", "c"])
 
 
 def test_every_file_that_is_not_read_is_counted_and_named(images: Path, caplog: pytest.LogCaptureFixture) -> None:
