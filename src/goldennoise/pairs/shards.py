@@ -77,8 +77,9 @@ def valid(folder: Path, shard: int) -> bool:
 
 
 def wrong_columns(index: pd.DataFrame) -> str | None:
-    """What an index lacks of `COLUMNS`, to follow the name of its file; None if nothing."""
-    for column, kinds in COLUMNS.items():
+    """What an index lacks of `COLUMNS` and of scores, to follow the name of its file; None if nothing."""
+    scores = dict.fromkeys(set(index.columns) - set(COLUMNS), "fiu")
+    for column, kinds in {**COLUMNS, **scores}.items():
         if column not in index.columns:
             return f"it has no column {column}"
         if index[column].dtype.kind not in kinds or index[column].isna().any():

@@ -92,7 +92,7 @@ def make(
         # One at a time: how many are computed at once decides the last bits.
         alone = replace(config, compute=replace(config.compute, batch_size=1))
         make_parts(alone, draft.path, missing, judges, networks, load, num_done)
-        _show(draft, _table(draft, parts, judges), judges, stage.prompt)
+        _show(draft, _table(draft, parts, judges), judges, config)
         artifact = draft.commit({"seeds": len(seeds), "methods": len(config.method), "scorers": len(judges)})
     print(f"{artifact.reference}: {artifact.path / PICTURE}")
     return artifact
@@ -127,9 +127,7 @@ def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") ->
     return table
 
 
-def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", prompt: str) -> None:
-    from PIL import Image
-
+def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", config: "RunConfig") -> None:
     from goldennoise.evaluation.parts import png_metadata, whole
     from goldennoise.evaluation.side_by_side import Cell, side_by_side
 
@@ -143,11 +141,10 @@ def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", p
         ]
         for seed, images in table.groupby("seed")
     ]
-    with Image.open(rows[0][0].image) as image:
-        fields = {"prompt": prompt} | {name: image.info[name] for name in ("model", "root_seed", "fingerprint")}
-    fields |= {"seed": _listed(table["seed"]), "method": _listed(table["method"])}
+    fields = {"prompt": config.stage.prompt, "model": config.model.name, "root_seed": str(config.seed)}
+    fields |= {"fingerprint": draft.fingerprint, "seed": _listed(table["seed"]), "method": _listed(table["method"])}
     with whole(draft.path / PICTURE) as beside:
-        side_by_side(prompt, rows).save(beside, format="PNG", pnginfo=png_metadata(fields))
+        side_by_side(config.stage.prompt, rows).save(beside, format="PNG", pnginfo=png_metadata(fields))
 
 
 def _listed(values: "pd.Series[Any]") -> str:

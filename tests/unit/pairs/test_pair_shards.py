@@ -71,6 +71,7 @@ def test_truncated_index_part_is_not_valid(tmp_path: Path) -> None:
     [
         lambda index: index.drop(columns="kept"),
         lambda index: index.assign(gain="x"),
+        lambda index: index.assign(scorer_golden="0.5"),
         lambda index: index.assign(row=[0, 1, 5]),
         lambda index: index.assign(shard=1),
         lambda index: index.head(2),
