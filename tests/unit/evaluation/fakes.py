@@ -134,7 +134,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
 
     def build_model(config: ModelConfig, device: torch.device) -> TinyModel:
         assert device.type == "cpu"
-        models.append(TinyModel(num_steps=config.num_steps, guidance=config.guidance))
+        models.append(TinyModel(num_steps=config.num_steps, guidance=config.guidance, name=config.name))
         return models[-1]
 
     def build_method(config: Any, tools: Any) -> Shift:
