@@ -218,7 +218,13 @@ def test_odd_seeds_are_refused(seeds: list[int]) -> None:
 def test_images_say_where_they_come_from(tmp_path: Path) -> None:
     prompt = 'é, "日本" & <b>'
     artifact = run(a_run(tmp_path, stage=Config(prompt=prompt, seeds=[3]), seed=7))
-    common = {"prompt": prompt, "model": "tiny-model", "root_seed": "7", "fingerprint": artifact.fingerprint, "seed": "3"}
+    common = {
+        "prompt": prompt,
+        "model": "tiny-model",
+        "root_seed": "7",
+        "fingerprint": artifact.fingerprint,
+        "seed": "3",
+    }
     for row in pd.read_csv(artifact.path / "samples.csv").itertuples():
         with Image.open(artifact.path / row.image) as image:
             assert image.info == common | {"method": row.method}
