@@ -37,8 +37,10 @@ def complain(error: GoldenNoiseError) -> None:
 
 
 def main() -> None:
-    # Threads that spin while they wait slow every other program on the same cores; OpenMP reads it when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin for long while they wait slow every other program on the same cores, and threads that sleep at
+    # once slow themselves; OpenMP reads it when torch loads.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # A full disk would otherwise print a traceback for every line that cannot be logged.
     logging.raiseExceptions = False
     terminated = _on_sigterm()

@@ -298,13 +298,19 @@ def test_log_file_holds_the_error(run: Run, tmp_path: Path) -> None:
     assert "error: no prompts" in log.read_text()
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, "10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
 def test_threads_that_wait_leave_the_cores_to_others(
-    run: Run, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: str | None
 ) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if before is not None:
-        monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        # What the command line sets is taken back at the end of the test.
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    for variable, value in before.items():
+        monkeypatch.setenv(variable, value)
     seen: list[str | None] = []
-    run(stage=lambda _: seen.append(os.environ.get("OMP_WAIT_POLICY")))
+    run(stage=lambda _: seen.append(os.environ.get("GOMP_SPINCOUNT")))
     assert seen == [after]
