@@ -8,11 +8,13 @@ import time
 
 import torch
 
-from goldennoise import diffusion, methods, scorers
-from goldennoise.config import load
-from goldennoise.methods.protocol import MethodTools
-from goldennoise.pairs import Collector, PreferenceFilter
-from goldennoise.prompts import Prompt, load_training_prompts
+from goldennoise import methods, scorers
+from goldennoise.config.compose import load
+from goldennoise.data.pairs import PreferenceFilter
+from goldennoise.data.prompts import Prompt, load_training_prompts
+from goldennoise.diffusion import families
+from goldennoise.generation.collector import Collector
+from goldennoise.methods.tools import MethodTools
 
 NUM_PROMPTS = 32
 NUM_ROUNDS = 3
@@ -22,7 +24,7 @@ def main() -> None:
     config = load(["stage=collect"])
     device = config.compute.torch_device()
     judges = {name: scorers.component(part.kind).build(part, device) for name, part in config.scorer.items()}
-    model = diffusion.component(config.model.kind).build(config.model, device)
+    model = families.component(config.model.kind).build(config.model, device)
     unet = UnetClock(model)
     teacher_config = config.method["re_denoise"]
     teacher = methods.component("re_denoise").build(teacher_config, MethodTools(judges, no_artifacts))

@@ -31,13 +31,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from goldennoise import diffusion
-from goldennoise.compute import ComputeConfig
-from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.running import enable_tiling
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import seeded_npnet
+from goldennoise.diffusion.setup import enable_tiling
+from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.runtime.compute import ComputeConfig
 
 GUIDANCE = 5.0
 NUM_DECODED = 2
@@ -129,7 +129,7 @@ def described(measured: Measured, tera_flop: float, num_steps: int, peak_tflops:
 
 def work(full_size: FullSize, side_px: int) -> tuple[float, float]:
     """Billions of weights of the denoiser, and TFLOP of a guided evaluation, which shapes alone tell."""
-    model = diffusion.from_pipeline(full_size.make().to("meta"))
+    model = from_pipeline(full_size.make().to("meta"))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         evaluate(model, full_size, torch.empty(1, *model.shape_of(side_px, side_px), device="meta"))
     return sum(weight.numel() for weight in model._network.parameters()) / 1e9, counter.get_total_flops() / 1e12
@@ -150,7 +150,7 @@ def measure(name: str, option: Option, side_px: int, num_rounds: int) -> Measure
                 tensor.normal_(std=0.02)
     if option.vae_tiling:
         enable_tiling(pipe.vae)
-    model = diffusion.from_pipeline(pipe if compute.offload else pipe.to(device))
+    model = from_pipeline(pipe if compute.offload else pipe.to(device))
     model.run_with(compute, device)
     shape = model.shape_of(side_px, side_px)
     latents = torch.randn(NUM_DECODED, *shape, device=device, dtype=option.dtype)

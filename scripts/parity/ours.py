@@ -16,7 +16,7 @@ from torch import nn
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from goldennoise import scorers
-from goldennoise.evaluation.image_folder import read_image
+from goldennoise.data.images import read_image
 from goldennoise.scorers.networks import blip_reward
 from goldennoise.scorers.networks.mps_cross_model import CrossModel
 from goldennoise.scorers.networks.reward_head import RewardHead

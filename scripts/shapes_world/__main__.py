@@ -23,7 +23,7 @@ from diffusers import AutoencoderKL
 from groups import training_groups
 from scene_data import training_scenes
 
-from goldennoise.shapes.locations import RECORD
+from goldennoise.data.shapes.locations import RECORD
 
 FOLDER = Path("outputs/shapes_world")
 NUM_SCENES = 60_000

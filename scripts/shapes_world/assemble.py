@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
-from goldennoise.shapes.locations import CLIP, PIPELINE
+from goldennoise.data.shapes.locations import CLIP, PIPELINE
 
 
 def write_pipeline(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokenizer) -> None:

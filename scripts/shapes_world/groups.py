@@ -9,10 +9,10 @@ import numpy as np
 from scene_data import caption_pools, draw_caption
 from scipy import ndimage
 
-from goldennoise.shapes.captions import AskedObject, Caption
-from goldennoise.shapes.renderer import render
-from goldennoise.shapes.scenes import Scene, SceneObject, is_true, sample_scene
-from goldennoise.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
+from goldennoise.data.shapes.captions import AskedObject, Caption
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import Scene, SceneObject, is_true, sample_scene
+from goldennoise.data.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
 
 NUM_EDITS = 4
 NUM_SPOILED = 3

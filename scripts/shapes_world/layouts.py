@@ -31,16 +31,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from goldennoise.diffusion import stable_diffusion
+from goldennoise.data.shapes.captions import Caption, benchmark, captions
+from goldennoise.data.shapes.clip import ShapesClip
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import sample_scene
+from goldennoise.diffusion.families import stable_diffusion
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.evaluation.noise import noise_statistics
 from goldennoise.evaluation.statistics import compare
-from goldennoise.npnet.checkpoint import load_npnet
-from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
-from goldennoise.shapes.captions import Caption, benchmark, captions
-from goldennoise.shapes.clip import ShapesClip
-from goldennoise.shapes.renderer import render
-from goldennoise.shapes.scenes import sample_scene
+from goldennoise.generation.noise import noise_statistics
+from goldennoise.networks.checkpoint import load_npnet
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
 
 WORLD = Path("outputs/shapes_world")
 FOLDER = WORLD / "layouts"

@@ -6,8 +6,8 @@ The first two stages of experiment=shapes_layouts; half an hour on two cores, an
 import subprocess
 import sys
 
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.npnet.checkpoint import PACKAGED, load_npnet, read_record, save_npnet
+from goldennoise.networks.checkpoint import PACKAGED, load_npnet, read_record, save_npnet
+from goldennoise.store.artifacts import ArtifactStore
 
 EXPERIMENT = "shapes_layouts"
 

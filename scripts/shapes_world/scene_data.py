@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from goldennoise.shapes.captions import Caption, captions
-from goldennoise.shapes.renderer import render
-from goldennoise.shapes.scenes import sample_scene
-from goldennoise.shapes.vocabulary import KINDS
+from goldennoise.data.shapes.captions import Caption, captions
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import sample_scene
+from goldennoise.data.shapes.vocabulary import KINDS
 
 KIND_SHARES = dict(zip(KINDS, (0.05, 0.17, 0.20, 0.08, 0.25, 0.25), strict=True))
 CHUNK = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from goldennoise.shapes.captions import captions
+from goldennoise.data.shapes.captions import captions
 
 MAX_TOKENS = 16
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -14,11 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from goldennoise.conf_files import conf_folder
-from goldennoise.config import RunConfig, composed, typed
-from goldennoise.config_mistakes import COMPOSITION_ERRORS, as_sentence, readable
+from goldennoise.config.compose import RunConfig, composed, typed
+from goldennoise.config.files import conf_folder
+from goldennoise.config.messages import COMPOSITION_ERRORS, as_sentence, readable
 from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
-from goldennoise.machine_mistakes import machine_mistakes
+from goldennoise.runtime.resources import machine_mistakes
 
 log = logging.getLogger("goldennoise")
 

@@ -12,17 +12,17 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from goldennoise import diffusion
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.eval_mode import in_eval_mode
-from goldennoise.diffusion.latent_pipeline import LatentPipeline
+from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
-from goldennoise.hub import upload
-from goldennoise.npnet.checkpoint import find_npnet, load_npnet, read_record, save_npnet
-from goldennoise.npnet.config import LayoutNPNetConfig, NPNetConfig
-from goldennoise.npnet.model_card import CARD, model_card
-from goldennoise.npnet.networks import GoldenNetwork
+from goldennoise.networks.checkpoint import find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.networks.config import LayoutNPNetConfig, NPNetConfig
+from goldennoise.networks.kinds import GoldenNetwork
+from goldennoise.networks.model_card import CARD, model_card
+from goldennoise.store.hub import upload
 
 __all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
 
@@ -37,7 +37,7 @@ class GoldenNoise:
 
     def __init__(self, network: GoldenNetwork, record: Mapping[str, Any] | None = None) -> None:
         """network: copied, so that it may go on training. record: where it comes from, for those it is given to; see
-        `goldennoise.npnet.model_card`.
+        `goldennoise.networks.model_card`.
         """
         # By its config: a network compiled by torch is none of our classes.
         is_network = isinstance(getattr(network, "config", None), NPNetConfig | LayoutNPNetConfig)
@@ -99,7 +99,7 @@ class GoldenNoise:
         Raises `ModelError` when the network was made for another latent shape or text encoder, `ConfigError` for
         arguments that do not fit.
         """
-        model = diffusion.from_pipeline(pipe)
+        model = from_pipeline(pipe)
         prompts = _prompts(prompt)
         taken = [name for name in model.text_options if not name.startswith("negative_")]
         options = read_options(text_options, taken, "GoldenNoise", len(prompts))
@@ -161,7 +161,7 @@ def re_denoise(
         {"denoise_guidance": denoise_guidance, "invert_guidance": invert_guidance},
         {"num_steps": num_steps, "num_rounds": num_rounds, "depth": depth},
     )
-    model = diffusion.from_pipeline(pipe, negative_prompt)
+    model = from_pipeline(pipe, negative_prompt)
     prompts = _prompts(prompt)
     options = read_options(text_options, model.text_options, "re_denoise", len(prompts))
     _check_noise(latents, generator, len(prompts))

@@ -16,7 +16,7 @@ import torch
 
 from goldennoise import stages
 from goldennoise.__main__ import main
-from goldennoise.config import RunConfig
+from goldennoise.config.compose import RunConfig
 from goldennoise.errors import DataError
 from goldennoise.stages import report
 
@@ -112,7 +112,7 @@ def test_a_mistake_in_one_of_several_stages_is_one_sentence(tmp_path: Path) -> N
 
 def test_composing_loads_no_torch() -> None:
     script = (
-        "import sys\nfrom goldennoise.config import load\nfrom goldennoise.errors import ConfigError\n"
+        "import sys\nfrom goldennoise.config.compose import load\nfrom goldennoise.errors import ConfigError\n"
         "try:\n    load(['stage.marginn=1'])\nexcept ConfigError:\n    sys.exit('torch' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], timeout=300).returncode == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from goldennoise.config import load
+from goldennoise.config.compose import load
 from goldennoise.errors import ConfigError
 
 MISTAKES = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from goldennoise.conf_files import options
-from goldennoise.config import load
-from goldennoise.config_mistakes import readable
+from goldennoise.config.compose import load
+from goldennoise.config.files import options
+from goldennoise.config.messages import readable
 from goldennoise.errors import ConfigError, GoldenNoiseError
 
 GROUPS = ("stage", "model", "prompts", "scorer", "npnet", "method", "compute", "logger", "experiment")
@@ -196,7 +196,7 @@ def test_names_are_no_paths(name: str) -> None:
 
 def named(group: str, name: object, kind: str) -> None:
     """As `++method={name: {kind: kind}}`; Hydra's grammar has no quotes for keys, a file of an experiment has."""
-    from goldennoise.config import _named
+    from goldennoise.config.compose import _named
 
     _named(group, {name: {"kind": kind}})
 

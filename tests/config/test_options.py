@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from goldennoise.conf_files import conf_folder
-from goldennoise.config import FIXED, REGISTRIES, RunConfig, load
+from goldennoise.config.compose import FIXED, REGISTRIES, RunConfig, load
+from goldennoise.config.files import conf_folder
 from goldennoise.errors import ConfigError
-from goldennoise.npnet.config import ARCHITECTURES, ArchitectureConfig
+from goldennoise.networks.config import ARCHITECTURES, ArchitectureConfig
 
 CONF = conf_folder()
 STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))

@@ -20,11 +20,11 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from tiny import tiny_pipeline
 
-from goldennoise.drafts import Draft
-from goldennoise.npnet.checkpoint import save_npnet
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import seeded_npnet
-from goldennoise.npnet.publishing import save_published
+from goldennoise.networks.checkpoint import save_npnet
+from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.networks.publishing import save_published
+from goldennoise.store.drafts import Draft
 
 PROMPTS = ("a red circle at night", "two blue squares far away", "a green ring for a red square", "a yellow day")
 """None of them held out."""

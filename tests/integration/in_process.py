@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from goldennoise import __main__ as command_line
-from goldennoise.config import RunConfig
+from goldennoise.config.compose import RunConfig
 
 LONGEST_S = 120
 LONGEST_MESSAGE = 600

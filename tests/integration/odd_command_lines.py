@@ -11,10 +11,11 @@ from integration.fuzz_tree import KINDS, SMALL
 from integration.odd_values import FITTING, FLAGS, FOLDERS, NAMES, ODD, PATHS
 from omegaconf import OmegaConf
 
-from goldennoise.artifacts import ArtifactStore, Draft
-from goldennoise.conf_files import conf_folder, given_path, options
-from goldennoise.config import RunConfig
-from goldennoise.evaluation.parts import image_file, whole
+from goldennoise.config.compose import RunConfig
+from goldennoise.config.files import conf_folder, options
+from goldennoise.generation.units import image_file, whole
+from goldennoise.store.artifacts import ArtifactStore, Draft
+from goldennoise.store.paths import given_path
 
 STAGES = (*SMALL, "collect_layouts", "train_layouts", "all", "all_layouts", "demo_app")
 GROUPS = ("stage", "model", "prompts", "scorer", "npnet", "method", "compute", "logger", "experiment")

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from unit.training.learnable import BRIEF, run_config, use_fake_model, write_pairs_artifact
 
-from goldennoise.artifacts import ArtifactStore
 from goldennoise.stages import train
-from goldennoise.training import fit
+from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.training.engine import fit
 
 OPTIONS = replace(BRIEF, num_epochs=2, batch_size=9, num_samples=1, sample_every_epochs=1)
 TOLERANCE = 1e-5

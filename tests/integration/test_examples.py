@@ -14,12 +14,12 @@ from diffusers import ControlNetModel
 from integration.command_line import ROOT
 from PIL import Image
 from tiny import NUM_TOKENS, TEXT_DIM, tiny_xl_pipeline
-from unit.npnet.small_npnet import SMALL
+from unit.networks.small_npnet import SMALL
 
-from goldennoise.npnet.checkpoint import save_npnet
-from goldennoise.npnet.config import NPNetConfig
-from goldennoise.npnet.network import seeded_npnet
-from goldennoise.shapes.captions import captions
+from goldennoise.data.shapes.captions import captions
+from goldennoise.networks.checkpoint import save_npnet
+from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet.network import seeded_npnet
 
 EXAMPLES = ROOT / "examples"
 PROMPT = "a cat on a bench"

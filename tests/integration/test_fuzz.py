@@ -13,8 +13,8 @@ from integration.in_process import Ended, run, snapshot
 from integration.odd_command_lines import draw, is_small, write_names
 
 from goldennoise.__main__ import run_stage
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.config import RunConfig
+from goldennoise.config.compose import RunConfig
+from goldennoise.store.artifacts import ArtifactStore
 
 NUM_COMMAND_LINES, NUM_FILES = 1000, 300
 BLOCK = 50

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from goldennoise.config import RunConfig, load
-from goldennoise.pairs import PairReader
+from goldennoise.config.compose import RunConfig, load
+from goldennoise.data.pairs import PairReader
 from goldennoise.stages import collect
 
 

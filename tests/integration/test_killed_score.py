@@ -8,9 +8,9 @@ import pandas as pd
 from integration.command_line import goldennoise, run_ok, start
 from PIL import Image
 
-from goldennoise.shapes.captions import benchmark
-from goldennoise.shapes.renderer import render
-from goldennoise.shapes.scenes import sample_scene
+from goldennoise.data.shapes.captions import benchmark
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import sample_scene
 
 NUM_IMAGES = 400
 

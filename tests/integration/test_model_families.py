@@ -9,7 +9,7 @@ from tiny import tiny_xl_pipeline
 from tiny_flows import FLOWS
 from tiny_transformers import TRANSFORMERS
 
-from goldennoise.config import RunConfig, load
+from goldennoise.config.compose import RunConfig, load
 from goldennoise.stages import component
 
 FAMILIES = TRANSFORMERS | FLOWS | {"stable_diffusion_xl": tiny_xl_pipeline}

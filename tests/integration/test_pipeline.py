@@ -12,7 +12,7 @@ from integration.command_line import goldennoise, run_ok
 from integration.conftest import STAGES
 
 from goldennoise import GoldenNoise
-from goldennoise.shapes.locations import PIPELINE
+from goldennoise.data.shapes.locations import PIPELINE
 
 ARTIFACTS = {"collect": "pairs", "train": "npnet", "eval": "scores", "report": "report"}
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from integration.command_line import ROOT
 
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.pairs import PairReader
+from goldennoise.data.pairs import PairReader
+from goldennoise.store.artifacts import ArtifactStore
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "goldennoise")
 

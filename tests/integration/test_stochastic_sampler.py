@@ -6,19 +6,19 @@ import pytest
 import torch
 from tiny import tiny_pipeline
 from torch import Tensor
-from unit.pairs.fakes import FakeScorer
+from unit.data.pairs.fakes import FakeScorer
 
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.data.pairs import PreferenceFilter
+from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.schedulers import make_scheduler
-from goldennoise.evaluation.generate import generate, grid
+from goldennoise.diffusion.schedules.schedulers import make_scheduler
+from goldennoise.generation.batch import generate, grid
+from goldennoise.generation.collector import Collector
 from goldennoise.methods.best_of_n import BestOfN
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.methods.selection import Selector
+from goldennoise.methods.search.selector import Selector
 from goldennoise.methods.standard import Standard
-from goldennoise.pairs import PreferenceFilter
-from goldennoise.pairs.collector import Collector
-from goldennoise.prompts import Prompt
 
 SAMPLES = grid([Prompt.of(text) for text in ("a red circle", "a star", "two rings")], num_seeds=2)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from unit.training.learnable import BRIEF, run_config, use_fake_model, write_pairs_artifact
 
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.records import Artifact
+from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.store.record import Artifact
 
 OPTIONS = replace(BRIEF, num_epochs=30, batch_size=4, schedule="cosine", sample_every_epochs=3, num_samples=2)
 NUM_KILLS = 10
@@ -27,7 +27,7 @@ def run_stage(outputs: Path) -> None:
 def started(outputs: Path) -> BaseProcess:
     """The stage in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["goldennoise.training.fit", "unit.training.learnable"])
+    context.set_forkserver_preload(["goldennoise.training.engine.fit", "unit.training.learnable"])
     process = context.Process(target=run_stage, args=(outputs,))
     process.start()
     return process

@@ -50,7 +50,7 @@ def test_the_wheel_has_what_the_presets_name_and_no_other_prompts(python: Path, 
     presets = [(ROOT / "conf" / file).read_text() for file in ("prompts/own_words.yaml", "prompts/geneval.yaml")]
     named = [line.split()[1] for preset in presets for line in preset.splitlines() if line.startswith("path: ")]
     script = (
-        "import sys; from goldennoise.conf_files import given_path; print(*map(given_path, sys.argv[1:]), sep='\\n')"
+        "import sys; from goldennoise.config.files import given_path; print(*map(given_path, sys.argv[1:]), sep='\\n')"
     )
     paths = [Path(line) for line in ran(python, "-c", script, *named, cwd=tmp_path).splitlines()]
     assert [path.name for path in paths] == ["own_words.txt", "geneval_metadata.jsonl"]

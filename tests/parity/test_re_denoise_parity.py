@@ -25,9 +25,9 @@ from tiny_transformers import tiny_hunyuan_pipeline, tiny_pixart_pipeline
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from goldennoise import diffusion
+from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.re_denoise import re_denoise
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a star"]
 DOWN, UP = 5.5, 1.0
@@ -289,7 +289,7 @@ def zero_snr_reference(pipe: Any, noise: Tensor, num_steps: int, depth: int, num
 @torch.no_grad()
 def test_from_pure_noise_and_back(pipeline: Any, num_steps: int, depth: int, num_rounds: int) -> None:
     pipe = pipeline(**ZERO_SNR).to(torch.float64)
-    model = diffusion.from_pipeline(pipe)
+    model = from_pipeline(pipe)
     noise = gaussian_noise(model.latent_shape, range(len(PROMPTS))).double()
     settings: dict[str, Any] = {"num_steps": num_steps, "depth": depth, "num_rounds": num_rounds}
     golden, weaker = (
@@ -306,7 +306,7 @@ def check(pipe: Any, num_steps: int, depth: int, num_rounds: int, variant: str) 
     pipe = pipe.to(torch.float64)
     if type(pipe).__name__ == "HunyuanDiTPipeline":
         in_doubles(pipe.transformer)
-    model = diffusion.from_pipeline(pipe)
+    model = from_pipeline(pipe)
     noise = gaussian_noise(model.latent_shape, range(len(PROMPTS))).double()
     directly = reference if hasattr(pipe.scheduler, "alphas_cumprod") else flow_reference
     with torch.no_grad():

@@ -20,11 +20,12 @@ from diffusers import (
 )
 from tiny import tiny_pipeline, tiny_xl_pipeline
 
-from goldennoise import diffusion
-from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
+from goldennoise.diffusion import families
+from goldennoise.diffusion.families.latent_unet import StableDiffusion, StableDiffusionXL
+from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a green ring above a star"]
 FAMILIES: dict[str, Callable[..., Any]] = {"stable_diffusion": tiny_pipeline, "stable_diffusion_xl": tiny_xl_pipeline}
@@ -49,7 +50,7 @@ def assert_same_images(
     arguments = {"num_inference_steps": num_steps, "guidance_scale": guidance, "output_type": "pt"}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     expected = pipe(PROMPTS, latents=noise, generator=generators, timesteps=timesteps, **arguments).images
-    model = model or diffusion.from_pipeline(pipe)
+    model = model or from_pipeline(pipe)
     with torch.no_grad():
         images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance, seeds))
     assert expected.std() > 0.05
@@ -90,7 +91,7 @@ def test_every_scheduler_of_every_family(family: tuple[str, Path], option: str, 
     kind, folder = family
     pipe = FAMILIES[kind](**settings)
     pipe.scheduler.save_pretrained(folder / "scheduler")
-    component = diffusion.component(kind)
+    component = families.component(kind)
     model = component.build(component.Config(path=str(folder), scheduler=option), torch.device("cpu"))
     scheduler, needed = SCHEDULERS[option]
     pipe.scheduler = scheduler.from_pretrained(folder / "scheduler", **needed)
@@ -122,7 +123,7 @@ def test_timesteps_of_ones_own(family: tuple[str, Path], option: str) -> None:
     timesteps = [999, 719, 439, 39]
     pipe = FAMILIES[kind]()
     pipe.scheduler.save_pretrained(folder / "scheduler")
-    component = diffusion.component(kind)
+    component = families.component(kind)
     config = component.Config(path=str(folder), scheduler=option, num_steps=4, timesteps=timesteps)
     scheduler, needed = SCHEDULERS[option]
     pipe.scheduler = scheduler.from_pretrained(folder / "scheduler", **needed)
@@ -135,7 +136,7 @@ def test_spacing_of_timesteps(family: tuple[str, Path], option: str, spacing: st
     kind, folder = family
     pipe = FAMILIES[kind]()
     pipe.scheduler.save_pretrained(folder / "scheduler")
-    component = diffusion.component(kind)
+    component = families.component(kind)
     config = component.Config(path=str(folder), scheduler=option, timestep_spacing=spacing)
     pipe.scheduler = SCHEDULERS[option][0].from_pretrained(folder / "scheduler", timestep_spacing=spacing)
     assert_same_images(pipe, 4, 3.0, component.build(config, torch.device("cpu")))
@@ -147,7 +148,7 @@ def test_a_unet_distilled_with_guidance(family: str, guidance: float) -> None:
     pipe = FAMILIES[family](time_cond_proj_dim=7)
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     assert_same_images(pipe, 4, guidance)
-    model = diffusion.from_pipeline(pipe)
+    model = from_pipeline(pipe)
     embedding = model.encode(PROMPTS)
     assert torch.equal(embedding.cond, embedding.uncond)
     model.sample(gaussian_noise((4, 8, 8), [0, 1, 2]), embedding, 4, guidance, [0, 1, 2])
@@ -170,7 +171,7 @@ def test_another_size_of_sdxl(size_px: tuple[int, int]) -> None:
     noise = gaussian_noise((4, height // 4, width // 4), range(len(PROMPTS)))
     arguments: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 3.0, "output_type": "pt"}
     expected = pipe(PROMPTS, latents=noise, height=height, width=width, **arguments).images
-    model = diffusion.from_pipeline(pipe)
+    model = from_pipeline(pipe)
     with torch.no_grad():
         images = model.decode(model.sample(noise, model.encode(PROMPTS), 4, 3.0))
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)

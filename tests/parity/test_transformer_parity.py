@@ -14,10 +14,11 @@ from diffusers import DPMSolverMultistepScheduler
 from tiny_flows import BY_RESOLUTION, FLOWS, tiny_flux_pipeline, tiny_sana_pipeline, tiny_sd3_pipeline
 from tiny_transformers import TRANSFORMERS, tiny_hunyuan_pipeline, tiny_pixart_pipeline
 
-from goldennoise import diffusion
-from goldennoise.diffusion import stable_diffusion_3
+from goldennoise.diffusion import families
+from goldennoise.diffusion.families import stable_diffusion_3
+from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 FAMILIES = TRANSFORMERS | FLOWS
 PROMPTS = ["a red circle", "  Two BLUE squares", "a green ring above a star"]
@@ -33,7 +34,7 @@ def assert_same_images(
     pipe: Any, num_steps: int, guidance: float, model: DiffusionModel | None = None, **arguments: Any
 ) -> None:
     """Keyword arguments go to the pipeline."""
-    model = model or diffusion.from_pipeline(pipe)
+    model = model or from_pipeline(pipe)
     noise = gaussian_noise(model.latent_shape, range(len(PROMPTS)))
     height, width = (side * pipe.vae_scale_factor for side in noise.shape[-2:])
     if "use_resolution_binning" in inspect.signature(type(pipe).__call__).parameters:
@@ -62,7 +63,7 @@ def test_guidance_and_steps(kind: str, num_steps: int, guidance: float) -> None:
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
 def test_another_size_and_a_negative_prompt_from_a_folder(kind: str, tmp_path: Path) -> None:
-    pipe, component = TRANSFORMERS[kind](), diffusion.component(kind)
+    pipe, component = TRANSFORMERS[kind](), families.component(kind)
     pipe.save_pretrained(tmp_path)
     pipe.scheduler = DPMSolverMultistepScheduler.from_pretrained(tmp_path / "scheduler")
     height, width = 12 * pipe.vae_scale_factor, 16 * pipe.vae_scale_factor
@@ -86,7 +87,7 @@ def test_an_early_hunyuan_is_told_sizes_and_style() -> None:
 @pytest.mark.parametrize("kind", FLOWS)
 def test_another_size_of_a_flow_from_a_folder(kind: str, tmp_path: Path) -> None:
     """Where resolution shifts the schedule, that of the latents at hand does."""
-    pipe, component = FLOWS[kind](**({} if kind == "sana" else BY_RESOLUTION)), diffusion.component(kind)
+    pipe, component = FLOWS[kind](**({} if kind == "sana" else BY_RESOLUTION)), families.component(kind)
     pipe.save_pretrained(tmp_path)
     height, width = 16 * pipe.vae_scale_factor, 32 * pipe.vae_scale_factor
     negative: dict[str, Any] = {} if kind == "flux" else {"negative_prompt": "  Ugly, BLURRED"}
@@ -115,7 +116,7 @@ def test_sd3_without_t5(tmp_path: Path) -> None:
 
 
 def test_flux_without_guidance_and_with_fewer_tokens(tmp_path: Path) -> None:
-    pipe, component = tiny_flux_pipeline(distilled=True), diffusion.component("flux")
+    pipe, component = tiny_flux_pipeline(distilled=True), families.component("flux")
     pipe.save_pretrained(tmp_path)
     config = component.Config(path=str(tmp_path), guidance=0.0, height=32, width=32, max_sequence_length=256)
     model = component.build(config, torch.device("cpu"))
@@ -124,7 +125,7 @@ def test_flux_without_guidance_and_with_fewer_tokens(tmp_path: Path) -> None:
 
 
 def test_sana_with_the_sampler_of_its_authors(tmp_path: Path) -> None:
-    pipe, component = tiny_sana_pipeline(), diffusion.component("sana")
+    pipe, component = tiny_sana_pipeline(), families.component("sana")
     pipe.save_pretrained(tmp_path)
     model = component.build(component.Config(path=str(tmp_path)), torch.device("cpu"))
     pipe.scheduler = DPMSolverMultistepScheduler(

@@ -14,13 +14,13 @@ from tiny_transformers import TRANSFORMERS
 
 import goldennoise
 from goldennoise import GoldenNoise, load_npnet, re_denoise
-from goldennoise.diffusion import from_pipeline
+from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
 from goldennoise.errors import ConfigError, ModelError
-from goldennoise.npnet.checkpoint import save_npnet
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.checkpoint import save_npnet
+from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.npnet.network import NPNet, seeded_npnet
 
 PROMPTS = ["a red circle", "two blue squares"]
 ARCHITECTURE = ArchitectureConfig(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from unit.diffusion.test_families import shared
+from unit.diffusion.families.test_families import shared
 from unit.test_api import PROMPTS, _generator, _network
 
 from goldennoise import GoldenNoise, re_denoise
 from goldennoise.errors import ConfigError, ModelError
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from goldennoise.diffusion.schedulers import LCM_STEPS, SCHEDULERS, SPACINGS, TAKE_TIMESTEPS, check_option
+from goldennoise.diffusion.schedules.schedulers import LCM_STEPS, SCHEDULERS, SPACINGS, TAKE_TIMESTEPS, check_option
 from goldennoise.errors import require
 
 DTYPES = ("float32", "bfloat16", "float16")

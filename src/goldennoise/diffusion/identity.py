@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.diffusion.lora import STANDARD_FILE
-from goldennoise.hub import local_path
-from goldennoise.shapes.locations import PIPELINE
+from goldennoise.store.hub import local_path
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from goldennoise.diffusion.ddim import at_least_float32
+from goldennoise.diffusion.schedules.ddim import at_least_float32
 
 
 class LatentImages:

@@ -11,12 +11,11 @@ from diffusers import DiffusionPipeline
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from goldennoise import diffusion
-from goldennoise.diffusion import weight_files
+from goldennoise.data.shapes import locations
+from goldennoise.diffusion import families, weight_files
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ModelError, shortened
-from goldennoise.hub import local_path
-from goldennoise.shapes import locations
+from goldennoise.store.hub import local_path
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -108,11 +107,11 @@ def _source(path: str) -> str:
 
 
 def _other_family(path: str, found: str, classes: Sequence[str]) -> str:
-    families = diffusion.pipelines()
+    known = families.pipelines()
     mended = (
-        f"set model.kind={families[found].Config().kind}"
-        if found in families
-        else f"supported are {', '.join(sorted(families))}"
+        f"set model.kind={known[found].Config().kind}"
+        if found in known
+        else f"supported are {', '.join(sorted(known))}"
     )
     return f"model.path={path} holds a {found}, but this kind of model needs a {' or '.join(classes)}: {mended}."
 

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from goldennoise.errors import ModelError, shortened
-from goldennoise.hub import find_file, hub_files, local_path
+from goldennoise.store.hub import find_file, hub_files, local_path
 
 SUFFIX = ".safetensors"
 STANDARD_FILE = f"pytorch_lora_weights{SUFFIX}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from goldennoise.compute import ComputeConfig
+    from goldennoise.runtime.compute import ComputeConfig
 
 
 @dataclass(frozen=True)

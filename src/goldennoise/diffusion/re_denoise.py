@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from goldennoise.diffusion.ddim import at_least_float32
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
+from goldennoise.diffusion.schedules.ddim import at_least_float32
 from goldennoise.errors import ModelError, require
 
 SHIFT = {"exact": 0, "published": 1}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from goldennoise.hub import hub_files, local_path
+from goldennoise.store.hub import hub_files, local_path
 
 PLAIN = "null"
 """As the option `model.variant` spells no variant."""

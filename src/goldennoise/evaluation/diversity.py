@@ -4,14 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from goldennoise.evaluation.statistics import Comparison, compare
-
-THUMBNAILS = "thumbnails"
-THUMBNAIL_PX = 16
 
 
 @dataclass(frozen=True)
@@ -23,15 +18,6 @@ class Diversity:
 
     distance: Comparison
     vendi: Comparison
-
-
-def thumbnails(images: Tensor) -> Tensor:
-    """Features (B, 768) of images (B, 3, height, width) in [0, 1]: colours of 16 x 16 areas, from mid-grey on.
-
-    They know what is where and in which colour, and nothing that a scorer has learnt: the embedding of a scorer that
-    chose the images holds what it chose them for.
-    """
-    return F.adaptive_avg_pool2d(images.float(), THUMBNAIL_PX).flatten(1) - 0.5
 
 
 def distance(features: NDArray[np.float64]) -> float:

@@ -11,13 +11,14 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from goldennoise.errors import ArtifactError
-from goldennoise.evaluation.diversity import THUMBNAILS, Diversity, compare_diversity
-from goldennoise.evaluation.noise import STATISTICS
-from goldennoise.evaluation.parts import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
+from goldennoise.evaluation.diversity import Diversity, compare_diversity
 from goldennoise.evaluation.statistics import Comparison, compare
-from goldennoise.records import read_json
+from goldennoise.generation.noise import STATISTICS
+from goldennoise.generation.thumbnails import THUMBNAILS
+from goldennoise.generation.units import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
+from goldennoise.runtime.seeding import derive_seed
 from goldennoise.scorers.protocol import Scorer
-from goldennoise.seeding import derive_seed
+from goldennoise.store.record import read_json
 
 Role = Literal["reporting", "selecting", "unknown"]
 ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")

@@ -9,15 +9,15 @@ from dataclasses import asdict
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import registry
 from goldennoise.methods.base import Method, OnSphere
+from goldennoise.runtime import registry
 
 if TYPE_CHECKING:
-    from goldennoise.methods.protocol import MethodTools
+    from goldennoise.methods.tools import MethodTools
 
 __all__ = ["Method", "build", "component", "identity", "kinds"]
 
-PARTS = ("base", "captioned_images", "policy", "protocol", "selection")
+PARTS = ("base", "protocol", "search", "tools")
 """Modules that methods share; every other is a method."""
 
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.methods.selection import Selector
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.search.selector import Selector
+    from goldennoise.methods.tools import MethodTools
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class BestOfN(Method):
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """The best candidate of every sample, the earliest of equals. Raises `ScorerError` for a non-finite score."""
         # The command line reads every Config before torch is loaded.
-        from goldennoise.methods.selection import better_of
+        from goldennoise.methods.search.selector import better_of
 
         best = batch.source
         best_scores = self.selector.of_noise(model, best, batch)

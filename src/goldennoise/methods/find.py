@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.policy import Values
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.methods.selection import Selector
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.search.policy import Values
+    from goldennoise.methods.search.selector import Selector
+    from goldennoise.methods.tools import MethodTools
 
 DIFFERS = (
     "find follows FIND (arXiv 2407.19453) without the defects of its code; by default it takes fewer updates, of more "
@@ -95,7 +96,7 @@ class Find(Method):
         """Raises `ScorerError` for a non-finite reward."""
         import torch
 
-        from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, Values
+        from goldennoise.methods.search.policy import NoisePolicy, PolicyUpdate, Values
 
         config = self.config
         policy = NoisePolicy(batch.source.shape, batch.source.device, config.parameter)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.methods.selection import Selector
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.search.selector import Selector
+    from goldennoise.methods.tools import MethodTools
 
 DIFFERS = (
     "gradient follows ReNO (arXiv 2406.04312), which is for models of one step, and returns noise where ReNO returns "
@@ -66,7 +67,7 @@ class Gradient(Method):
         """Raises `ScorerError` for a non-finite score, `ModelError` for a non-finite gradient."""
         import torch
 
-        from goldennoise.methods.selection import better_of
+        from goldennoise.methods.search.selector import better_of
 
         config = self.config
         noise = batch.source.float()

@@ -15,9 +15,10 @@ from goldennoise.methods.base import Method, MethodConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from goldennoise.data.captioned_images import CaptionedImages
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.captioned_images import CaptionedImages
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.tools import MethodTools
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Layout(Method):
 
 def identity(config: Config) -> dict[str, Any]:
     """The images by their content, wherever they lie. Raises `DataError` for a folder that cannot be read."""
-    from goldennoise.methods.captioned_images import Folder
+    from goldennoise.data.captioned_images import Folder
 
     images = config.images if config.images == "renders" else Folder(config.images).digest()
     return asdict(config) | {"images": images}
@@ -65,6 +66,6 @@ def identity(config: Config) -> dict[str, Any]:
 
 def build(config: Config, tools: "MethodTools") -> Layout:  # noqa: ARG001
     """Raises `DataError` for a folder that cannot be read."""
-    from goldennoise.methods.captioned_images import Folder, Renders
+    from goldennoise.data.captioned_images import Folder, Renders
 
     return Layout(Renders() if config.images == "renders" else Folder(config.images), config.strength)

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.npnet.networks import GoldenNetwork
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.tools import MethodTools
+    from goldennoise.networks.kinds import GoldenNetwork
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,6 @@ class NPNetMethod(Method):
 
 def build(config: Config, tools: "MethodTools") -> NPNetMethod:
     """Raises `ArtifactError` when there is no such artifact, `ModelError` when it cannot be loaded."""
-    from goldennoise.npnet.checkpoint import load_npnet
+    from goldennoise.networks.checkpoint import load_npnet
 
     return NPNetMethod(load_npnet(tools.artifact_folder("npnet", config.artifact)))

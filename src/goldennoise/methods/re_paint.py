@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.tools import MethodTools
 
 DIFFERS = (
     "re_paint does on the initial noise alone what RePaint (arXiv 2201.09865) does at every step, as the code of arXiv "

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.tools import MethodTools
 
 
 @dataclass(frozen=True)

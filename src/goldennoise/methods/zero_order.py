@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.methods.protocol import MethodTools, SampleBatch
-    from goldennoise.methods.selection import Selector
+    from goldennoise.methods.protocol import SampleBatch
+    from goldennoise.methods.search.selector import Selector
+    from goldennoise.methods.tools import MethodTools
 
 DIFFERS = (
     "zero_order follows arXiv 2501.09732, but the noise whose neighbours are tried competes with them, so that the "
@@ -44,7 +45,7 @@ class ZeroOrder(Method):
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Raises `ScorerError` for a non-finite score."""
-        from goldennoise.methods.selection import better_of
+        from goldennoise.methods.search.selector import better_of
 
         def scores_of(noise: "Tensor") -> "Tensor":
             return self.selector.of_noise(model, noise, batch)

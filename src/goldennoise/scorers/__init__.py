@@ -5,7 +5,7 @@ from dataclasses import field, fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import registry
+from goldennoise.runtime import registry
 
 if TYPE_CHECKING:
     from torch import device
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from goldennoise.scorers.protocol import Scorer
 
 
-PARTS = ("batch", "networks", "options", "process", "protocol", "served")
+PARTS = ("batch", "isolated", "networks", "options", "protocol")
 """Modules that scorers share; every other is a scorer."""
 
 

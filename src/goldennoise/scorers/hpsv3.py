@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.scorers import undeciding
-from goldennoise.scorers.process import ProcessConfig, ProcessScorer
+from goldennoise.scorers.isolated.process import ProcessConfig, ProcessScorer
 
 if TYPE_CHECKING:
     import torch

@@ -16,6 +16,6 @@ class Config:
 
 def build(config: Config, device: "torch.device") -> "Scorer":  # noqa: ARG001
     """Raises `ScorerError` where the world's weights are missing."""
-    from goldennoise.shapes.clip import ShapesClip
+    from goldennoise.data.shapes.clip import ShapesClip
 
     return ShapesClip(device)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.shapes.captions import Caption, caption_of
+from goldennoise.data.shapes.vocabulary import IMAGE_SIZE_PX
 from goldennoise.errors import ScorerError
-from goldennoise.shapes.captions import Caption, caption_of
-from goldennoise.shapes.vocabulary import IMAGE_SIZE_PX
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ class ShapesVerifier:
         # The command line reads every Config before torch is loaded.
         import torch
 
-        from goldennoise.shapes.verifier import verify
+        from goldennoise.data.shapes.verifier import verify
 
         height, width = images.shape[-2:]
         if (height, width) != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):

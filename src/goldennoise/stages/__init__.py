@@ -8,7 +8,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from goldennoise import registry
+from goldennoise.runtime import registry
 
 
 def kinds() -> list[str]:

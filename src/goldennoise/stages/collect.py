@@ -10,26 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods, scorers
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.diffusion import running
+from goldennoise.data.pairs import PreferenceFilter
+from goldennoise.data.pairs.index import merge, total_figures
+from goldennoise.data.pairs.shards import part_path, read_index
+from goldennoise.data.prompts import Prompt, load_training_prompts
+from goldennoise.diffusion import setup
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.drafts import Draft
 from goldennoise.errors import ConfigError, require
-from goldennoise.evaluation.networks import refuse_other_model
+from goldennoise.generation.collector import Collector, make_shards, missing_shards, num_shards
+from goldennoise.generation.pair_progress import PairProgress
 from goldennoise.methods.base import After
-from goldennoise.methods.protocol import MethodTools
-from goldennoise.pairs import Collector, PreferenceFilter, make_shards, missing_shards, num_shards
-from goldennoise.pairs.index import merge, total_figures
-from goldennoise.pairs.progress import PairProgress
-from goldennoise.pairs.shards import part_path, read_index
-from goldennoise.processes import Processes, joined
-from goldennoise.prompts import Prompt, load_training_prompts
-from goldennoise.records import Artifact
+from goldennoise.methods.tools import MethodTools
+from goldennoise.runtime.processes import Processes, joined
 from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
-from goldennoise.stages.together import begin_together, finish_together, resolve_together
+from goldennoise.stages.job import begin_together, finish_together, resolve_together
+from goldennoise.stages.networks import refuse_other_model
+from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.store.drafts import Draft
+from goldennoise.store.record import Artifact
 
 if TYPE_CHECKING:
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _collector(
     stage = config.stage
     tools = MethodTools(judges, lambda _, reference: networks[reference].path)
     return Collector(
-        running.load(config.model, config.compute),
+        setup.load(config.model, config.compute),
         reduce(After, [methods.build(method, tools) for method in chain]),
         judges,
         preference,

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError, require
+from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
 
 LAYOUTS = ("goldennoise", "nested", "flat")
 
@@ -39,7 +39,7 @@ def run(config: "RunConfig") -> Artifact:
 
     Raises `ModelError` for what is no NPNet, and for a network that the layout cannot hold.
     """
-    from goldennoise.imports import import_network, locate
+    from goldennoise.networks.importing import import_network, locate
 
     stage: Config = config.stage
     store = ArtifactStore(config.outputs)
@@ -65,10 +65,10 @@ def run(config: "RunConfig") -> Artifact:
 
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
-    from goldennoise.hub import local_path
-    from goldennoise.imports import is_hub_reference
-    from goldennoise.npnet.published import SUFFIXES
-    from goldennoise.records import RECORD
+    from goldennoise.networks.importing import is_hub_reference
+    from goldennoise.networks.published import SUFFIXES
+    from goldennoise.store.hub import local_path
+    from goldennoise.store.record import RECORD
 
     path = local_path(reference)
     is_elsewhere = path is not None and not (path / RECORD).is_file()
@@ -80,10 +80,10 @@ def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
 
 
 def _publish(config: "RunConfig", store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:
-    from goldennoise.imports import source_digests
-    from goldennoise.npnet.checkpoint import load_npnet
-    from goldennoise.npnet.published import load_published
-    from goldennoise.npnet.publishing import FILES, refuse_unpublishable, save_published
+    from goldennoise.networks.checkpoint import load_npnet
+    from goldennoise.networks.importing import source_digests
+    from goldennoise.networks.published import load_published
+    from goldennoise.networks.publishing import FILES, refuse_unpublishable, save_published
 
     stage: Config = config.stage
     network = load_published(path, stage.svd_attention) if path.is_file() else load_npnet(path)

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
-from goldennoise.machine_mistakes import machine_mistakes
+from goldennoise.runtime.resources import machine_mistakes
 from goldennoise.stages import sample
+from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
 
 Built = TypeVar("Built")
 
@@ -41,7 +41,7 @@ def run(config: "RunConfig") -> None:
     if find_spec("gradio") is None:
         raise ConfigError("stage=demo_app: the page needs gradio, which is not installed; pip install goldennoise[app]")
     sample.refuse_unfit(config)
-    from goldennoise.evaluation.networks import resolve_networks
+    from goldennoise.stages.networks import resolve_networks
 
     resolve_networks(ArtifactStore(config.outputs), config.method.values())
     page(config).queue(max_size=MOST_WAITING, default_concurrency_limit=1).launch()
@@ -84,7 +84,7 @@ def sampler(config: "RunConfig") -> Callable[[object, object, object], Path]:
     The model and the scorers are loaded once, and equal inputs are found in the store again. Of the artifacts that it
     made, the last `NUM_KEPT` stay. Raises `ConfigError` for inputs out of range, and what the stage sample raises.
     """
-    from goldennoise.evaluation.grid_run import built_model, built_scorers
+    from goldennoise.generation.grid import built_model, built_scorers
 
     load, judges_of = once(built_model), once(built_scorers)
     store, made = ArtifactStore(config.outputs), dict[str, Artifact]()

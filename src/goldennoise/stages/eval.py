@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ConfigError, require
-from goldennoise.processes import joined
-from goldennoise.stages.together import begin_together, finish_together, resolve_together
+from goldennoise.runtime.processes import joined
+from goldennoise.stages.job import begin_together, finish_together, resolve_together
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 
 if TYPE_CHECKING:
-    from goldennoise.config import RunConfig
-    from goldennoise.evaluation.parts import Part
+    from goldennoise.config.compose import RunConfig
     from goldennoise.evaluation.summary import Summary
+    from goldennoise.generation.units import Part
     from goldennoise.scorers.protocol import Scorer
 
 
@@ -49,12 +49,12 @@ def run(config: "RunConfig") -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.evaluation.adopt import adopt
-    from goldennoise.evaluation.generate import grid
-    from goldennoise.evaluation.grid_run import built_scorers, make_parts, run_identity, unfinished
-    from goldennoise.evaluation.networks import refuse_other_model
-    from goldennoise.evaluation.parts import cut
-    from goldennoise.prompts import load_prompts
+    from goldennoise.data.prompts import load_prompts
+    from goldennoise.generation.batch import grid
+    from goldennoise.generation.grid import built_scorers, make_parts, run_identity, unfinished
+    from goldennoise.generation.reuse import adopt
+    from goldennoise.generation.units import cut
+    from goldennoise.stages.networks import refuse_other_model
 
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
@@ -115,10 +115,10 @@ def _finish(
     judges: Mapping[str, "Scorer"],
     networks: Mapping[str, Artifact],
 ) -> Artifact:
-    from goldennoise.evaluation.networks import selected_with
-    from goldennoise.evaluation.parts import read_parts, score_rows, whole
-    from goldennoise.report.results import result_table
-    from goldennoise.report.tables import to_text
+    from goldennoise.evaluation.report.results import result_table
+    from goldennoise.evaluation.report.tables import to_text
+    from goldennoise.generation.units import read_parts, score_rows, whole
+    from goldennoise.stages.networks import selected_with
 
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
@@ -135,8 +135,8 @@ def _finish(
 def _summary(
     config: "RunConfig", table: Any, num_prompts: int, judges: Mapping[str, "Scorer"], selecting: set[str] | None
 ) -> "Summary":
-    from goldennoise.evaluation.evaluate import embedder_of
     from goldennoise.evaluation.summary import Summary, method_results, scorer_info
+    from goldennoise.generation.unit import embedder_of
 
     stage: Config = config.stage
     embedder = embedder_of(judges)

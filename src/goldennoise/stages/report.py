@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, require
-from goldennoise.processes import joined
-from goldennoise.records import read_artifact
+from goldennoise.runtime.processes import joined
+from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.store.record import read_artifact
 
 if TYPE_CHECKING:
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def _report(config: "RunConfig") -> Artifact:
         print(f"{outcome.reference} is complete: {outcome.path / 'index.html'}")
         return outcome
     # Matplotlib and pandas load here, when every mistake that can be seen without them has been reported.
-    from goldennoise.report.contents import page_content, write_report
-    from goldennoise.report.page import render
-    from goldennoise.report.tables import all_tables, to_latex, to_markdown
+    from goldennoise.evaluation.report.contents import page_content, write_report
+    from goldennoise.evaluation.report.page import render
+    from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
 
     with outcome as draft:
         content = page_content(scores, networks, missing, stage.num_examples)

@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods
-from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.errors import ConfigError, require
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.evaluation.parts import Part
+    from goldennoise.generation.units import Part
     from goldennoise.scorers.protocol import Scorer
 
 PICTURE = "side_by_side.png"
@@ -47,7 +47,7 @@ def run(config: "RunConfig") -> Artifact:
     """The samples artifact of this config: complete already, resumed, repaired, or made."""
     refuse_unfit(config)
     # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.evaluation.grid_run import built_model, built_scorers
+    from goldennoise.generation.grid import built_model, built_scorers
 
     return make(config, built_model, built_scorers)
 
@@ -61,11 +61,11 @@ def make(
 
     The method standard, the source noise as it is, always comes first.
     """
-    from goldennoise.evaluation.generate import Sample
-    from goldennoise.evaluation.grid_run import make_parts, run_identity, unfinished
-    from goldennoise.evaluation.networks import refuse_other_model, resolve_networks
-    from goldennoise.evaluation.parts import cut
-    from goldennoise.prompts import Prompt
+    from goldennoise.data.prompts import Prompt
+    from goldennoise.generation.batch import Sample
+    from goldennoise.generation.grid import make_parts, run_identity, unfinished
+    from goldennoise.generation.units import cut
+    from goldennoise.stages.networks import refuse_other_model, resolve_networks
 
     refuse_unfit(config)
     config = replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
@@ -114,7 +114,7 @@ def refuse_unfit(config: "RunConfig") -> None:
 
 def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") -> "pd.DataFrame":
     """`samples.csv`, written whole: a row per image with its file, what it cost and a column per scorer."""
-    from goldennoise.evaluation.parts import PREFIX, image_file, read_parts, whole
+    from goldennoise.generation.units import PREFIX, image_file, read_parts, whole
 
     rows = read_parts(draft.path, parts)
     table = rows[["method", "seed", "num_evaluations"]].copy()
@@ -128,8 +128,8 @@ def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") ->
 
 
 def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", config: "RunConfig") -> None:
-    from goldennoise.evaluation.parts import png_metadata, whole
     from goldennoise.evaluation.side_by_side import Cell, side_by_side
+    from goldennoise.generation.units import png_metadata, whole
 
     rows = [
         [

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldennoise import scorers
-from goldennoise.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.conf_files import given_path
 from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.paths import given_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from goldennoise.config import RunConfig
-    from goldennoise.evaluation.image_scores import ImagePart
+    from goldennoise.config.compose import RunConfig
+    from goldennoise.generation.image_scores import ImagePart
     from goldennoise.scorers.protocol import Scorer
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Config:
 def run(config: "RunConfig") -> Artifact:
     """The image_scores artifact of this config: complete already, resumed, repaired, or made."""
     _refuse_unfit(config)
-    from goldennoise.evaluation.pairing import paired
+    from goldennoise.data.pairing import paired
 
     stage: Config = config.stage
     folder = given_path(stage.images)
@@ -88,8 +88,8 @@ def _refuse_unfit(config: "RunConfig") -> None:
 
 
 def _digests(folder: Path, images: Sequence[str]) -> list[str]:
-    from goldennoise.evaluation.image_folder import image_digests
-    from goldennoise.progress import Progress
+    from goldennoise.data.images import image_digests
+    from goldennoise.runtime.progress import Progress
 
     with Progress("check", len(images), "images") as progress:
         return image_digests(folder, images, progress.update)
@@ -102,8 +102,8 @@ def _digest(lines: Iterable[str]) -> str:
 def _score(
     config: "RunConfig", draft: Draft, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
 ) -> "pd.DataFrame":
-    from goldennoise.evaluation.image_scores import cut, for_spreadsheets, read_parts
-    from goldennoise.evaluation.parts import whole
+    from goldennoise.generation.image_scores import cut, for_spreadsheets, read_parts
+    from goldennoise.generation.units import whole
 
     parts = cut(images, prompts, config.stage.images_per_part)
     _score_parts(config, draft, parts, judges)
@@ -119,7 +119,7 @@ def _recorded(
     artifact: Artifact, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
 ) -> "pd.DataFrame":
     """The table of a complete artifact. Raises `ArtifactError` for one of something else."""
-    from goldennoise.evaluation.image_scores import scores_of
+    from goldennoise.generation.image_scores import scores_of
 
     file = artifact.path / "scores.parquet"
     table = scores_of(file, images, prompts, list(judges))
@@ -134,8 +134,8 @@ def _recorded(
 def _score_parts(
     config: "RunConfig", draft: Draft, parts: "Sequence[ImagePart]", judges: "Mapping[str, Scorer]"
 ) -> None:
-    from goldennoise.evaluation.image_scores import score_part
-    from goldennoise.progress import Progress
+    from goldennoise.generation.image_scores import score_part
+    from goldennoise.runtime.progress import Progress
 
     folder = given_path(config.stage.images)
     missing = [part for part in parts if not part.is_finished(draft.path, list(judges))]

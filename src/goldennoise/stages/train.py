@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
-from goldennoise.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
-from goldennoise.processes import Processes, joined
-from goldennoise.provenance import write_json
-from goldennoise.records import read_artifact, read_json
-from goldennoise.stages.together import begin_together, finish_together
-from goldennoise.training.options import WORK, TrainingOptions
+from goldennoise.runtime.processes import Processes, joined
+from goldennoise.stages.job import begin_together, finish_together
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.files import write_json
+from goldennoise.store.record import read_artifact, read_json
+from goldennoise.training.engine.options import WORK, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
 
-    from goldennoise.config import RunConfig
+    from goldennoise.config.compose import RunConfig
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.scorers.protocol import Scorer
-    from goldennoise.training.objectives import Objective
+    from goldennoise.training.objectives.regression import Objective
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def _is_trained(folder: Path) -> bool:
     """Whether the network is there, whole, and only the commit is left to do."""
     if not (folder / OUTCOME).exists():
         return False
-    from goldennoise.npnet.checkpoint import load_npnet
+    from goldennoise.networks.checkpoint import load_npnet
 
     try:
         counts = read_json(folder / OUTCOME)
@@ -138,17 +138,17 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
 
 def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artifact, reference: str) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
-    from goldennoise.diffusion import running
-    from goldennoise.npnet.checkpoint import save_npnet
-    from goldennoise.pairs.reader import PairReader
-    from goldennoise.training import loggers
-    from goldennoise.training.fit import Setting, train_npnet
+    from goldennoise.data.pairs.reader import PairReader
+    from goldennoise.diffusion import setup
+    from goldennoise.networks.checkpoint import save_npnet
+    from goldennoise.training.engine import loggers
+    from goldennoise.training.engine.fit import Setting, train_npnet
 
     device, origin = config.compute.torch_device(), _origin(config, pairs)
     version = reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     needed = processes.is_first or config.stage.objective == "reward"
-    model = running.load(config.model, config.compute) if needed else None
+    model = setup.load(config.model, config.compute) if needed else None
     objective = _objective(config, model, device)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
@@ -211,8 +211,8 @@ def _refuse_unfit_reward(scorer: "Scorer") -> None:
 
 
 def _objective(config: "RunConfig", model: "DiffusionModel | None", device: "torch.device") -> "Objective":
-    from goldennoise.methods.selection import Selector
-    from goldennoise.training.objectives import Reward, gain_weighted, regression
+    from goldennoise.methods.search.selector import Selector
+    from goldennoise.training.objectives.regression import Reward, gain_weighted, regression
 
     stage: Config = config.stage
     chosen = _reward_scorer(config)

@@ -13,14 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_pipeline, tiny_xl_pipeline
 
-from goldennoise.diffusion import stable_diffusion_xl, weight_files
+from goldennoise.data.shapes import locations
+from goldennoise.diffusion import weight_files
+from goldennoise.diffusion.families import stable_diffusion_xl
+from goldennoise.diffusion.families.latent_unet import StableDiffusion, StableDiffusionXL
+from goldennoise.diffusion.families.stable_diffusion import Config, build
 from goldennoise.diffusion.identity import differences, model_identity
-from goldennoise.diffusion.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.diffusion.lora import STANDARD_FILE
-from goldennoise.diffusion.stable_diffusion import Config, build
 from goldennoise.errors import ModelError
-from goldennoise.seeding import gaussian_noise
-from goldennoise.shapes import locations
+from goldennoise.runtime.seeding import gaussian_noise
 
 CPU = torch.device("cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"

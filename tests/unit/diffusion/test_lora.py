@@ -14,12 +14,12 @@ from tiny import tiny_pipeline, tiny_xl_pipeline
 from tiny_transformers import TRANSFORMERS
 
 from goldennoise.diffusion import lora as lora_module
-from goldennoise.diffusion import pixart_sigma
+from goldennoise.diffusion.families import pixart_sigma
+from goldennoise.diffusion.families.stable_diffusion import Config, build
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE, merge_lora
-from goldennoise.diffusion.stable_diffusion import Config, build
 from goldennoise.errors import ModelError
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 CPU = torch.device("cpu")
 

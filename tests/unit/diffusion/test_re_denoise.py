@@ -5,11 +5,11 @@ import torch
 from tiny import TinyModel, tiny_scheduler
 from torch import Tensor
 
-from goldennoise.diffusion.ddim import DdimSchedule
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise
+from goldennoise.diffusion.schedules.ddim import DdimSchedule
 from goldennoise.errors import ConfigError, ModelError
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a star", "a green ring"]
 PUBLISHED: dict[str, Any] = {"denoise_guidance": 5.5, "invert_guidance": 1.0, "num_steps": 10}

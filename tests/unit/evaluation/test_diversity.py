@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from goldennoise.evaluation.diversity import compare_diversity, distance, thumbnails, vendi
+from goldennoise.evaluation.diversity import compare_diversity, distance, vendi
+from goldennoise.generation.thumbnails import thumbnails
 
 
 def test_equal_images_have_no_diversity_and_orthogonal_ones_all() -> None:

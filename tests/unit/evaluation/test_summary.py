@@ -7,10 +7,10 @@ import pytest
 
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
-from goldennoise.evaluation.noise import STATISTICS
 from goldennoise.evaluation.statistics import clustered_intervals
 from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary, selecting_scorers
-from goldennoise.seeding import derive_seed
+from goldennoise.generation.noise import STATISTICS
+from goldennoise.runtime.seeding import derive_seed
 
 
 def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:

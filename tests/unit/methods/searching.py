@@ -7,7 +7,7 @@ from tiny import TinyModel
 from torch import Tensor
 
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares", "a star"]
 

@@ -11,7 +11,7 @@ from unit.methods.searching import PROMPTS, make_batch
 from goldennoise.errors import ScorerError
 from goldennoise.methods.best_of_n import BestOfN
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.methods.selection import Selector
+from goldennoise.methods.search.selector import Selector
 
 
 @dataclass

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from unit.methods.searching import Greenness
 
-from goldennoise.config import load
+from goldennoise.config.compose import load
 from goldennoise.errors import ConfigError
 from goldennoise.methods.find import Config, Find
-from goldennoise.methods.policy import NoisePolicy, PolicyUpdate, surrogate
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.methods.selection import Selector
-from goldennoise.seeding import gaussian_noise
+from goldennoise.methods.search.policy import NoisePolicy, PolicyUpdate, surrogate
+from goldennoise.methods.search.selector import Selector
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = [f"prompt {number}" for number in range(8)]
 

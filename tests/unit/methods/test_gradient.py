@@ -8,13 +8,14 @@ from tiny import TinyModel, tiny_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 
-from goldennoise.config import load
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.config.compose import load
+from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
-from goldennoise.methods.protocol import MethodTools, SampleBatch
-from goldennoise.methods.selection import Selector
-from goldennoise.seeding import gaussian_noise
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.search.selector import Selector
+from goldennoise.methods.tools import MethodTools
+from goldennoise.runtime.seeding import gaussian_noise
 
 
 @dataclass

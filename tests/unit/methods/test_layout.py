@@ -9,15 +9,16 @@ import torch
 from PIL import Image
 from tiny import TinyModel
 
+from goldennoise.data.captioned_images import Folder, Renders
+from goldennoise.data.shapes.captions import caption_of
+from goldennoise.data.shapes.verifier import verify
 from goldennoise.diffusion.latent_images import fitted
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.methods import build, identity
-from goldennoise.methods.captioned_images import Folder, Renders
 from goldennoise.methods.layout import Config
-from goldennoise.methods.protocol import MethodTools, SampleBatch
-from goldennoise.seeding import gaussian_noise
-from goldennoise.shapes.captions import caption_of
-from goldennoise.shapes.verifier import verify
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.tools import MethodTools
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "a red circle", "two blue squares"]
 TOOLS = MethodTools({}, lambda *_: Path())

@@ -10,11 +10,12 @@ from goldennoise import methods
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.methods.base import Method
-from goldennoise.methods.protocol import MethodTools, SampleBatch
-from goldennoise.npnet.checkpoint import save_npnet
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import NPNet, seeded_npnet
-from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.tools import MethodTools
+from goldennoise.networks.checkpoint import save_npnet
+from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
 
 PROMPTS = ["a red circle", "two blue squares", "a ring", "a red circle"]
 SMALL = ArchitectureConfig(

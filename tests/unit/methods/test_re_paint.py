@@ -4,11 +4,11 @@ import pytest
 import torch
 from tiny import tiny_pipeline, tiny_scheduler
 
-from goldennoise.diffusion.ddim import DdimSchedule
-from goldennoise.diffusion.latent_unet import StableDiffusion
+from goldennoise.diffusion.families.latent_unet import StableDiffusion
+from goldennoise.diffusion.schedules.ddim import DdimSchedule
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.re_paint import Config, RePaint
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares"]
 

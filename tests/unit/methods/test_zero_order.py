@@ -5,9 +5,9 @@ from tiny import TinyModel
 from torch import Tensor
 from unit.methods.searching import Greenness, make_batch, scores
 
-from goldennoise.methods.selection import Selector
+from goldennoise.methods.search.selector import Selector
 from goldennoise.methods.zero_order import Config, ZeroOrder, on_sphere
-from goldennoise.seeding import gaussian_noise
+from goldennoise.runtime.seeding import gaussian_noise
 
 
 class Indifferent(Greenness):

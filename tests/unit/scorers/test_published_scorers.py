@@ -16,8 +16,8 @@ from tiny_weights import WRITERS, built
 from torch import Tensor
 
 from goldennoise import scorers as scorer_kinds
+from goldennoise.data.images import read_image
 from goldennoise.errors import ConfigError, ScorerError
-from goldennoise.evaluation.image_folder import read_image
 from goldennoise.scorers import clipscore, hpsv2, imagereward, mps
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.networks import preprocess

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from goldennoise import scorers
+from goldennoise.data.shapes.captions import captions
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.scorers import shapes_clip, shapes_verifier
-from goldennoise.shapes.captions import captions
-from goldennoise.shapes.renderer import render
-from goldennoise.shapes.scenes import sample_scene
 
 CPU = torch.device("cpu")
 

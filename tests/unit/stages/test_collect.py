@@ -10,26 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from unit.pairs.fakes import FakeModel, FakeScorer, FakeTeacher
-from unit.pairs.fakes import collector as pair_collector
+from unit.data.pairs.fakes import FakeModel, FakeScorer, FakeTeacher
+from unit.data.pairs.fakes import collector as pair_collector
 
-from goldennoise import diffusion, methods, scorers, stages
-from goldennoise.artifacts import ArtifactStore
-from goldennoise.compute import ComputeConfig
-from goldennoise.config import RunConfig
+from goldennoise import methods, scorers, stages
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.pairs import PairReader
+from goldennoise.data.pairs.shards import tensors_path
+from goldennoise.data.prompts import Prompt, PromptsConfig, all_prompts
+from goldennoise.diffusion import families
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.drafts import Draft
 from goldennoise.errors import ArtifactError, ConfigError
+from goldennoise.generation.collector import missing_shards
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.methods.npnet import Config as NPNetMethodConfig
-from goldennoise.methods.protocol import MethodTools
-from goldennoise.npnet.config import ArchitectureConfig
-from goldennoise.pairs import PairReader, missing_shards
-from goldennoise.pairs.shards import tensors_path
-from goldennoise.processes import Processes
-from goldennoise.prompts import Prompt, PromptsConfig, all_prompts
+from goldennoise.methods.tools import MethodTools
+from goldennoise.networks.config import ArchitectureConfig
+from goldennoise.runtime.compute import ComputeConfig
+from goldennoise.runtime.processes import Processes
 from goldennoise.stages import collect
-from goldennoise.training.loggers import LoggerConfig
+from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.store.drafts import Draft
+from goldennoise.training.engine.loggers import LoggerConfig
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
     def build_scorer(config: FakeConfig, _: torch.device) -> FakeScorer:
         return FakeScorer(higher_is_better=config.option == 1, may_select=config.option != 3)
 
-    builders = {diffusion: build_model, scorers: build_scorer, methods: lambda *_: FakeTeacher()}
+    builders = {families: build_model, scorers: build_scorer, methods: lambda *_: FakeTeacher()}
     for package, build in builders.items():
         monkeypatch.setattr(package, "component", lambda _, build=build: SimpleNamespace(build=build))
     return models

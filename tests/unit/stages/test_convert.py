@@ -11,19 +11,19 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file
-from unit.evaluation.fakes import Run
-from unit.npnet.small_npnet import make_inputs, make_network
+from unit.generation.fakes import Run
+from unit.networks.small_npnet import make_inputs, make_network
 
-from goldennoise.artifacts import Artifact, ArtifactStore
-from goldennoise.diffusion.stable_diffusion_xl import Config as ModelConfig
+from goldennoise.diffusion.families.stable_diffusion_xl import Config as ModelConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError, ModelError
-from goldennoise.imports import resolve_network
-from goldennoise.npnet.checkpoint import load_npnet, save_npnet
-from goldennoise.npnet.config import ArchitectureConfig, NPNetConfig
-from goldennoise.npnet.network import NPNet, seeded_npnet
-from goldennoise.npnet.published import load_published
-from goldennoise.npnet.publishing import save_published
+from goldennoise.networks.checkpoint import load_npnet, save_npnet
+from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.importing import resolve_network
+from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.published import load_published
+from goldennoise.networks.publishing import save_published
 from goldennoise.stages.convert import Config, run
+from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = {"kind": "stable_diffusion", "path": "owner/model", "revision": None, "weights": None}
@@ -152,7 +152,7 @@ def test_a_method_is_told_to_convert_what_is_no_artifact(given: str, folder: Pat
 def test_a_network_that_does_not_name_its_model_needs_the_users_word(tmp_path: Path) -> None:
     save_npnet(make_network(), tmp_path / "given", {})
     assert run(a_run(tmp_path, tmp_path / "given")).record["identity"]["model"]["kind"] == "stable_diffusion_xl"
-    from goldennoise.imports import import_network
+    from goldennoise.networks.importing import import_network
 
     with pytest.raises(ModelError, match=r"does not say which model .*stage=convert stage\.npnet=.*given model=MODEL"):
         import_network(ArtifactStore(tmp_path), str(tmp_path / "given"), "net", "auto", {}, None)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tiny import TinyModel
-from unit.evaluation import fakes
-from unit.evaluation.fakes import NetworkConfig, Run, ShiftConfig
+from unit.generation import fakes
+from unit.generation.fakes import NetworkConfig, Run, ShiftConfig
 
 from goldennoise import methods, scorers
 from goldennoise.errors import ArtifactError, ConfigError

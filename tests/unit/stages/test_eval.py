@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from tiny import TinyModel
-from unit.evaluation import fakes
-from unit.evaluation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
+from unit.generation import fakes
+from unit.generation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
-from goldennoise.artifacts import Artifact, ArtifactStore
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.stages.eval import Config, run
+from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 METHODS = {"standard": ShiftConfig(), "shifted": ShiftConfig(amount=0.2)}
 STAGE = Config(num_prompts=5, num_seeds=2, num_bootstrap=200, prompts_per_part=2)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from unit.evaluation import fakes
-from unit.evaluation.fakes import NetworkConfig, Run, ShiftConfig
+from unit.generation import fakes
+from unit.generation.fakes import NetworkConfig, Run, ShiftConfig
 
-from goldennoise.artifacts import Artifact
 from goldennoise.errors import ArtifactError, ConfigError
-from goldennoise.provenance import file_digest
-from goldennoise.records import read_artifact
 from goldennoise.stages import eval as evaluation
 from goldennoise.stages.report import Config, run
+from goldennoise.store.artifacts import Artifact
+from goldennoise.store.files import file_digest
+from goldennoise.store.record import read_artifact
 
 EVALUATION = evaluation.Config(num_prompts=6, num_seeds=2, num_bootstrap=200, prompts_per_part=4)
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from tiny import TinyModel
-from unit.evaluation import fakes
-from unit.evaluation.fakes import Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
+from unit.generation import fakes
+from unit.generation.fakes import Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
 from goldennoise import methods
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.evaluation import side_by_side
-from goldennoise.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
 from goldennoise.stages.sample import Config, run
 
 PROMPT = "a red circle left of a blue square"

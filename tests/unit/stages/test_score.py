@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from unit.evaluation import fakes
-from unit.evaluation.fakes import Compute, Run, ScorerConfig
+from unit.generation import fakes
+from unit.generation.fakes import Compute, Run, ScorerConfig
 
-from goldennoise.artifacts import ArtifactStore, Draft
+from goldennoise.data.prompts import PromptsConfig
 from goldennoise.errors import ArtifactError, ConfigError, DataError, GoldenNoiseError, ScorerError
-from goldennoise.prompts import PromptsConfig
-from goldennoise.provenance import file_digest
 from goldennoise.stages.score import Config, run
+from goldennoise.store.artifacts import ArtifactStore, Draft
+from goldennoise.store.files import file_digest
 
 NUM_IMAGES = 10
 
@@ -252,7 +252,7 @@ def test_a_part_of_an_unfinished_run_that_is_not_whole_is_made_again(
 ) -> None:
     whole = scores(run(a_run(folder, outputs=str(folder / "whole"))))
     with monkeypatch.context() as patched:
-        patched.setattr("goldennoise.evaluation.image_scores.read_parts", _stop)
+        patched.setattr("goldennoise.generation.image_scores.read_parts", _stop)
         with pytest.raises(KeyboardInterrupt):
             run(a_run(folder))
     part = folder / "outputs/image_scores/test/v1.partial/parts/00001.parquet"

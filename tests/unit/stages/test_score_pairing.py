@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from unit.evaluation import fakes
-from unit.evaluation.fakes import Run, ScorerConfig
+from unit.generation import fakes
+from unit.generation.fakes import Run, ScorerConfig
 
+from goldennoise.data.prompts import PromptsConfig
 from goldennoise.errors import DataError
-from goldennoise.prompts import PromptsConfig
-from goldennoise.seeding import prompt_id
+from goldennoise.runtime.seeding import prompt_id
 from goldennoise.stages.score import Config, run
 
 TEXTS = {"b.png": "a red circle", "a.png": "a blue square", "10.png": "A Red  circle"}

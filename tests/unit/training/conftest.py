@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from unit.training.learnable import BRIEF, SMALL, FakeModel, write_pairs
 
-from goldennoise.pairs.reader import PairReader
-from goldennoise.training.data import PairData, PairDataset, chosen_rows
-from goldennoise.training.frozen_inputs import open_frozen_inputs, write_frozen_inputs
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
+from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
 
 
 @pytest.fixture(scope="session")

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from goldennoise import diffusion
-from goldennoise.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.compute import ComputeConfig
-from goldennoise.config import RunConfig
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.pairs.index import index_rows, located, merge
+from goldennoise.data.pairs.preference import PreferenceFilter
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.data.pairs.shards import Shard, write_shard
+from goldennoise.data.prompts import Prompt, PromptsConfig
+from goldennoise.diffusion import families
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.npnet.config import ArchitectureConfig
-from goldennoise.pairs.index import index_rows, located, merge
-from goldennoise.pairs.preference import PreferenceFilter
-from goldennoise.pairs.reader import PairReader
-from goldennoise.pairs.shards import Shard, write_shard
-from goldennoise.prompts import Prompt, PromptsConfig
-from goldennoise.seeding import derive_seed, gaussian_noise
+from goldennoise.networks.config import ArchitectureConfig
+from goldennoise.runtime.compute import ComputeConfig
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 from goldennoise.stages import train
-from goldennoise.training.loggers import LoggerConfig
-from goldennoise.training.options import TrainingOptions
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.training.engine.loggers import LoggerConfig
+from goldennoise.training.engine.options import TrainingOptions
 
 LATENT = (4, 4, 4)
 TEXT = (3, 4)
@@ -157,4 +157,4 @@ def use_fake_model(patched: pytest.MonkeyPatch) -> None:
         assert kind == "fake"
         return module
 
-    patched.setattr(diffusion, "component", component)
+    patched.setattr(families, "component", component)

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from goldennoise.errors import ScorerError, shortened
-from goldennoise.hub import find_file, read_description
-from goldennoise.provenance import file_digest
+from goldennoise.store.files import file_digest
+from goldennoise.store.hub import find_file, read_description
 
 POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 """Buffers that older transformers stored with the weights, and no version needs."""

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from goldennoise.errors import ScorerError, shortened
-from goldennoise.hub import find_file
-from goldennoise.provenance import file_digest
-from goldennoise.tensors import is_plain, mismatch, read_tensors
+from goldennoise.store.files import file_digest
+from goldennoise.store.hub import find_file
+from goldennoise.store.tensors import is_plain, mismatch, read_tensors
 
 
 def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> tuple[dict[str, Tensor], str]:

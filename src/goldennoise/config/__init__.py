@@ -1,0 +1,1 @@
+"""Options: composed by Hydra, decided by dataclasses. The only room that knows Hydra."""

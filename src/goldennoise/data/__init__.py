@@ -1,0 +1,1 @@
+"""What is read and compared: prompts, pairs, images, the shapes world."""

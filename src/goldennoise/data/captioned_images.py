@@ -1,0 +1,84 @@
+"""Images with captions: what a layout is taken from."""
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goldennoise.data.images import read_image
+from goldennoise.data.prompts.defects import refuse, shown
+from goldennoise.data.prompts.readers import read_rows
+from goldennoise.data.shapes.captions import caption_of
+from goldennoise.data.shapes.renderer import render
+from goldennoise.data.shapes.scenes import sample_scene
+from goldennoise.errors import DataError, shortened
+from goldennoise.runtime.seeding import derive_seed, prompt_id
+from goldennoise.store.files import file_digest
+from goldennoise.store.paths import given_path
+
+TABLE, FILE, TEXT = "metadata.csv", "file_name", "text"
+"""As folders of captioned images are laid out on the Hugging Face hub."""
+
+
+class CaptionedImages(Protocol):
+    """Images by prompt and seed."""
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+        """(3, height, width), float32 in [0, 1]. Raises `DataError` for a prompt that no image has."""
+        ...
+
+
+class Renders:
+    """Scenes drawn at random among those a caption of the shapes world is true of."""
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+        caption = caption_of(prompt)
+        if caption is None:
+            raise DataError(f'"{prompt}" is no caption of the shapes world, which alone can be rendered')
+        rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
+        pixels = render(sample_scene(caption, rng))
+        return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+class Folder:
+    """Of a prompt with n images, seed i takes image i modulo n, in the order of the table; turned as EXIF says.
+
+    A text belongs to the prompt with the same id, whatever its case and spaces.
+
+    Raises `DataError` for a table that is missing or has other columns.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = given_path(folder)
+        table = read_rows(self.folder / TABLE)
+        refuse(self.folder / TABLE, table.defects)
+        if not {FILE, TEXT} <= set(table.columns):
+            raise DataError(
+                f"{self.folder / TABLE} needs the columns {FILE} and {TEXT}; the columns are {shown(table.columns)}"
+            )
+        self.files: dict[str, list[str]] = {}
+        for _, row in table.rows:
+            self.files.setdefault(prompt_id(str(row[TEXT])), []).append(str(row[FILE]))
+
+    def digest(self) -> str:
+        """SHA-256 over the captions and the content of their images; `DataError` for an image that is missing."""
+        lines = [f"{text}\t{self._digest(file)}" for text, files in self.files.items() for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _digest(self, file: str) -> str:
+        what = "is missing"
+        try:
+            if (self.folder / file).is_file():
+                return file_digest(self.folder / file)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+        raise DataError(f"{self.folder / shortened(file)} {what}, and {TABLE} names it")
+
+    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:  # noqa: ARG002
+        files = self.files.get(prompt_id(prompt))
+        if files is None:
+            raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
+        pixels = read_image(self.folder / files[seed % len(files)], upright=True)
+        return torch.from_numpy(pixels).permute(2, 0, 1)

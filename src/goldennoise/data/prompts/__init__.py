@@ -1,0 +1,7 @@
+"""Prompt sets: the splits of the shapes world, and files read strictly."""
+
+from goldennoise.data.prompts.held_out import load_training_prompts, without
+from goldennoise.data.prompts.prompt import Prompt, PromptsConfig
+from goldennoise.data.prompts.source import all_prompts, load_prompts
+
+__all__ = ["Prompt", "PromptsConfig", "all_prompts", "load_prompts", "load_training_prompts", "without"]

@@ -1,0 +1,56 @@
+"""A prompt, and what a user chooses about a prompt set."""
+
+from dataclasses import dataclass, field
+
+from goldennoise.errors import require
+from goldennoise.runtime.seeding import prompt_id
+
+UNCATEGORISED = "uncategorised"
+"""Category of the prompts of a file without a category column."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text, its id (`seeding.prompt_id`), and the kind of prompt that reports group it by."""
+
+    text: str
+    id: str
+    category: str
+
+    @classmethod
+    def of(cls, text: str, category: str = UNCATEGORISED) -> "Prompt":
+        return cls(text, prompt_id(text), category)
+
+
+@dataclass(frozen=True)
+class PromptsConfig:
+    """Which prompts: a split of the shapes world, or a file.
+
+    path: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt in
+        each. `~` is the home folder.
+    text_column: None takes the only column called prompt, prompts, caption or text.
+    category: only prompts of this category.
+    duplicates, empty: "refuse" is right for a file of one's own; "keep_first" and "leave_out" are for published sets
+        that hold repeated or empty prompts as they are, and are counted in the log. "keep" repeats a repeated prompt,
+        for images that belong to the lines of the file.
+    held_out: prompt files whose prompts are never collected from, because something is measured on them.
+    """
+
+    kind: str = "shapes"
+    split: str = "train"
+    path: str | None = None
+    text_column: str | None = None
+    category_column: str | None = None
+    category: str | None = None
+    duplicates: str = "refuse"
+    empty: str = "refuse"
+    held_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        require(self.kind in ("shapes", "file"), "kind", self.kind, "shapes or file")
+        splits = ("train", "validation", "benchmark")
+        require(self.split in splits, "split", self.split, "one of " + ", ".join(splits))
+        require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
+        allowed = ("refuse", "keep_first", "keep")
+        require(self.duplicates in allowed, "duplicates", self.duplicates, "refuse, keep_first or keep")
+        require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")

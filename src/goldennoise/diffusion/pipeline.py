@@ -1,0 +1,237 @@
+"""A diffusers pipeline with a VAE on latents behind the `DiffusionModel` protocol: what all families share."""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from goldennoise.diffusion.base import PipelineConfig
+from goldennoise.diffusion.condition import Condition, conditions
+from goldennoise.diffusion.latent_images import LatentImages
+from goldennoise.diffusion.latent_texts import LatentTexts
+from goldennoise.diffusion.loading import load_pipeline
+from goldennoise.diffusion.lora import merge_lora
+from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
+from goldennoise.diffusion.schedules.flow import FlowSchedule
+from goldennoise.diffusion.schedules.schedulers import is_stochastic, make_scheduler
+from goldennoise.diffusion.setup import enable_tiling, tune
+from goldennoise.errors import ModelError, require
+
+if TYPE_CHECKING:
+    from goldennoise.runtime.compute import ComputeConfig
+
+
+def steered(network: Any, asked: str) -> ModelError:
+    """What to raise where `network` needs more at every step than noise and text."""
+    return ModelError(
+        f"This {type(network).__name__} is asked with {asked} at every step, which only its pipeline has: take golden "
+        "noise from a trained NPNet, or re-denoise with the model itself."
+    )
+
+
+class LatentPipeline(LatentImages, LatentTexts):
+    """A `DiffusionModel` on a pipeline's own components, whose modes and weights it leaves alone.
+
+    Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
+    the scale is an input of the network; the pipeline itself has no guidance below 1.
+    """
+
+    denoiser: str
+
+    def __init__(
+        self,
+        pipe: Any,
+        *,
+        name: str,
+        num_steps: int,
+        guidance: float,
+        negative_prompt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        timesteps: Sequence[int] | None = None,
+    ) -> None:
+        """height, width: of the image in px, None for the model's own. timesteps: of sampling in `num_steps`.
+
+        Raises `ModelError` for a pipeline it cannot run.
+        """
+        self._check(pipe)
+        self._pipe = pipe
+        self._network: Any = getattr(pipe, self.denoiser)
+        self.patch_size = self._latents_to_a_patch()
+        self._schedule = self._make_schedule()
+        self._negative_prompt = negative_prompt
+        self._timesteps = timesteps
+        self.name = name
+        self.num_steps = num_steps
+        self.guidance = guidance
+        self.latent_shape = self.shape_of(height, width)
+        # With offloading the networks wait elsewhere.
+        self.device: torch.device = pipe._execution_device
+        self.dtype: torch.dtype = self._network.dtype
+        self.noise_dtype = self.dtype
+        self.num_evaluations = 0
+        self.num_truncated = 0
+
+    @classmethod
+    def load(
+        cls,
+        config: PipelineConfig,
+        pipelines: Sequence[str],
+        device: torch.device,
+        **settings: Any,
+    ) -> Self:
+        """The pipeline of a config, one of the classes named, on `device`, in eval mode and frozen.
+
+        settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.
+        """
+        pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
+        pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
+        if config.lora is not None:
+            merge_lora(pipe, config.lora)
+        if config.vae_tiling:
+            enable_tiling(pipe.vae)
+        for part in pipe.components.values():
+            if isinstance(part, nn.Module):
+                part.eval().requires_grad_(False)
+        folder = Path(config.path).expanduser()
+        return cls(
+            pipe.to(device),
+            name=replace(config, path=folder.resolve().name).name if folder.is_dir() else config.name,
+            num_steps=config.num_steps,
+            guidance=config.guidance,
+            negative_prompt=config.negative_prompt,
+            height=config.height,
+            width=config.width,
+            timesteps=config.timesteps,
+            **settings,
+        )
+
+    def predict(
+        self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
+    ) -> Tensor:
+        """Guided prediction as the schedule has it, whatever the network predicts; shape and dtype of `latents`."""
+        timestep = self._schedule.timestep(position, num_steps, latents)
+        wide = latents.to(at_least_float32(latents.dtype))
+        output = self._guided(wide, timestep, embedding, guidance)
+        return self._schedule.to_prediction(output, wide, timestep).to(latents.dtype)
+
+    def predicts_image(self, position: int, num_steps: int) -> bool:
+        return self._schedule.predicts_image(position, num_steps)
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        return self._schedule.move(latents, prediction, start, end, num_steps)
+
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        return self._schedule.diffuse(latents, noise, start, end, num_steps)
+
+    def sample(
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,
+    ) -> Tensor:
+        num_steps = self.num_steps if num_steps is None else num_steps
+        guidance = self.guidance if guidance is None else guidance
+        # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
+        scheduler = copy.deepcopy(self._pipe.scheduler)
+        # Here and not before: golden noise is also made for pipelines that sample on their own.
+        draws = self._draws(scheduler, step_seeds, len(noise))
+        timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
+        latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps, timesteps)
+        for timestep in scheduler.timesteps:
+            scaled = self._schedule.network_input(scheduler, latents, timestep)
+            output = self._guided(scaled, timestep, embedding, guidance)
+            latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
+        return latents.to(noise.dtype)
+
+    def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
+        tune(self._pipe, self._network, compute)
+        self._num_decoded = compute.decode_batch_size
+        if compute.offload:
+            # A copy for another dtype has to take its turn like the rest, in the place of the original.
+            self._pipe.register_modules(vae=self._vae)
+            self._pipe.enable_model_cpu_offload(device=device)
+            self.device = self._pipe._execution_device
+
+    @classmethod
+    def scheduler_of(cls, option: str, scheduler: Any, spacing: str | None = None) -> Any:
+        """The sampler of an option on the schedule of the pipeline's own. Raises `ModelError` where there is none."""
+        return make_scheduler(option, scheduler.config, spacing)
+
+    def shape_of(self, height: int | None, width: int | None) -> tuple[int, int, int]:
+        """Shape of the latents of an image of this size in px, None for the model's own. Raises `ConfigError`."""
+        channels, *sides = self._own_latent_shape()
+        factor = self._pipe.vae_scale_factor
+        multiple = factor * self.patch_size
+        for axis, (option, side_px) in enumerate((("height", height), ("width", width))):
+            if side_px is not None:
+                fits = isinstance(side_px, int) and side_px >= multiple and side_px % multiple == 0
+                require(fits, option, side_px, f"a multiple of {multiple} px")
+                sides[axis] = side_px // factor
+        return channels, sides[0], sides[1]
+
+    def for_pipeline(self, noise: Tensor) -> Tensor:
+        """Noise (B, C, h, w) as the pipeline takes `latents`."""
+        return noise
+
+    @abstractmethod
+    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        """One pass of the denoiser on latents (B, C, h, w) of its dtype; output of the same shape."""
+
+    def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
+        given, without = conditions(embedding)
+        if guidance == 1.0:
+            return self._denoise(latents, timestep, given)
+        if guidance == 0.0:
+            return self._denoise(latents, timestep, without)
+        both = {name: torch.cat([without[name], given[name]]) for name in given}
+        uncond, cond = self._denoise(torch.cat([latents, latents]), timestep, both).chunk(2)
+        return uncond + guidance * (cond - uncond)
+
+    def _denoise(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+        self.num_evaluations += len(latents)
+        return self._run(latents.to(self.dtype), timestep, condition).to(latents.dtype)
+
+    def _make_schedule(self) -> DdimSchedule | FlowSchedule:
+        return DdimSchedule(self._pipe.scheduler.config)
+
+    def _latents_to_a_patch(self) -> int:
+        """Side of the patches that the network cuts latents into."""
+        return self._network.config.patch_size
+
+    def _own_latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the latents the network was made for."""
+        config = self._network.config
+        size = config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return config.in_channels, height, width
+
+    def _check(self, pipe: Any) -> None:
+        parts = (self.denoiser, "vae", *self.tokenizers, *self.text_encoders)
+        missing = [name for name in parts if getattr(pipe, name) is None]
+        if missing:
+            raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
+
+    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None, num: int) -> dict[str, list[Generator]]:
+        """What a stochastic scheduler's steps draw from, a generator for each row; nothing for a deterministic one.
+
+        On the CPU, so that every device draws the same. Raises `ModelError` for a scheduler it cannot answer for.
+        """
+        if not is_stochastic(scheduler):
+            return {}
+        if step_seeds is None:
+            raise ModelError(
+                f"{type(scheduler).__name__} draws noise at its steps, so equal noise gives equal images only with "
+                "equal seeds for these draws: give sample() step_seeds, one for each row."
+            )
+        require(len(step_seeds) == num, "step_seeds", list(step_seeds), f"one for each of the {num} rows of noise")
+        return {"generator": [Generator().manual_seed(seed) for seed in step_seeds]}

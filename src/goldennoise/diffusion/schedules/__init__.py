@@ -1,0 +1,1 @@
+"""Which noise level comes next."""

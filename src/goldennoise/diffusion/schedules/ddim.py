@@ -1,0 +1,146 @@
+"""Deterministic DDIM steps in both directions (Song et al. 2021, eq. 12 with eta 0) on a diffusers noise schedule."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from goldennoise.diffusion.schedules.schedulers import require_betas
+from goldennoise.errors import ModelError, require
+
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The dtype to step and guide in: half precision loses more in a step than a weak guidance moves."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def nothing_kept(position: int, level: str) -> ModelError:
+    """What to raise where latents are to be noised again up to pure noise."""
+    return ModelError(
+        f"Position {position} of this model is pure noise ({level}): fresh noise in place of all that is there is "
+        "just another sample, so use another method than one that noises latents again."
+    )
+
+
+class DdimSchedule:
+    """The noise levels of a scheduler's config: alpha-bar, timesteps, and exact moves between two of them.
+
+    Position i of a schedule of n steps is its timestep t_i, position n the end of sampling, as in diffusers' DDIM.
+    """
+
+    def __init__(self, config: Any) -> None:
+        """config: of a diffusers scheduler. Raises `ModelError` unless it has betas and predicts epsilon or v."""
+        require_betas(config)
+        # Clipping x_0 to an image's range is meant for pixels; on latents it would make a step irreversible.
+        self._scheduler: Any = DDIMScheduler.from_config(config, clip_sample=False, thresholding=False)
+        self._prediction = self._scheduler.config.prediction_type
+        if self._prediction not in PREDICTIONS:
+            raise ModelError(
+                f"The model predicts {self._prediction}, but only {' and '.join(PREDICTIONS)} are supported."
+            )
+        self._alpha_bars = self._scheduler.alphas_cumprod.double().tolist()
+
+    def timesteps(self, num_steps: int) -> list[int]:
+        """t_0 > t_1 > ... of a schedule of `num_steps`. Raises `ConfigError` if the training schedule has too few."""
+        num_train = len(self._alpha_bars)
+        allowed = (
+            f"between 1 and {num_train - 1}, or fewer where the scheduler's offset leads past timestep {num_train - 1}"
+        )
+        require(1 <= num_steps <= num_train, "num_steps", num_steps, allowed)
+        self._scheduler.set_timesteps(num_steps)
+        timesteps = [int(timestep) for timestep in self._scheduler.timesteps]
+        require(timesteps[0] < num_train, "num_steps", num_steps, allowed)
+        return timesteps
+
+    def timestep(self, position: int, num_steps: int, latents: Tensor) -> int:  # noqa: ARG002
+        """What the network is told at a position, whatever the latents."""
+        return self.timesteps(num_steps)[position]
+
+    def start(self, scheduler: Any, noise: Tensor, num_steps: int, timesteps: Sequence[int] | None = None) -> Tensor:
+        """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale.
+
+        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for more than training had.
+        """
+        self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
+        num_train = len(self._alpha_bars)
+        if timesteps is not None:
+            require(timesteps[0] < num_train, "timesteps", list(timesteps), f"below {num_train}, the steps of training")
+            scheduler.set_timesteps(timesteps=list(timesteps), device=noise.device)
+        else:
+            # LCM's chooses among the steps it was distilled in; a config made from its own keeps their number.
+            name = type(scheduler).__name__
+            most = scheduler.config.original_inference_steps if name == "LCMScheduler" else num_train
+            require(num_steps <= most, "num_steps", num_steps, f"at most {most} for a {name}")
+            scheduler.set_timesteps(num_steps, device=noise.device)
+        return noise * scheduler.init_noise_sigma
+
+    def network_input(self, scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The scheduler's latents in the scale that the network takes."""
+        return scheduler.scale_model_input(latents, timestep)
+
+    def alpha_bar(self, position: int, num_steps: int) -> float:
+        """Cumulative product at a position from 0 to `num_steps`."""
+        require(0 <= position <= num_steps, "position", position, f"between 0 and num_steps={num_steps}")
+        timesteps = self.timesteps(num_steps)
+        if position < num_steps:
+            return self._alpha_bars[timesteps[position]]
+        last = timesteps[-1] - len(self._alpha_bars) // num_steps
+        return self._alpha_bars[last] if last >= 0 else float(self._scheduler.final_alpha_cumprod)
+
+    def predicts_image(self, position: int, num_steps: int) -> bool:
+        """Whether a prediction is of x_0: where alpha-bar is 0 the noise is the latents and says nothing of it."""
+        return self._prediction == "v_prediction" and self.alpha_bar(position, num_steps) == 0
+
+    def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Latents (B, C, h, w) at position `end` from those at `start`, along a predicted noise of the same shape.
+
+        From and to pure noise (alpha-bar 0) along a predicted image. Raises `ModelError` where the model predicts no
+        image there.
+        """
+        here, there = self.alpha_bar(start, num_steps), self.alpha_bar(end, num_steps)
+        wide = at_least_float32(latents.dtype)
+        point, direction = latents.to(wide), prediction.to(wide)
+        if 0 in (here, there):
+            self._check_pure_noise(start, end, num_steps)
+            # All of the latents is noise, or what the image leaves of them is.
+            noise = point if here == 0 else (point - here**0.5 * direction) / (1 - here) ** 0.5
+            return (there**0.5 * direction + (1 - there) ** 0.5 * noise).to(latents.dtype)
+        # Float64 coefficients, not a detour through x_0: where alpha-bar is small that would lose digits.
+        scale = (there / here) ** 0.5
+        return (scale * point + ((1 - there) ** 0.5 - scale * (1 - here) ** 0.5) * direction).to(latents.dtype)
+
+    def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
+        """Latents (B, C, h, w) at the noisier position `end` <= `start`, by the forward process with fresh noise.
+
+        x_end = sqrt(a_end / a_start) x_start + sqrt(1 - a_end / a_start) noise (Ho et al. 2020, eq. 2).
+        Raises `ModelError` where `end` is pure noise, which keeps nothing of `latents`.
+        """
+        if self.alpha_bar(end, num_steps) == 0:
+            raise nothing_kept(end, "alpha-bar 0")
+        kept = self.alpha_bar(end, num_steps) / self.alpha_bar(start, num_steps)
+        wide = at_least_float32(latents.dtype)
+        return (kept**0.5 * latents.to(wide) + (1 - kept) ** 0.5 * noise.to(wide)).to(latents.dtype)
+
+    def to_prediction(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:
+        """The model's output as predicted noise; for v: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x, or x_0 = -v at 0."""
+        if self._prediction == "epsilon":
+            return output
+        alpha_bar = self._alpha_bars[int(timestep)]
+        return -output if alpha_bar == 0 else alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents
+
+    def _check_pure_noise(self, start: int, end: int, num_steps: int) -> None:
+        position = min(start, end)
+        if not self.predicts_image(position, num_steps):
+            raise ModelError(
+                f"Timestep {self.timesteps(num_steps)[position]} of this model is pure noise (alpha-bar 0), where the "
+                "noise it predicts says nothing of the image: use a model that predicts v, or timestep_spacing=leading."
+            )
+        if self.alpha_bar(start, num_steps) == 1:
+            raise ModelError(
+                f"No noise is left at position {start} of {num_steps} (alpha-bar 1), from where nothing leads back to "
+                "pure noise: take more steps, or go less deep."
+            )

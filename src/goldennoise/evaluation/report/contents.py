@@ -1,0 +1,182 @@
+"""What the page of a scores artifact shows, gathered from its files and its record."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from goldennoise.errors import ArtifactError
+from goldennoise.evaluation.report import plots
+from goldennoise.evaluation.report.checks import check_tables
+from goldennoise.evaluation.report.grids import RULE, example_rows, judge
+from goldennoise.evaluation.report.page import Figure, PageContent
+from goldennoise.evaluation.report.published import published_for, published_table
+from goldennoise.evaluation.report.results import (
+    category_table,
+    doubt,
+    headline,
+    main_scorer,
+    pareto_front,
+    result_table,
+    sentence,
+    subject,
+)
+from goldennoise.evaluation.summary import Summary, read_summary
+from goldennoise.generation.units import SCORE_COLUMNS, has_numbers, table_of
+from goldennoise.store.artifacts import Artifact
+
+_DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_torch", "numpy")
+"""Packages named on the page; the record lists them all."""
+_LOSSES = {
+    "regression": ("mean squared error", "Mean squared error to the golden noise of the pairs"),
+    "gain_weighted": (
+        "weighted squared error",
+        "Mean squared error to the golden noise of the pairs, each weighted by its gain",
+    ),
+    "reward": ("loss", "Half the mean squared distance from the source noise, minus the weighted score of the image"),
+    "layout_likelihood": (
+        "loss",
+        "Minus the log-likelihood of the layouts given their prompt, plus a contrast between prompts that are alike, "
+        "whose weight falls while it trains and is the last one in validation",
+    ),
+}
+"""Objective -> what an axis calls its loss, and what it is."""
+
+
+def page_content(
+    scores: Artifact, networks: Sequence[Artifact], missing: Sequence[str], num_examples: int
+) -> PageContent:
+    """The page of `scores`. networks: npnet artifacts it used; missing: references of those that are gone."""
+    summary = read_summary(scores.path / "summary.json")
+    table = _scores_table(scores, summary)
+    others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
+    # One from elsewhere comes without a history.
+    trained = [network for network in networks if (network.path / "training.csv").is_file()]
+    published = published_for(str(summary.model["name"]))
+    return PageContent(
+        title=scores.reference,
+        headline=headline(summary),
+        sentences=[sentence(summary, method) for method in others],
+        results=result_table(summary),
+        kinds=category_table(summary),
+        checks=check_tables(summary),
+        figures=[*_comparisons(summary), *(_training(network) for network in trained)],
+        rows=example_rows(scores.path, table, summary, num_examples),
+        grid_note=_grid_note(summary),
+        method_colours=plots.method_numbers(summary),
+        published=published_table(published) if published else None,
+        made=_made(scores, summary, missing),
+    )
+
+
+def _scores_table(scores: Artifact, summary: Summary) -> pd.DataFrame:
+    """Raises `ArtifactError` for a table of something else than the summary."""
+    file = scores.path / "scores.parquet"
+    table = table_of(file)
+    if table is None or not _has_scores(table):
+        found = "cannot be read" if table is None else "holds no scores"
+        raise ArtifactError(f"{file} {found}: run stage=eval again or restore the file")
+    for column, known in (("method", summary.methods), ("scorer", summary.scorers)):
+        if {*table[column]} != {*known}:
+            raise ArtifactError(f"{file} has other {column}s than summary.json: run stage=eval again or restore both")
+    return table
+
+
+def _has_scores(table: pd.DataFrame) -> bool:
+    numbers = ["seed", "score"]
+    if table.empty or not {*SCORE_COLUMNS} <= {*table.columns} or not has_numbers(table, numbers):
+        return False
+    return bool(table[SCORE_COLUMNS].drop(columns=numbers).map(lambda value: isinstance(value, str)).all(axis=None))
+
+
+def _comparisons(summary: Summary) -> list[Figure]:
+    scorer = main_scorer(summary)
+    by_kind = plots.methods_by_kind(summary)
+    which = "" if len(by_kind) == len(summary.methods) else f" Shown here: {', '.join(by_kind)}."
+    return [
+        Figure(
+            "Quality against cost",
+            plots.quality_against_cost(summary),
+            f"Mean {scorer} with 95 % interval over model evaluations per image, one point per method; the numbers are "
+            "in the table of results.",
+            f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
+            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}"
+            f"{doubt(summary)}. Methods of about equal cost are set a little apart.",
+        ),
+        Figure(
+            "By kind of prompt",
+            plots.category_bars(summary),
+            f"Bars of mean {scorer} per kind of prompt and method with 95 % intervals; the numbers are in the table of "
+            "kinds.",
+            "Means with 95 % intervals. The methods share their noises, so where intervals of means overlap there may "
+            f"still be a difference: the table of kinds below has the paired differences.{which}",
+        ),
+    ]
+
+
+def _training(network: Artifact) -> Figure:
+    history = _history(network.path / "training.csv")
+    name = "identity_val_loss"
+    identity = network.recorded("counts", name, kind=float) if name in network.record["counts"] else None
+    best = float(history["val_loss"].min())
+    label, loss = _LOSSES.get(network.recorded("config", "stage", "objective"), ("loss", "The loss of its objective"))
+    against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."
+    return Figure(
+        f"Training of {network.reference}",
+        plots.training_curve(history, identity, label),
+        f"Training and validation loss of {network.reference} over {int(history['epoch'].max())} epochs.",
+        f"{loss}; prompts of the validation part are not trained on. "
+        f"The lowest validation loss is {best:.4g}.{against}",
+    )
+
+
+def _history(file: Path) -> pd.DataFrame:
+    """Raises `ArtifactError` for a table that is no training's."""
+    try:
+        history = pd.read_csv(file, usecols=["epoch", "train_loss", "val_loss"], dtype=float)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{file} is no history of a training ({error}): restore the file") from None
+    if history["val_loss"].isna().all() or history["epoch"].isna().any():
+        raise ArtifactError(f"{file} holds no validation loss: restore the file")
+    return history
+
+
+def _grid_note(summary: Summary) -> str:
+    judging = judge(summary)
+    marks = f" Marks: right (✓) or wrong (✗) by {judging}." if judging else ""
+    return f"Which ones: {RULE}. Every image of a row starts from the same source noise.{marks}"
+
+
+def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[str, str]:
+    record, model = scores.record, summary.model
+    methods = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
+    root_seed = scores.recorded("config", "seed")
+    made = {
+        "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
+        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {root_seed}",
+        "Methods": "; ".join(f"{name} ({_settings(methods[name])})" for name in summary.methods),
+        "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
+        "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",
+    }
+    if record["inputs"]:
+        inputs = [f"{source['reference']}, fingerprint {source['fingerprint'][:16]}" for source in record["inputs"]]
+        made["Made with"] = "; ".join(inputs)
+    if missing:
+        made["Left out"] = f"the training curve of {', '.join(missing)}, which is not in the store any more"
+    versions = record["packages"]
+    made["Packages"] = ", ".join(f"{name} {versions[name]}" for name in _DESCRIBED if name in versions)
+    made["Source"] = f"commit {record['git_commit']}" if record["git_commit"] else "an installed package"
+    made["Run"] = f"{record['start']} to {record['end']}"
+    made["Command"] = record["command"]
+    return made
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in config.items())
+
+
+def write_report(folder: Path, html: str, markdown: str, latex: str) -> None:
+    """index.html, tables.md and tables.tex."""
+    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", html)):
+        (folder / name).write_text(text, encoding="utf-8")

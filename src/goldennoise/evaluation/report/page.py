@@ -1,0 +1,62 @@
+"""The page: one HTML file that needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from goldennoise.evaluation.report.grids import Row
+from goldennoise.evaluation.report.tables import Table, to_html
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An inline SVG. description: what it shows, for those who cannot see it."""
+
+    title: str
+    svg: str
+    description: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """All that `templates/page.html` shows, from top to bottom.
+
+    results, kinds: of all prompts, and by kind of prompt. checks: tables that ask whether a gain is one.
+    method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
+    made: term -> text, how the numbers were made.
+    """
+
+    title: str
+    headline: str
+    sentences: Sequence[str]
+    results: Table
+    kinds: Table
+    checks: Sequence[Table]
+    figures: Sequence[Figure]
+    rows: Sequence[Row]
+    grid_note: str
+    method_colours: Mapping[str, int]
+    published: Table | None
+    made: Mapping[str, str]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables, from top to bottom."""
+        return [self.results, self.kinds, *self.checks, *([self.published] if self.published else [])]
+
+
+def render(content: PageContent) -> str:
+    """The whole HTML page."""
+    environment = Environment(
+        loader=PackageLoader("goldennoise.evaluation.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["table"] = lambda table: Markup(to_html(table))
+    environment.filters["svg"] = Markup
+    return environment.get_template("page.html").render(page=content)

@@ -1,0 +1,236 @@
+"""What a summary says: the result tables and, first of all, one honest sentence."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
+
+from goldennoise import methods
+from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
+from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
+from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
+from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
+
+INTERVAL = "[95 % interval]"
+_ROLE: dict[Role, str] = {
+    "reporting": "reporting only",
+    "selecting": "selecting: it chose noises or training pairs, so its numbers are no evidence",
+    "unknown": "may have selected training pairs: they are gone, so nobody can tell",
+}
+_DOUBT: dict[Role, str] = {
+    "reporting": "",
+    "selecting": "; {scorer} itself selected, so this is no independent evidence",
+    "unknown": "; {scorer} may have selected the training pairs, so this may be no independent evidence",
+}
+
+
+def reporting_first(summary: Summary) -> list[str]:
+    """Scorers in the order of the page: those that selected nothing come first."""
+    return sorted(summary.scorers, key=lambda scorer: ROLES.index(summary.scorers[scorer].role))
+
+
+def main_scorer(summary: Summary) -> str:
+    """The scorer of the headline and the figures: the first that reports only, or the first of all."""
+    return reporting_first(summary)[0]
+
+
+def subject(summary: Summary) -> str | None:
+    """The method the headline is about: the first NPNet, or the first beside the reference; None if it stands alone."""
+    others = [method for method in summary.methods if method != summary.reference]
+    networks = [method for method in others if summary.methods[method].kind == "npnet"]
+    return next(iter(networks or others), None)
+
+
+def headline(summary: Summary) -> str:
+    """What the comparison shows for its subject, in one sentence that claims no more than the interval allows."""
+    method = subject(summary)
+    if method is not None:
+        return sentence(summary, method)
+    found = summary.methods[summary.reference].scorers[main_scorer(summary)].overall
+    scale = scale_of(summary, main_scorer(summary))
+    return (
+        f"{summary.reference} reaches {scale.mean(found.mean)} {scale.mean_interval(found)} {scale.unit} by "
+        f"{main_scorer(summary)}; there is no other method to compare it with."
+    )
+
+
+def sentence(summary: Summary, method: str) -> str:
+    """One method against the reference by the main scorer."""
+    scorer = main_scorer(summary)
+    scale, found = scale_of(summary, scorer), summary.methods[method].scorers[scorer].overall
+    change = f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
+    cost = f"at {ratio(summary, method)} the model evaluations"
+    compared = f"by {change} against {summary.reference} {cost}"
+    if shows_difference(found):
+        better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
+        text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
+        text += _against_guidance(summary, method) if better else ""
+    elif found.low is None:
+        text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
+    else:
+        text = f"{method} changes {scorer} {compared}: the interval includes zero, so no difference is shown"
+    return text + doubt(summary) + "."
+
+
+def _against_guidance(summary: Summary, method: str) -> str:
+    """What is left of a gain beside the best of the other guidance scales, if the run has any."""
+    scorer = main_scorer(summary)
+    matched = summary.methods[method].matched.get(scorer)
+    if matched is None:
+        return ""
+    scale, found = scale_of(summary, scorer), matched.comparison
+    change = f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
+    text = f", and by {change} against {matched.method}, the best of the other guidance scales"
+    better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
+    return text if shows_difference(found) and better else f"{text}: beside that the gain vanishes"
+
+
+def doubt(summary: Summary) -> str:
+    """What is to be said of the main scorer if it may itself have selected, else nothing."""
+    scorer = main_scorer(summary)
+    return _DOUBT[summary.scorers[scorer].role].format(scorer=scorer)
+
+
+def shows_difference(found: Comparison) -> bool:
+    """Whether the interval of the difference excludes zero."""
+    return found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
+
+
+def ratio(summary: Summary, method: str) -> str:
+    """Model evaluations per image, as a multiple of the reference's."""
+    reference = summary.methods[summary.reference].evaluations_per_image
+    return f"{summary.methods[method].evaluations_per_image / reference:.2f}×"
+
+
+def pareto_front(summary: Summary) -> list[str]:
+    """Methods that no other one beats in both the mean of the main scorer and the model evaluations, cheapest first.
+
+    By point estimates: the intervals say how sure the order is.
+    """
+    scorer = main_scorer(summary)
+    sign = 1 if summary.scorers[scorer].higher_is_better else -1
+    ordered = sorted(
+        summary.methods,
+        key=lambda method: (
+            summary.methods[method].evaluations_per_image,
+            -sign * summary.methods[method].scorers[scorer].overall.mean,
+        ),
+    )
+    front: list[str] = []
+    best = -math.inf
+    for method in ordered:
+        quality = sign * summary.methods[method].scorers[scorer].overall.mean
+        if quality > best:
+            front.append(method)
+            best = quality
+    return front
+
+
+def result_table(summary: Summary) -> Table:
+    """Methods by every scorer, each beside what it costs."""
+    columns = [
+        Column("method", numeric=False),
+        Column("mean", INTERVAL),
+        Column(f"difference to {summary.reference}", INTERVAL),
+        Column("wins / ties / losses", "%"),
+        Column("model evaluations per image"),
+        Column("time per image"),
+        Column("peak memory"),
+    ]
+    sections = []
+    for scorer in reporting_first(summary):
+        scale, info = scale_of(summary, scorer), summary.scorers[scorer]
+        rows = [_row(summary, method, scorer, scale) for method in summary.methods]
+        sections.append(Section(scorer, _about(info, scale), rows))
+    return Table("All prompts", columns, sections, _footnotes(summary))
+
+
+def category_table(summary: Summary) -> Table:
+    """Mean of the reference and difference of every other method, per kind of prompt and over the kinds."""
+    others = [method for method in summary.methods if method != summary.reference]
+    columns = [
+        Column("kind of prompt", numeric=False),
+        Column("prompts"),
+        Column(f"{summary.reference}, mean", INTERVAL),
+        *(Column(f"{method}, difference", INTERVAL) for method in others),
+    ]
+    sections = []
+    for scorer in reporting_first(summary):
+        scale = scale_of(summary, scorer)
+        base = summary.methods[summary.reference].scorers[scorer].categories
+        rows = []
+        for category, found in base.items():
+            differences = [summary.methods[method].scorers[scorer].categories[category] for method in others]
+            rows.append(
+                [
+                    Cell(readable(category)),
+                    Cell(str(found.num_prompts)),
+                    Cell(scale.mean(found.mean), scale.mean_interval(found)),
+                    *(_difference(scale, result) for result in differences),
+                ]
+            )
+        if len(base) > 1:
+            rows.append(_over_the_kinds(scale, base, [summary.methods[other].scorers[scorer] for other in others]))
+        sections.append(Section(scorer, _about(summary.scorers[scorer], scale), rows))
+    caption = f"By kind of prompt: mean of {summary.reference}, and the paired differences of the others to it"
+    footnotes = ["Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."]
+    return Table(caption, columns, sections, footnotes if len(base) > 1 else [])
+
+
+def readable(category: str) -> str:
+    """A category as a person writes it."""
+    return category.replace("_", " ")
+
+
+def _row(summary: Summary, method: str, scorer: str, scale: Scale) -> list[Cell]:
+    result, found = summary.methods[method], summary.methods[method].scorers[scorer].overall
+    reference = method == summary.reference
+    shares = " / ".join(f"{100 * share:.1f}" for share in (found.wins, found.ties, found.losses))
+    return [
+        Cell(method, "reference" if reference else ""),
+        Cell(scale.mean(found.mean), scale.mean_interval(found)),
+        Cell("–") if reference else _difference(scale, found),
+        Cell("–" if reference else shares),
+        Cell(f"{result.evaluations_per_image:.4g}", f"({ratio(summary, method)})"),
+        Cell(seconds(result.seconds_per_image)),
+        Cell(memory(result.peak_memory_bytes)),
+    ]
+
+
+def _over_the_kinds(scale: Scale, base: Mapping[str, Comparison], others: Sequence[Result]) -> list[Cell]:
+    differences = [[found.difference for found in result.categories.values()] for result in others]
+    return [
+        Cell("mean of the kinds"),
+        Cell(str(sum(found.num_prompts for found in base.values()))),
+        Cell(scale.mean(mean(found.mean for found in base.values()))),
+        *(Cell(scale.difference(mean(values))) for values in differences),
+    ]
+
+
+def _difference(scale: Scale, found: Comparison) -> Cell:
+    return Cell(scale.difference(found.difference), scale.difference_interval(found), strong=shows_difference(found))
+
+
+def _about(info: ScorerInfo, scale: Scale) -> str:
+    direction = "higher is better" if info.higher_is_better else "lower is better"
+    return f"{_ROLE[info.role]}; {scale.unit}, {direction}"
+
+
+def _footnotes(summary: Summary) -> list[str]:
+    return [
+        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise. "
+        "Bold or *: the 95 % interval of the difference excludes zero; no correction for several comparisons.",
+        f"Intervals: bootstrap over prompts ({summary.num_resamples:,} resamples, all seeds of a prompt drawn "
+        "together), expanded percentiles.",
+        "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
+        "Cost: golden noise, sampling and decoding, without encoding prompts. Peak memory: "
+        f"{summary.memory}, weights included.",
+        *_differences(summary),
+    ]
+
+
+def _differences(summary: Summary) -> list[str]:
+    """What the methods after a published one say of it, in one footnote; none where there are no such methods."""
+    known = [kind for kind in methods.kinds() if kind in {method.kind for method in summary.methods.values()}]
+    told = [methods.component(kind).DIFFERS for kind in known if hasattr(methods.component(kind), "DIFFERS")]
+    opening = "Published methods are this project's versions, and docs/science.md lists what differs:"
+    return [" ".join([opening, *told])] if told else []

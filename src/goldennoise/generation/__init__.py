@@ -1,0 +1,1 @@
+"""Images and pairs from methods, in batches that can be resumed."""

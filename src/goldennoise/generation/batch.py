@@ -1,0 +1,75 @@
+"""Images of one method for samples of the (prompt, seed) grid, and what they cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
+from goldennoise.generation.cost import Cost, measure
+from goldennoise.methods.base import Method
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cell of the grid: a prompt and the index of its source noise."""
+
+    prompt: Prompt
+    seed: int
+
+
+def grid(prompts: Sequence[Prompt], num_seeds: int) -> list[Sample]:
+    """Every prompt with every seed index, the seeds of a prompt in a row."""
+    return [Sample(prompt, seed) for prompt in prompts for seed in range(num_seeds)]
+
+
+def source_noise(model: DiffusionModel, samples: Sequence[Sample], root_seed: int) -> Tensor:
+    """The noise every method starts from, (len(samples), C, h, w), on the model's device in its dtype."""
+    seeds = [derive_seed(root_seed, "evaluation", sample.prompt.id, sample.seed) for sample in samples]
+    return gaussian_noise(model.latent_shape, seeds).to(model.device, model.dtype)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A batch: pixels (B, 3, height, width), uint8 on the CPU; noise (B, C, h, w) they were sampled from; the cost."""
+
+    pixels: Tensor
+    noise: Tensor
+    cost: Cost
+
+
+@torch.no_grad()
+def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], root_seed: int) -> Generated:
+    """The images of all samples, made as one batch, and the cost of all of them.
+
+    The cost covers golden noise, sampling and decoding; prompts are encoded before, which every method needs alike.
+    Raises ModelError if the model yields something that is no image.
+    """
+    texts = [sample.prompt.text for sample in samples]
+    embedding = model.encode(texts)
+    source = source_noise(model, samples, root_seed)
+    batch = SampleBatch(texts, [sample.seed for sample in samples], embedding, source, root_seed)
+    with measure(model) as cost:
+        noise = method.golden(model, batch)
+        latents = model.sample(noise, embedding, guidance=method.guidance, step_seeds=batch.step_seeds)
+        images = model.decode(latents)
+    for sample, image in zip(samples, images, strict=True):
+        if not bool(image.isfinite().all()):
+            raise ModelError(
+                f'{model.name} gives pixels that are not finite for "{sample.prompt.text}" with seed {sample.seed}; '
+                "run it in a wider number format, or leave out the method that changed its noise"
+            )
+    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), noise, cost)
+
+
+@torch.no_grad()
+def warm_up(model: DiffusionModel, samples: Sequence[Sample], root_seed: int) -> None:
+    """Run one short pass, so that what a device sets up once is not counted as the first method's time."""
+    embedding = model.encode([sample.prompt.text for sample in samples])
+    source = source_noise(model, samples, root_seed)
+    model.decode(model.sample(source, embedding, num_steps=1, step_seeds=[sample.seed for sample in samples]))

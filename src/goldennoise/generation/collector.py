@@ -1,0 +1,145 @@
+"""Collecting pairs: source noise, golden noise from the teacher; to filter them, an image of both and every score."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from goldennoise.data.pairs.index import Scores, index_rows, located
+from goldennoise.data.pairs.preference import PreferenceFilter
+from goldennoise.data.pairs.shards import Shard, tensors_path, valid, write_shard
+from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
+from goldennoise.methods.base import Method
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise
+from goldennoise.scorers.batch import score_batch
+from goldennoise.scorers.protocol import Scorer
+
+log = logging.getLogger(__name__)
+
+OnRows = Callable[[pd.DataFrame], object]
+
+
+@dataclass(frozen=True)
+class Collector:
+    """Makes `num_seeds` pairs of every prompt; each depends on its prompt, `root_seed` and the index of its seed alone,
+    from `seed_index` on, not on batch or shard.
+
+    scorers: name in the index -> scorer. preference: None keeps every pair, and no image is sampled.
+    batch_size: pairs at once, of two images each.
+    """
+
+    model: DiffusionModel
+    teacher: Method
+    scorers: Mapping[str, Scorer]
+    preference: PreferenceFilter | None
+    batch_size: int
+    root_seed: int = 0
+    seed_index: int = 0
+    num_seeds: int = 1
+
+    def shard(self, prompts: Sequence[Prompt], number: int, on_rows: OnRows | None = None) -> Shard:
+        """The pairs of these prompts; `on_rows` is called with the index rows of every batch."""
+        start, evaluations, truncated = time.monotonic(), self.model.num_evaluations, _num_truncated(self.model)
+        sources, goldens, rows = [], [], []
+        indices = range(self.seed_index, self.seed_index + self.num_seeds)
+        samples = [(prompt, seed) for prompt in prompts for seed in indices]
+        for first in range(0, len(samples), self.batch_size):
+            source, golden, index = self.batch(samples[first : first + self.batch_size])
+            sources.append(source.cpu())
+            goldens.append(golden.cpu())
+            rows.append(index)
+            if on_rows is not None:
+                on_rows(index)
+        figures = {
+            "evaluations": self.model.num_evaluations - evaluations,
+            "truncated": _num_truncated(self.model) - truncated,
+            "seconds": time.monotonic() - start,
+        }
+        return Shard(torch.cat(sources), torch.cat(goldens), located(rows, number), figures)
+
+    @torch.no_grad()
+    def batch(self, samples: Sequence[tuple[Prompt, int]]) -> tuple[Tensor, Tensor, pd.DataFrame]:
+        """Source and golden noise (B, C, h, w) on the model's device, and index rows without a place in a shard.
+
+        samples: prompts with the index of a seed each.
+        """
+        texts = [prompt.text for prompt, _ in samples]
+        source = self.source_noise(samples)
+        batch = SampleBatch(texts, [seed for _, seed in samples], self.model.encode(texts), source, self.root_seed)
+        golden = self.teacher.golden(self.model, batch).to(source)
+        _require_noise(golden, source, texts)
+        return source, golden, index_rows(samples, self._scores(batch, golden), self.preference)
+
+    def _scores(self, batch: SampleBatch, golden: Tensor) -> dict[str, tuple[Scores, Scores]]:
+        """Of every scorer for the source's images and for those of the golden noise; nothing without a filter."""
+        if self.preference is None:
+            return {}
+        # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
+        noise = torch.stack([batch.source, golden], dim=1).flatten(0, 1)
+        step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
+        images = self.model.decode(self.model.sample(noise, batch.embedding.repeat(2), step_seeds=step_seeds))
+        doubled = [text for text in batch.prompts for _ in range(2)]
+        called = [f'the {image} image of "{text}"' for text in batch.prompts for image in ("source", "golden")]
+        scores = score_batch(self.scorers, images, doubled, called)
+        return {name: (values[0::2], values[1::2]) for name, values in scores.items()}
+
+    def source_noise(self, samples: Sequence[tuple[Prompt, int]]) -> Tensor:
+        """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""
+        seeds = [derive_seed(self.root_seed, "source", prompt.id, seed) for prompt, seed in samples]
+        return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
+
+
+def make_shards(
+    collector: Callable[[], Collector],
+    folder: Path,
+    prompts: Sequence[Prompt],
+    prompts_per_shard: int,
+    numbers: Sequence[int],
+    on_rows: OnRows | None = None,
+) -> None:
+    """Make the shards of these `numbers`, as `missing_shards` tells them.
+
+    collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every batch.
+    """
+    if not numbers:
+        return
+    ready = collector()
+    for number in numbers:
+        if tensors_path(folder, number).exists():
+            log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
+        start = number * prompts_per_shard
+        write_shard(folder, number, ready.shard(prompts[start : start + prompts_per_shard], number, on_rows))
+
+
+def missing_shards(folder: Path, num_prompts: int, prompts_per_shard: int) -> list[int]:
+    """Numbers of the shards that are not finished."""
+    return [number for number in range(num_shards(num_prompts, prompts_per_shard)) if not valid(folder, number)]
+
+
+def num_shards(num_prompts: int, prompts_per_shard: int) -> int:
+    return math.ceil(num_prompts / prompts_per_shard)
+
+
+def _num_truncated(model: DiffusionModel) -> int:
+    """Prompts cut to the text encoder's length so far; a model that does not count them has cut none."""
+    return int(getattr(model, "num_truncated", 0))
+
+
+def _require_noise(golden: Tensor, source: Tensor, texts: Sequence[str]) -> None:
+    if golden.shape != source.shape:
+        raise ModelError(f"the method returned noise of shape {tuple(golden.shape)} for {tuple(source.shape)}")
+    finite = torch.isfinite(golden).flatten(1).all(dim=1).tolist()
+    if not all(finite):
+        raise ModelError(
+            f'the golden noise for "{texts[finite.index(False)]}" is not finite; '
+            "try model.dtype=float32 or smaller guidance scales of the method"
+        )

@@ -1,0 +1,70 @@
+"""Parts that other versions of an evaluation have finished and that this one would make again just so."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldennoise.errors import ArtifactError
+from goldennoise.generation.unit import embedder_of
+from goldennoise.generation.units import Part, is_finished
+from goldennoise.scorers.protocol import Scorer
+from goldennoise.store.drafts import DRAFT
+from goldennoise.store.files import remove
+from goldennoise.store.record import RECORD, read_header
+
+log = logging.getLogger(__name__)
+
+
+def adopt(folder: Path, parts: Sequence[Part], judges: Mapping[str, Scorer]) -> None:
+    """Take into the draft in `folder` what its sibling versions, finished or not, have of `parts`.
+
+    A part decides itself by its model, method, scorers, root seed and samples: a version with a further method, with
+    more prompts or another reference makes only what is new.
+    """
+    asked, embeds = read_header(folder / DRAFT)["identity"], embedder_of(judges) is not None
+    for sibling, found in _siblings(folder):
+        if any(found.get(key) != asked[key] for key in ("model", "scorers", "seed")):
+            continue
+        theirs = found.get("methods")
+        if not isinstance(theirs, dict):
+            continue
+        methods = {name for name, method in asked["methods"].items() if theirs.get(name) == method}
+        taken = [
+            part
+            for part in parts
+            if part.method in methods
+            and not part.table_file(folder).exists()
+            and is_finished(sibling, part, list(judges), embeds)
+        ]
+        for part in taken:
+            # The table last: where it is, the part is finished.
+            for file in (*part.image_files(sibling), part.table_file(sibling)):
+                _link(file, folder / file.relative_to(sibling))
+        if taken:
+            log.info("%d of %d parts are those of %s", len(taken), len(parts), sibling)
+
+
+def _siblings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Other versions beside `folder`, the newest first, and what decided their content."""
+    others = sorted(folder.parent.glob("v*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for other in others:
+        header = next((other / name for name in (RECORD, DRAFT) if (other / name).is_file()), None)
+        if other == folder or header is None:
+            continue
+        try:
+            yield other, read_header(header)["identity"]
+        except ArtifactError as error:
+            log.warning("its parts are passed over: %s", error)
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names, or a copy where the file system has no such thing; files are never written into."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

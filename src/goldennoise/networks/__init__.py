@@ -1,0 +1,1 @@
+"""Networks on top of a frozen model, and their files."""

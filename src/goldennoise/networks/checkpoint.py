@@ -1,0 +1,196 @@
+"""NPNet on disk or on the hub: a folder of `model.safetensors` and `config.json`. Loading never executes code."""
+
+import json
+import reprlib
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from goldennoise.errors import ConfigError, ModelError, require, shortened
+from goldennoise.networks.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
+from goldennoise.networks.kinds import GoldenNetwork, filled_network
+from goldennoise.networks.published import SUFFIXES, load_published
+from goldennoise.store.hub import HUB_ID, find_file, hub_files, local_path
+from goldennoise.store.tensors import read_tensors
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = "goldennoise-npnet-1"
+_LATER_FIELDS = frozenset({"vector_mean"})
+"""Configurations of earlier releases lack them; their networks are what the default says."""
+PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
+"""Networks that come with the package, called as a hub repository would be."""
+
+
+def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the weights (fp32) and the configuration into `folder`, each file whole or not at all.
+
+    record: JSON values on where the network comes from; kept in `config.json` for people, no part of the network.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in network.state_dict().items()}
+    config = json.dumps({"format": FORMAT, "network": asdict(network.config), "record": dict(record)}, indent=2)
+    unfinished = folder / f"{WEIGHTS}.partial"
+    save_file(tensors, unfinished)
+    unfinished.replace(folder / WEIGHTS)
+    unfinished = folder / f"{CONFIG}.partial"
+    unfinished.write_text(config + "\n", encoding="utf-8")
+    unfinished.replace(folder / CONFIG)
+
+
+def load_npnet(path: str | Path, revision: str | None = None, svd_attention: bool = True) -> GoldenNetwork:
+    """An NPNet in evaluation mode on the CPU, in fp32.
+
+    path: a folder written by `save_npnet` (an npnet artifact), its `model.safetensors`, a published checkpoint file
+    (see `goldennoise.networks.published`), "packaged/shapes", or a hub id "owner/name" of such a folder, with
+    `revision`.
+    svd_attention: of a published file; False runs the network that the published SDXL trainer trains, which has no
+        attention and takes the mean over the singular vectors last (see `load_published`).
+    Raises `ModelError` when it is missing, damaged or of another network, `ConfigError` for a folder without
+    svd_attention: its configuration says what it has.
+    """
+    path = find_npnet(path, revision)
+    if not path.is_dir():
+        return load_published(path, svd_attention)
+    require(svd_attention, "svd_attention", svd_attention, f"true for {path}, which is no published file")
+    return _load_folder(path)
+
+
+def find_npnet(source: str | Path, revision: str | None = None) -> Path:
+    """The folder that `save_npnet` wrote or the published file, here on the disk; fetched if `source` is a hub id.
+
+    Raises `ModelError` for what does not exist and for what is neither.
+    """
+    path = local_path(source)
+    if path is None and source in PACKAGED:
+        return PACKAGED[str(source)]
+    if path is None and HUB_ID.fullmatch(str(source)) and Path(source).suffix not in SUFFIXES:
+        return _fetched(str(source), revision)
+    if path is None:
+        raise ModelError(
+            f"{shortened(source)} does not exist: give the folder or the file of a trained NPNet, or a hub id."
+        )
+    if path.is_dir():
+        _refuse_published_alone(str(source), [entry.name for entry in path.iterdir()], f"give {path}/")
+        return path
+    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
+        return path.parent
+    if path.suffix in SUFFIXES:
+        return path
+    raise ModelError(
+        f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}; rename what "
+        "torch or Lightning saved under another suffix to .pth."
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `save_npnet` was told on where the network comes from. Raises `ModelError` for a damaged configuration."""
+    record = _read_content(folder / CONFIG).get("record", {})
+    model = record.get("model", {}) if isinstance(record, dict) else None
+    selected_by = record.get("selected_by", []) if isinstance(record, dict) else None
+    is_model = isinstance(model, dict) and isinstance(model.get("path", ""), str)
+    if not is_model or not isinstance(selected_by, list) or not all(isinstance(name, str) for name in selected_by):
+        raise ModelError(
+            f"{folder / CONFIG} has a record that no NPNet has: its model must be a mapping with a path, and "
+            "selected_by a list of scorers; copy it again."
+        )
+    return record
+
+
+def _fetched(repository: str, revision: str | None) -> Path:
+    try:
+        folder = find_file(repository, CONFIG, revision=revision).parent
+    except ModelError:
+        at = f" --revision {revision}" if revision else ""
+        fetch = f"run `hf download {repository}{at} FILE` and give the path that it prints, FILE being "
+        _refuse_published_alone(repository, hub_files(repository, revision), fetch)
+        raise
+    find_file(repository, WEIGHTS, revision=revision)
+    return folder
+
+
+def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> None:
+    """Raise `ModelError` for a folder or repository without our configuration but with what may be published files."""
+    found = sorted(name for name in files if Path(name).suffix in SUFFIXES)
+    if found and CONFIG not in files:
+        raise ModelError(
+            f"{source} holds no {CONFIG} of an NPNet folder, but {', '.join(found)}: if that is a published "
+            f"checkpoint, {hint}{found[0]}."
+        )
+
+
+def _load_folder(folder: Path) -> GoldenNetwork:
+    content = _read_content(folder / CONFIG).get("network")
+    tensors = read_tensors(folder / WEIGHTS, ModelError)
+    return filled_network(_config(content, tensors, folder / CONFIG), tensors, folder / WEIGHTS)
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: an NPNet folder holds {WEIGHTS} and {CONFIG}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is no JSON ({error}): copy or train the network again.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): give a file that you may read.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f'{path} is not the configuration of an NPNet: it must say "format": "{FORMAT}".')
+    return content
+
+
+def _config(content: Any, tensors: Mapping[str, Tensor], path: Path) -> NPNetConfig | LayoutNPNetConfig:
+    """The network that `content`, read from `path`, describes, if `tensors` are enough for it."""
+    examples = {kind: network_config(part(), (8, 8, 8), 1, 1) for kind, part in ARCHITECTURES.items()}
+    parts = content.get("architecture") if isinstance(content, dict) else None
+    kind = parts.get("kind") if isinstance(parts, dict) else None
+    # What names no kind of ours is held against the published one, whose error then says what is wrong.
+    example = examples.get(str(kind), examples["npnet"])
+    network = _typed(content, example, path)
+    architecture = _typed(network["architecture"], example.architecture, path)
+    _refuse_oversize(network | architecture, tensors, path)
+    try:
+        return type(example)(**(network | {"architecture": type(example.architecture)(**architecture)}))
+    except (ConfigError, ModelError) as error:
+        raise ModelError(f"{path} describes no NPNet: {error}") from error
+
+
+def _typed(values: Any, example: Any, path: Path) -> dict[str, Any]:
+    """`values`, if it has the fields of the dataclass instance `example` and no others, in their JSON types."""
+    names = {entry.name for entry in fields(example)}
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} has missing or unknown fields (all): copy or train the network again.")
+    if wrong := (names - values.keys() - _LATER_FIELDS) | (values.keys() - names):
+        raise ModelError(
+            f"{path} has missing or unknown fields ({', '.join(map(shortened, sorted(wrong)[:5]))}): copy or train the "
+            "network again."
+        )
+    for name, value in values.items():
+        expected = json.loads(json.dumps(getattr(example, name), default=asdict))
+        same_type = type(value) is type(expected) or (type(value) is int and type(expected) is float)
+        if not same_type or (isinstance(value, list) and any(type(number) is not int for number in value)):
+            raise ModelError(
+                f"{path} has {name}={reprlib.repr(value)}, which is of the wrong type; a valid one is {expected!r}."
+            )
+    return values
+
+
+def _refuse_oversize(values: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `ModelError` for sizes that are more than the tensors have, before time or memory is spent on them."""
+    num_numbers = sum(tensor.numel() for tensor in tensors.values())
+    for name, value in values.items():
+        sizes = [size for size in (value if isinstance(value, list) else [value]) if type(size) is int]
+        if sizes and max(sizes) > num_numbers:
+            raise ModelError(
+                f"{path} has {name}={reprlib.repr(value)}, and {WEIGHTS} beside it holds {num_numbers} numbers in all: "
+                "copy or train the network again."
+            )
+    depth = sum(values.get("depths", [values.get("depth", 0)]))
+    if depth > len(tensors):
+        raise ModelError(
+            f"{path} describes {depth} layers, and {WEIGHTS} beside it holds {len(tensors)} tensors in all: copy or "
+            "train the network again."
+        )

@@ -1,7 +1,0 @@
-"""Prompt sets: the splits of the shapes world, and files read strictly."""
-
-from goldennoise.prompts.held_out import load_training_prompts, without
-from goldennoise.prompts.prompt import Prompt, PromptsConfig
-from goldennoise.prompts.source import all_prompts, load_prompts
-
-__all__ = ["Prompt", "PromptsConfig", "all_prompts", "load_prompts", "load_training_prompts", "without"]

@@ -1,0 +1,1 @@
+"""The machine: devices, processes, memory, progress, random numbers, components by name."""

@@ -1,0 +1,52 @@
+"""What the machine refuses, in the user's words."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from goldennoise.errors import ArtifactError, GoldenNoiseError, ModelError, shortened
+from goldennoise.store.files import disk_full
+
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP)
+"""What comes of a file where a folder should be, an overlong path, a read-only disk, a link to itself."""
+
+
+NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")
+"""What torch says in a plain RuntimeError, without a number."""
+
+
+@contextmanager
+def machine_mistakes() -> Iterator[None]:
+    """A full disk, memory or GPU, or a forbidden folder becomes an error of ours, whichever library meets it."""
+    try:
+        yield
+    except Exception as error:
+        ours = _ours(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _ours(error: Exception) -> GoldenNoiseError | None:
+    # Only a library that has loaded torch can raise torch's error.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return ModelError(
+            "no memory left on the GPU: set a smaller compute.batch_size, compute.decode_batch_size=1, "
+            "model.dtype=bfloat16, compute.offload=true, or model.vae_tiling=true for large images; finished work "
+            "is kept"
+        )
+    if disk_full(error):
+        hint = "free some and run the same command again, finished work is kept"
+        return ArtifactError(f"no space left on the disk: {hint}")
+    if isinstance(error, PermissionError):
+        return ArtifactError(f"no permission for {error.filename}: choose another folder with outputs=DIR")
+    if isinstance(error, OSError) and error.errno in NO_FOLDER and error.filename is not None:
+        return ArtifactError(f"{shortened(error.filename)}: {error.strerror}; choose another folder with outputs=DIR")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return ModelError(
+            "no memory left: set smaller sizes and counts, such as model.width, stage.num_seeds or "
+            "compute.batch_size; finished work is kept"
+        )
+    return None

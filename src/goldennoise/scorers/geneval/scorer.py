@@ -1,0 +1,99 @@
+"""GenEval (Ghosh et al., arXiv 2310.11513): whether an image shows the objects, counts, colours and places asked for.
+
+Its number for a model is the mean of the shares right of the six kinds of prompts. Thresholds, rules and both networks
+are those of the published evaluation, but the detector's weights are of another training (see `geneval.detector`), so
+compare with numbers measured here.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldennoise.errors import ScorerError, shortened
+from goldennoise.scorers import undeciding
+from goldennoise.store.paths import given_path
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from goldennoise.scorers.geneval.colours import ColourNamer
+    from goldennoise.scorers.geneval.detector import Detector
+    from goldennoise.scorers.geneval.tasks import Task
+
+
+@dataclass(frozen=True)
+class Config:
+    """metadata: GenEval's file of what each prompt asks for.
+
+    detector, clip: local folders or hub ids of a Mask2Former for instances of COCO and of OpenAI's CLIP ViT-L/14.
+    """
+
+    kind: str = "geneval"
+    # The version names what they hold; where it lies decides nothing.
+    metadata: str = undeciding(default="data/prompts/geneval_metadata.jsonl")
+    detector: str = undeciding(default="facebook/mask2former-swin-small-coco-instance")
+    clip: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+
+
+class Geneval:
+    """1 where the image is what its prompt asks for, else 0."""
+
+    name = "geneval"
+    higher_is_better = True
+    unit = "share right"
+    differentiable = False
+    may_select = False
+
+    def __init__(self, tasks: "Mapping[str, Task]", detector: "Detector", colours: "ColourNamer", version: str) -> None:
+        """tasks: prompt -> what it asks for."""
+        self.version = version
+        self._tasks = tasks
+        self._detector = detector
+        self._colours = colours
+
+    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+        """(B,), each 0 or 1. images: (B, 3, height, width), float in [0, 1]; prompts: of the metadata, word for word.
+
+        Raises `ScorerError` for a prompt that is not in the metadata.
+        """
+        # The command line reads every Config before torch is loaded.
+        import torch
+
+        tasks = [self._task(prompt) for prompt in prompts]
+        return torch.tensor([float(self._is_right(*pair)) for pair in zip(images.detach(), tasks, strict=True)])
+
+    def _is_right(self, image: "Tensor", task: "Task") -> bool:
+        from goldennoise.scorers.geneval.rules import MIN_CONFIDENCE, is_right
+
+        pixels = (image.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        found = self._detector.detect(image, MIN_CONFIDENCE)
+        return is_right(task, found, lambda detection: self._colours.name(pixels, detection))
+
+    def _task(self, prompt: str) -> "Task":
+        if prompt not in self._tasks:
+            raise ScorerError(
+                f"geneval: {shortened(repr(prompt))} is not a prompt of GenEval, so nobody knows what it asks for; "
+                "choose prompts=geneval, or leave the scorer out"
+            )
+        return self._tasks[prompt]
+
+
+def build(config: Config, device: "torch.device") -> Geneval:
+    """Raises `DataError` for metadata, `ModelError` for weights that are missing or damaged."""
+    from goldennoise.scorers.geneval.colours import ColourNamer
+    from goldennoise.scorers.geneval.detector import Detector
+    from goldennoise.scorers.geneval.tasks import read_tasks
+
+    metadata = given_path(config.metadata)
+    tasks = read_tasks(metadata)
+    detector, colours = Detector(config.detector, device), ColourNamer(config.clip, device)
+    digests = [_digest(file) for file in (metadata, detector.weights, colours.weights)]
+    return Geneval(tasks, detector, colours, "1 metadata {} detector {} clip {}".format(*digests))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Scorers in an environment of their own, as a child process."""

@@ -1,0 +1,119 @@
+"""The trained networks of an evaluation: found, checked against the model, and asked what selected their pairs."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from goldennoise.diffusion.identity import differences
+from goldennoise.errors import ArtifactError
+from goldennoise.evaluation.summary import selecting_scorers
+from goldennoise.networks.importing import resolve_network
+from goldennoise.store.artifacts import Artifact, ArtifactStore
+
+log = logging.getLogger(__name__)
+
+
+def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, Artifact]:
+    """Reference as written -> npnet artifact, for every method config with a field `artifact`; files checked.
+
+    By convention that field names the network a method uses; a hub id is imported into the store first.
+    """
+    named = [method.artifact for method in methods if hasattr(method, "artifact")]
+    found = {reference: resolve_network(store, reference) for reference in dict.fromkeys(named)}
+    for artifact in found.values():
+        artifact.check()
+    return found
+
+
+def refuse_other_model(network: Artifact, model: Any) -> None:
+    """Raise ArtifactError if `network` was trained for another model than the config `model` names."""
+    changes = differences(network.recorded("identity", "model", kind=dict), model)
+    if changes:
+        raise ArtifactError(
+            f"{network.reference} was trained for another model ({'; '.join(changes)}): evaluate it with that "
+            "model, choose another network, or set stage.other_model=allow if the latents are the same, as for "
+            "distilled models"
+        )
+
+
+def selected_with(
+    store: ArtifactStore, networks: Mapping[str, Artifact], methods: Mapping[str, Any], scorers: Mapping[str, Any]
+) -> set[str] | None:
+    """Those of the run's `scorers` that chose anything: a noise while a method ran, a network's pairs, or its reward.
+
+    One that measures the same as what chose, for example a part of a weighted sum, is among them.
+    None if a network was imported, or what it learnt from is not in the store any more: then nobody can tell.
+    """
+    configs = {name: asdict(scorer) for name, scorer in scorers.items()}
+    chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
+    measured = _measured(chosen, configs)
+    for network in networks.values():
+        behind = _behind(store, network)
+        if behind is None:
+            return None
+        measured |= behind
+    return {name for name in configs if _measured([name], configs) & measured}
+
+
+def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
+    """Kinds of the scorers that chose anything `network` learnt from, in any round of distillation; None if unknown."""
+    trained = network.record["config"]
+    if "selected_by" in trained:
+        return set(network.recorded("config", "selected_by", kind=list))
+    if "objective" not in network.recorded("config", "stage", kind=dict):
+        log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
+        return None
+    measured = set()
+    if trained["stage"]["objective"] == "reward":
+        reward = network.recorded("config", "stage", "reward_scorer", kind=str)
+        measured |= _measured_in(network, [reward])
+    for pairs in _inputs(store, network, "pairs"):
+        if pairs is None:
+            return None
+        used = pairs.recorded("config", "method", kind=dict)
+        methods = [pairs.recorded("config", "method", name, kind=dict) for name in used]
+        selecting = selecting_scorers(methods, [pairs.recorded("config", "stage", "preference")])
+        measured |= _measured_in(pairs, selecting)
+        for earlier in _inputs(store, pairs, "npnet"):
+            behind = None if earlier is None else _behind(store, earlier)
+            if behind is None:
+                return None
+            measured |= behind
+    return measured
+
+
+def _inputs(store: ArtifactStore, artifact: Artifact, kind: str) -> Iterator[Artifact | None]:
+    """What `artifact` was made from, None in place of what is not in the store any more."""
+    for source in artifact.record["inputs"]:
+        found = _same(store, source["reference"], source["fingerprint"], kind)
+        if found is None:
+            log.warning(
+                "%s, which %s was made from, is not in %s any more: which scorer selected is not known",
+                source["reference"],
+                artifact.reference,
+                store.root,
+            )
+        yield found
+
+
+def _measured_in(artifact: Artifact, names: Iterable[str]) -> set[str]:
+    """`_measured` of scorers that an artifact was made with."""
+    configs = {name: artifact.recorded("config", "scorer", name, kind=dict) for name in names}
+    kinds = {name: artifact.recorded("config", "scorer", name, "kind", kind=str) for name in configs}
+    return _measured(kinds, configs)
+
+
+def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Kinds of the named scorers, of a weighted sum those of its parts."""
+    chosen = [configs[name] for name in names]
+    return {kind for config in chosen for kind in config.get("parts", [config["kind"]])}
+
+
+def _same(store: ArtifactStore, reference: str, fingerprint: str, kind: str) -> Artifact | None:
+    """The artifact if it is there and still the one meant."""
+    try:
+        found = store.resolve(reference, kind)
+    except ArtifactError:
+        return None
+    return found if found.fingerprint == fingerprint else None

@@ -1,0 +1,1 @@
+"""Artifacts: versioned folders with a record, their files, identity and origin."""

@@ -1,0 +1,57 @@
+"""Files written whole, and what is on the disk: digests, replacement, removal."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write so that a reader finds all of it or the old file: written beside, synced, renamed."""
+    beside = path.with_name(f"{path.name}.tmp")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    put(beside, path)
+    sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """What is there, if anything: a file, a link or a whole folder, in whose place a file belongs."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def put(written: Path, path: Path) -> None:
+    """Rename a file that is written whole to `path`, in place of whatever is there."""
+    if path.is_dir():
+        remove(path)
+    written.replace(path)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether a library failed for want of disk space; several report it in words only, without an errno."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)

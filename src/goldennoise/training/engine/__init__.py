@@ -1,0 +1,1 @@
+"""Lightning training that continues as if never stopped."""

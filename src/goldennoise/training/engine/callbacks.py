@@ -1,0 +1,95 @@
+"""What is told about a training run while it goes: training.csv and the progress."""
+
+import csv
+import io
+import signal
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from goldennoise.runtime.progress import Progress
+from goldennoise.store.files import put
+from goldennoise.training.engine.module import NoiseTraining
+
+
+class History(Callback):
+    """One row per epoch in `path`, written anew each time, so that a resumed run has neither gaps nor doubles.
+
+    epoch counts from 1. train_loss and gradient_norm (before clipping) are means over the epoch, learning_rate is that
+    of its last step, the rest is measured at its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": pl_module.train_loss.take(pl_module),
+            "val_loss": trainer.callback_metrics["val_loss"].item(),
+            "learning_rate": pl_module.learning_rate,
+            "gradient_norm": pl_module.gradient_norm.take(pl_module),
+        } | {name: value.item() for name, value in pl_module.vitals().items()}
+        self.rows = [*self.rows, row]
+        if trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        beside = self.path.with_name(f"{self.path.name}.tmp")
+        beside.write_text(text.getvalue(), encoding="utf-8")
+        put(beside, self.path)
+
+
+class TrainingProgress(Callback):
+    """One count over all steps of all epochs, so that the time left is that of the training, not of an epoch."""
+
+    def __init__(self) -> None:
+        self.shown: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            self.shown = Progress("train", int(trainer.estimated_stepping_batches), "steps", trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self.shown is not None:
+            self.shown.update(trainer.global_step - self.shown.num_done)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
+        if self.shown is not None:
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            loss = f"val_loss {trainer.callback_metrics['val_loss'].item():.5f}"
+            self.shown.note(f"{epoch}, {loss}, source itself {pl_module.identity_loss:.5f}")
+
+    def on_train_end(self, *_: Any) -> None:
+        self._close()
+
+    def on_exception(self, *_: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.shown is not None:
+            self.shown.close()
+            self.shown = None
+
+
+class SigtermAsBefore(Callback):
+    """SIGTERM does what it did before training: Lightning's answer waits for processes that are at another point."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self.handler)

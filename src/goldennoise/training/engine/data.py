@@ -1,0 +1,140 @@
+"""The data module: noise pairs with what is known about them, in batches of a stated order."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.errors import DataError
+from goldennoise.networks.npnet.singular_values import SvdFactors
+from goldennoise.training.engine.batches import BatchPart, GlobalBatches, held_out
+from goldennoise.training.engine.frozen_inputs import FrozenInputs
+from goldennoise.training.engine.look_alikes import LookAlikeBatches
+from goldennoise.training.engine.options import TrainingOptions
+
+
+class PairBatch(NamedTuple):
+    """One process's part of a global batch of `num_global` pairs, fp32.
+
+    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. factors: of the
+    source, None for a network that takes none. gains: (B,) about 1, what the golden image gained, or 0, over the mean
+    gain. weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
+    """
+
+    source: Tensor
+    golden: Tensor
+    prompt_embeds: Tensor
+    factors: SvdFactors | None
+    prompts: list[str]
+    gains: Tensor
+    weights: Tensor
+    places: Tensor
+    num_global: int
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
+        tensors = ("source", "golden", "prompt_embeds", "gains", "weights")
+        moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
+        if self.factors is not None:
+            moved["factors"] = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
+        return self._replace(**moved)
+
+
+def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
+    """Index positions of the pairs to learn from. Raises `DataError` if there are none."""
+    rows = np.arange(len(reader.index)) if keep_rejected else np.flatnonzero(reader.index["kept"].to_numpy())
+    if not len(rows):
+        raise DataError(
+            f"none of the {len(reader.index)} pairs passed the preference filter: set stage.keep_rejected=true to "
+            "learn from rejected pairs, or collect with another method or a smaller stage.margin"
+        )
+    return rows
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Reads whole parts of batches; row i is the pair at index position `rows[i]`."""
+
+    def __init__(self, reader: PairReader, rows: np.ndarray, inputs: FrozenInputs) -> None:
+        self.reader = reader
+        self.rows = rows
+        self.inputs = inputs
+        self.prompts = reader.index["prompt"].to_numpy(dtype=object)[rows]
+        # A pair that lost anything is worth nothing: a negative weight would drive the network away without end.
+        gains = np.maximum(reader.index["gain"].to_numpy()[rows], 0.0)
+        self.gains = gains / gains.mean() if gains.any() else np.ones(len(rows))
+
+    def __getitem__(self, part: BatchPart) -> PairBatch:
+        source, golden = self.reader.noise(self.rows[part.rows])
+        return PairBatch(
+            source.float(),
+            golden.float(),
+            self.inputs.prompts(part.rows),
+            self.inputs.factors_of(part.rows),
+            self.prompts[part.rows].tolist(),
+            torch.from_numpy(self.gains[part.rows]).float(),
+            torch.from_numpy(part.weights),
+            torch.from_numpy(part.places),
+            part.num_global,
+        )
+
+
+class PairData(LightningDataModule):
+    """Training and validation batches, split by prompt.
+
+    Each global batch is dealt out to the processes. Where it does not divide, the shorter parts are padded with a pair
+    of weight 0, and the loss divides by the size of the global batch: the averaged gradient is that of one process.
+    in_groups: batches are of look-alikes.
+    """
+
+    def __init__(
+        self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0, in_groups: bool = False
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.options = options
+        self.seed = seed
+        self.num_workers = num_workers
+        self.in_groups = in_groups
+        ids = dataset.reader.index["prompt_id"].to_numpy(dtype=str)[dataset.rows]
+        validation = held_out(ids, options.validation_share, seed)
+        self.training_rows = np.flatnonzero(~validation)
+        self.validation_rows = np.flatnonzero(validation)
+        self.num_prompts = len(set(ids))
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        return self._loader(self.training_rows, self.seed)
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        return self._loader(self.validation_rows, None)
+
+    def transfer_batch_to_device(self, batch: PairBatch, device: torch.device, *_: Any) -> PairBatch:
+        return batch.to(device)
+
+    def validation_batches(self) -> Iterator[PairBatch]:
+        """The validation pairs in batches of one process."""
+        for part in self._batches(self.validation_rows, None, 0, 1):
+            yield self.dataset[part]
+
+    def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
+        assert self.trainer is not None
+        batches = self._batches(rows, seed, self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _batches(self, rows: np.ndarray, seed: int | None, rank: int, num_ranks: int) -> GlobalBatches:
+        if not self.in_groups:
+            return GlobalBatches(rows, self.options.batch_size, seed, rank, num_ranks)
+        inputs = self.dataset.inputs
+        return LookAlikeBatches(
+            rows, self.options.batch_size, seed, inputs.prompt_of, inputs.prompt_embeds, rank, num_ranks
+        )

@@ -1,0 +1,294 @@
+"""Training a network on noise pairs: data, network and Lightning trainer put together."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ModelError
+from goldennoise.networks.config import (
+    ArchitectureConfig,
+    LayoutArchitecture,
+    LayoutNPNetConfig,
+    NPNetConfig,
+    network_config,
+)
+from goldennoise.networks.kinds import GoldenNetwork, blank_network, seeded_network
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.singular_values import SvdFactors
+from goldennoise.runtime.compute import computes_natively
+from goldennoise.runtime.processes import Processes
+from goldennoise.runtime.seeding import derive_seed
+from goldennoise.training.engine.callbacks import History, SigtermAsBefore, TrainingProgress
+from goldennoise.training.engine.checkpoints import AtomicCheckpoints, LastAndBest, read_checkpoint
+from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
+from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
+from goldennoise.training.engine.module import NoiseTraining, NPNetTraining
+from goldennoise.training.engine.options import WORK, TrainingOptions
+from goldennoise.training.engine.samples import Examples, SampleImages
+from goldennoise.training.objectives.layouts import LayoutTraining
+from goldennoise.training.objectives.regression import Objective, regression
+
+log = logging.getLogger(__name__)
+
+NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
+"""Pairs that the inputs of a network that draws layouts are fitted to, evenly spaced among all, and numbers in their
+prompt embeddings, and in their noise, at most: 1 GB each."""
+
+# Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
+ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
+    "none": LightningEnvironment,
+    "torchrun": TorchElasticEnvironment,
+    "srun": SLURMEnvironment,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where training runs. None of it changes what is learnt (beyond rounding)."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    processes: Processes = field(default_factory=Processes)
+    num_workers: int = 0
+    prompts_at_once: int = 32
+    loggers: Sequence[Logger] = ()
+    progress_bar: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingCounts:
+    """What was learnt from, and what came out; losses are means of the objective over the validation pairs."""
+
+    num_pairs: int
+    num_validation_pairs: int
+    num_prompts: int
+    num_epochs: int
+    best_epoch: int
+    val_loss: float
+    identity_val_loss: float
+    num_parameters: int
+
+    def as_record(self) -> dict[str, float]:
+        """As counts of an artifact: pairs, prompts, epochs, ..."""
+        return {name.removeprefix("num_"): value for name, value in asdict(self).items()}
+
+
+def train_npnet(
+    reader: PairReader,
+    model: DiffusionModel | None,
+    architecture: ArchitectureConfig | LayoutArchitecture,
+    options: TrainingOptions,
+    folder: Path,
+    seed: int = 0,
+    setting: Setting | None = None,
+    objective: Objective = regression,
+) -> tuple[GoldenNetwork, TrainingCounts]:
+    """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
+
+    model: the frozen model the pairs are for; only the first process needs it. objective: of an NPNet; a network that
+    draws layouts has its own. folder: gets training.csv, samples/ and work/; called again with the same folder, a
+    killed training goes on from its last complete epoch, and ends with the same weights bit for bit on a CPU.
+    Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not finite.
+    """
+    setting = setting or Setting()
+    data = _prepared(reader, model, architecture, options, folder / WORK / "inputs", seed, setting)
+    num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
+    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
+    module = _module(seeded_network(config, derive_seed(seed, "npnet weights", "")), objective, options, seed, data)
+    module.identity_loss = _identity_loss(data, module, setting.device)
+    checkpoints = LastAndBest(folder / WORK)
+    callbacks: list[Callback] = [History(folder / "training.csv"), checkpoints]
+    if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
+        examples = _examples(data, model, options.num_samples)
+        callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
+    if setting.processes.size > 1:
+        callbacks.append(SigtermAsBefore())
+    if setting.progress_bar:
+        callbacks.append(TrainingProgress())
+    resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
+    _fit(module, data, callbacks, resumable, folder, setting)
+    network = _best(config, checkpoints.best)
+    # The first may remove the file once all have read it.
+    setting.processes.together(lambda: None)
+    return network, _counts(data, module, checkpoints)
+
+
+def _module(
+    network: GoldenNetwork, objective: Objective, options: TrainingOptions, seed: int, data: PairData
+) -> NoiseTraining:
+    if isinstance(network, NPNet):
+        return NPNetTraining(network, objective, options, seed)
+    # The same on every process, because they have the same data.
+    num_pairs = min(NUM_FITTED, max(network.config.architecture.rank, NUMBERS_FITTED // network.basis.shape[1]))
+    source, golden = data.dataset.reader.noise(data.dataset.rows[_spaced(data.training_rows, num_pairs)])
+    num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (network.config.num_tokens * network.config.text_dim))
+    prompt_embeds = data.dataset.inputs.prompts(_spaced(data.training_rows, num_prompts))
+    network.fit_inputs(prompt_embeds, golden.float() - source.float())
+    return LayoutTraining(network, options, seed)
+
+
+def _spaced(rows: np.ndarray, num: int) -> np.ndarray:
+    """At most `num` of the rows, evenly spaced."""
+    return rows[:: -(-len(rows) // num)]
+
+
+@torch.no_grad()
+def _identity_loss(data: PairData, module: NoiseTraining, device: torch.device) -> float:
+    """Validation loss of a network that returns the source noise: what the network has to beat."""
+    module.eval().to(device)
+    losses = [module.source_losses(batch.to(device)).cpu().double() for batch in data.validation_batches()]
+    module.train()
+    return float(torch.cat(losses).mean())
+
+
+def _prepared(
+    reader: PairReader,
+    model: DiffusionModel | None,
+    architecture: ArchitectureConfig | LayoutArchitecture,
+    options: TrainingOptions,
+    folder: Path,
+    seed: int,
+    setting: Setting,
+) -> PairData:
+    """The data of all processes, after the first has written the frozen inputs into `folder`."""
+    rows = chosen_rows(reader, options.keep_rejected)
+
+    def prepare() -> dict[str, object]:
+        assert model is not None, "the first process has the model"
+        if model.latent_shape != reader.latent_shape:
+            raise ModelError(
+                f"{model.name} makes latents {model.latent_shape}, and the pairs hold {reader.latent_shape}: train "
+                "with the model they were collected with"
+            )
+        with torch.no_grad():
+            write_frozen_inputs(folder, reader, rows, model, architecture, setting.prompts_at_once)
+        return {}
+
+    setting.processes.from_first(prepare)
+    dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
+    return PairData(dataset, options, seed, setting.num_workers, isinstance(architecture, LayoutArchitecture))
+
+
+def _fit(
+    module: NoiseTraining,
+    data: PairData,
+    callbacks: list[Callback],
+    resume: str | None,
+    folder: Path,
+    setting: Setting,
+) -> None:
+    processes = setting.processes
+    if module.options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
+        log.warning("stage.precision=bf16-mixed: no instructions for it on this CPU; 32-true is 10 times as fast")
+    with _quiet_lightning(), _deterministic_kernels():
+        trainer = Trainer(
+            accelerator={"cuda": "gpu"}.get(setting.device.type, setting.device.type),
+            devices=processes.size // processes.num_nodes,
+            num_nodes=processes.num_nodes,
+            strategy=_strategy(setting),
+            plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
+            precision=module.options.precision,  # type: ignore[arg-type]
+            max_epochs=module.options.num_epochs,
+            callbacks=callbacks,
+            logger=list(setting.loggers),
+            default_root_dir=folder / WORK,
+            # Resizing images for a scorer has no gradient on a GPU whose order of summing is fixed.
+            deterministic="warn" if module.options.objective == "reward" else True,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        try:
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        except SystemExit as stop:
+            # Lightning turns Ctrl-C into an exit with code 1, which looks like a failure, and is deaf to the next one.
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from None
+            raise
+
+
+def _strategy(setting: Setting) -> Strategy:
+    if setting.processes.size == 1:
+        return SingleDeviceStrategy(setting.device)
+    return DDPStrategy()
+
+
+def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
+    """The first validation pairs of different prompts."""
+    index = data.dataset.reader.index.iloc[data.dataset.rows[data.validation_rows]]
+    first = data.validation_rows[np.flatnonzero(~index["prompt_id"].duplicated())[:num]]
+    source, _ = data.dataset.reader.noise(data.dataset.rows[first])
+    factors = data.dataset.inputs.factors_of(first)
+    if factors is not None:
+        factors = SvdFactors(*(part.to(model.device) for part in factors))
+    prompts = data.dataset.reader.index["prompt"].iloc[data.dataset.rows[first]].tolist()
+    with torch.no_grad():
+        return Examples(prompts, source.to(model.device, model.dtype), model.encode(prompts), factors)
+
+
+def _best(config: NPNetConfig | LayoutNPNetConfig, path: Path) -> GoldenNetwork:
+    state = read_checkpoint(path)["state_dict"]
+    network = blank_network(config)
+    network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})
+    return network.eval()
+
+
+def _counts(data: PairData, module: NoiseTraining, checkpoints: LastAndBest) -> TrainingCounts:
+    return TrainingCounts(
+        num_pairs=len(data.dataset.rows),
+        num_validation_pairs=len(data.validation_rows),
+        num_prompts=data.num_prompts,
+        num_epochs=module.options.num_epochs,
+        best_epoch=checkpoints.best_epoch,
+        val_loss=checkpoints.best_loss,
+        identity_val_loss=module.identity_loss,
+        num_parameters=sum(weight.numel() for weight in module.network.parameters()),
+    )
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """Lightning's `deterministic` is a switch of the whole process: put it back afterwards."""
+    before, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """No lines about devices that are absent, and no advice that does not apply: losses are reduced before logging."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in ("many workers", "smaller than the logging interval", "sync_dist=True", "LeafSpec"):
+                warnings.filterwarnings("ignore", message=f".*{message}")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,157 @@
+"""What does not change while a network learns: prompt embeddings and, for NPNet, the noises' singular-value factors."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.errors import ArtifactError
+from goldennoise.networks.config import ArchitectureConfig, LayoutArchitecture, NPNetConfig, network_config
+from goldennoise.networks.npnet.singular_values import SvdFactors, svd_factors
+from goldennoise.store.files import remove, write_json
+from goldennoise.store.record import read_json
+
+CONTENTS = "contents.json"
+EMBEDS, FACTORS = "prompt_embeds", ("u", "s", "vh")
+PAIRS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class FrozenInputs:
+    """Memory-mapped arrays, one row per chosen pair, so that memory does not grow with the data.
+
+    prompt_embeds: (prompts, tokens, dim); prompt_of: (N,) the prompt of each pair.
+    factors: u (N, rows, k), s (N, k), vh (N, k, columns), or nothing for a network that takes none.
+    """
+
+    prompt_embeds: np.ndarray
+    prompt_of: np.ndarray
+    factors: tuple[np.ndarray, ...]
+
+    def prompts(self, rows: np.ndarray) -> Tensor:
+        """(B, tokens, dim), fp32: each pair's own prompt."""
+        return torch.from_numpy(self.prompt_embeds[self.prompt_of[rows]]).float()
+
+    def factors_of(self, rows: np.ndarray) -> SvdFactors | None:
+        """The factors of each pair's source noise, fp32."""
+        return SvdFactors(*(torch.from_numpy(part[rows]) for part in self.factors)) if self.factors else None
+
+
+def write_frozen_inputs(
+    folder: Path,
+    reader: PairReader,
+    rows: np.ndarray,
+    model: DiffusionModel,
+    architecture: ArchitectureConfig | LayoutArchitecture,
+    prompts_at_once: int = 32,
+) -> None:
+    """Compute them for the pairs at `rows` of the reader's index, unless `folder` holds exactly these already.
+
+    The factors are computed on the model's device. A folder that is unfinished or damaged is made again.
+    """
+    contents = _contents(reader, rows, model, architecture)
+    if _told(folder) == contents | {"bytes": _sizes(folder)}:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    remove(folder / CONTENTS)
+    for file in folder.glob("*.npy"):
+        remove(file)
+    num_tokens, text_dim = _write_prompt_embeds(folder, reader, rows, model, prompts_at_once)
+    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
+    if isinstance(config, NPNetConfig):
+        _write_factors(folder, reader, rows, config, model.device)
+    write_json(folder / CONTENTS, contents | {"bytes": _sizes(folder)})
+
+
+def _told(folder: Path) -> dict[str, object] | None:
+    """What the folder says it holds, None where it says nothing that can be read."""
+    try:
+        return read_json(folder / CONTENTS)
+    except ArtifactError:
+        return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in sorted(folder.glob("*.npy")) if file.is_file()}
+
+
+def open_frozen_inputs(folder: Path, reader: PairReader, rows: np.ndarray) -> FrozenInputs:
+    """What `write_frozen_inputs` wrote for the same reader and rows."""
+    files = [folder / f"{name}.npy" for name in (EMBEDS, *FACTORS)]
+    embeds, *factors = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files if file.exists())
+    return FrozenInputs(embeds, _prompts(reader, rows)[1], tuple(factors))
+
+
+def _contents(
+    reader: PairReader, rows: np.ndarray, model: DiffusionModel, architecture: ArchitectureConfig | LayoutArchitecture
+) -> dict[str, object]:
+    return {
+        "rows": hashlib.sha256(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest(),
+        "prompts": hashlib.sha256(json.dumps(_prompts(reader, rows)[0]).encode()).hexdigest(),
+        "model": model.name,
+        "factors": architecture.canonical_signs if isinstance(architecture, ArchitectureConfig) else None,
+    }
+
+
+def _prompts(reader: PairReader, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The different prompts in order of appearance, and which of them each row has."""
+    chosen = reader.index.iloc[rows]
+    prompt_of, ids = chosen["prompt_id"].factorize()
+    texts = chosen.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
+    return texts.loc[list(ids)].tolist(), prompt_of
+
+
+def _write_prompt_embeds(
+    folder: Path, reader: PairReader, rows: np.ndarray, model: DiffusionModel, at_once: int
+) -> tuple[int, int]:
+    """Returns (tokens, dim). Half-precision embeddings stay so, which is exact and takes half the disk."""
+    prompts, _ = _prompts(reader, rows)
+    first = model.encode(prompts[:1]).cond
+    dtype = np.dtype(np.float16 if first.dtype == torch.float16 else np.float32)
+    with _new_array(folder / "prompt_embeds.npy", (len(prompts), *first.shape[1:]), dtype) as file:
+        for start, stop in _chunks(len(prompts), at_once):
+            embeds = model.encode(prompts[start:stop]).cond
+            file.write(embeds.float().cpu().numpy().astype(dtype).tobytes())
+    return first.shape[1], first.shape[2]
+
+
+def _write_factors(
+    folder: Path, reader: PairReader, rows: np.ndarray, config: NPNetConfig, device: torch.device
+) -> None:
+    (height, width), k = config.matrix_shape, config.num_values
+    shapes = {"u": (height, k), "s": (k,), "vh": (k, width)}
+    with ExitStack() as opened:
+        files = {
+            name: opened.enter_context(_new_array(folder / f"{name}.npy", (len(rows), *shape), np.dtype(np.float32)))
+            for name, shape in shapes.items()
+        }
+        for start, stop in _chunks(len(rows), PAIRS_AT_ONCE):
+            source, _ = reader.noise(rows[start:stop])
+            factors = svd_factors(source.to(device, torch.float32), config)
+            for name, file in files.items():
+                file.write(getattr(factors, name).cpu().numpy().tobytes())
+
+
+def _new_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> BinaryIO:
+    """An .npy file to which the rows are then written one after the other.
+
+    Not a writable memory map: on a full disk that would kill the process instead of raising an OSError.
+    """
+    file = path.open("wb")
+    description = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": description, "fortran_order": False, "shape": shape})
+    return file
+
+
+def _chunks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, length, size):
+        yield start, min(start + size, length)

@@ -1,0 +1,243 @@
+"""The stage: from a pairs artifact to an npnet artifact, and what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from unit.training.learnable import (
+    BRIEF,
+    LATENT,
+    SMALL,
+    TEXT,
+    FakeModelConfig,
+    run_config,
+    use_fake_model,
+    write_pairs_artifact,
+)
+
+from goldennoise import scorers
+from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
+from goldennoise.networks.checkpoint import load_npnet, read_record
+from goldennoise.networks.config import LayoutArchitecture
+from goldennoise.networks.layouts.network import LayoutNPNet
+from goldennoise.runtime.compute import ComputeConfig
+from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
+from goldennoise.stages import train
+from goldennoise.training.objectives.regression import Objective, gain_weighted, regression
+
+OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
+
+
+@pytest.fixture(autouse=True)
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_model(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    write_pairs_artifact(folder)
+    return folder
+
+
+def test_pairs_become_a_network(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = train.run(run_config(outputs, OPTIONS))
+    assert artifact.reference == "npnet/learnable@v1"
+    assert artifact.damaged() == []
+    names = {"model.safetensors", "config.json", "training.csv", "training.json"}
+    assert set(artifact.record["files"]) == names | {"samples/epoch-0001.png", "samples/epoch-0002.png"}
+    assert {path.name for path in artifact.path.iterdir()} == names | {"samples", "record.json"}
+    counts = artifact.record["counts"]
+    assert (counts["pairs"], counts["prompts"], counts["epochs"]) == (36, 18, 2)
+    assert 0 < counts["val_loss"] < counts["identity_val_loss"]
+    printed = capsys.readouterr().out
+    assert f"validation loss {counts['val_loss']:.5g} at epoch {counts['best_epoch']} of 2" in printed
+    assert f"predicting the source itself: {counts['identity_val_loss']:.5g}" in printed
+
+    network = load_npnet(artifact.path)
+    assert network(torch.zeros(2, *LATENT) + torch.eye(4), torch.zeros(2, *TEXT)).shape == (2, *LATENT)
+    record = json.loads((artifact.path / "config.json").read_text())["record"]
+    origin = {
+        "model": {"kind": "fake", "path": "fake", "revision": None, "weights": None},
+        "data": "pairs/learnable@v1",
+        "prompt_set": "learnable.txt",
+        "teacher": "re_denoise",
+        "objective": "regression",
+        "preference": "score",
+        "margin": 0.0,
+    }
+    assert record == origin | counts
+
+    assert train.run(run_config(outputs, OPTIONS)).reference == artifact.reference
+    assert capsys.readouterr().out == "npnet/learnable@v1 is complete.\n"
+
+
+def test_a_damaged_network_is_trained_again_to_the_same_files(outputs: Path) -> None:
+    config = run_config(outputs, OPTIONS)
+    before = train.run(config)
+    (before.path / "model.safetensors").write_bytes(b"damaged")
+    after = train.run(config)
+    assert after.damaged() == []
+    assert after.record["files"] == before.record["files"]
+
+
+def test_a_run_killed_before_the_commit_trains_no_more(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, replace(OPTIONS, num_epochs=1))
+    finish = train._finish
+    monkeypatch.setattr(train, "_finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        train.run(config)
+    monkeypatch.setattr(train, "_finish", finish)
+    monkeypatch.setattr(train, "_train", lambda *_: pytest.fail("trained again"))
+    assert train.run(config).record["counts"]["epochs"] == 1
+
+
+def test_damaged_pairs_are_refused_by_name(tmp_path: Path) -> None:
+    pairs = write_pairs_artifact(tmp_path)
+    shard = pairs.path / "pairs-00001.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(ArtifactError, match=r"pairs-00001\.safetensors is damaged"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_pairs_of_another_model_are_refused(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, FakeModelConfig(path="another"))
+    with pytest.raises(ArtifactError, match=r"pairs/learnable@v1 holds .* \(model.path=fake, not another\)"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_missing_pairs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="learnable"):
+        train.run(run_config(tmp_path, OPTIONS))
+
+
+def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, replace(OPTIONS, learning_rate=1.0, num_epochs=3), version="v9")
+    with monkeypatch.context() as patched:
+        from goldennoise.training.engine import fit
+
+        good = fit.NPNetTraining.pair_losses
+        patched.setattr(
+            fit.NPNetTraining,
+            "pair_losses",
+            lambda self, batch: good(self, batch) * (float("nan") if self.current_epoch == 1 else 1.0),
+        )
+        with pytest.raises(GoldenNoiseError, match=r"training stopped at step 5 \(epoch 2\)"):
+            train.run(config)
+    folder = outputs / "npnet/learnable/v9.partial"
+    assert (folder / "work/last.ckpt").is_file()
+    assert not (outputs / "npnet/learnable/v9").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training.json", "{"),
+        ("training.json", "{}"),
+        ("training.json", "[1]"),
+        ("training.json", '{"val_loss": "x", "best_epoch": 1, "epochs": 1, "identity_val_loss": 1}'),
+        ("model.safetensors", ""),
+        ("model.safetensors", None),
+        ("config.json", "{}"),
+    ],
+)
+def test_a_damaged_result_of_a_killed_run_is_written_again(tmp_path: Path, name: str, content: str | None) -> None:
+    write_pairs_artifact(tmp_path)
+    config = run_config(tmp_path, replace(OPTIONS, num_epochs=1))
+    with patch.object(train, "_finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        train.run(config)
+    damaged = tmp_path / "npnet/learnable/v1.partial" / name
+    expected = damaged.read_bytes()
+    damaged.unlink()
+    if content is not None:
+        damaged.write_text(content)
+    assert (train.run(config).path / name).read_bytes() == expected
+
+
+def test_several_devices_need_several_processes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"compute.devices=2, but 1 process was started: use torchrun"):
+        train.run(run_config(tmp_path, OPTIONS, num_devices=2))
+
+
+def test_what_decides_the_content_is_in_the_fingerprint_and_what_does_not_is_not(outputs: Path) -> None:
+    same = run_config(outputs, OPTIONS, compute=ComputeConfig(device="cpu", batch_size=1, num_workers=1))
+    assert train.run(same).reference == train.run(run_config(outputs, OPTIONS)).reference
+    wider = replace(SMALL, value_hidden=SMALL.value_hidden + 1)
+    with pytest.raises(ArtifactError, match="value_hidden 16 -> 17"):
+        train.run(run_config(outputs, OPTIONS, npnet=wider, version="v1"))
+
+
+def test_a_regression_takes_no_notice_of_the_rewards_options(outputs: Path) -> None:
+    other = replace(OPTIONS, reward_weight=0.5, reward_scorer="unknown")
+    assert train.run(run_config(outputs, other)).reference == train.run(run_config(outputs, OPTIONS)).reference
+    weighted = replace(OPTIONS, objective="gain_weighted")
+    with pytest.raises(ArtifactError, match='objective "regression" -> "gain_weighted"'):
+        train.run(run_config(outputs, weighted, version="v1"))
+
+
+def test_without_gains_nothing_can_be_weighted_by_them(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, preference=None)
+    with pytest.raises(
+        ConfigError, match=r"gain_weighted: pairs/learnable@v1 was collected with stage\.preference=null"
+    ):
+        train.run(run_config(tmp_path, replace(OPTIONS, objective="gain_weighted")))
+
+
+@pytest.mark.parametrize("objective", [regression, gain_weighted])
+def test_the_objective_asked_for_is_the_one_trained_for(outputs: Path, objective: Objective) -> None:
+    config = run_config(outputs, replace(OPTIONS, objective=objective.__name__))
+    assert train._objective(config, None, torch.device("cpu")) is objective
+
+
+def test_a_reward_by_other_weights_is_another_network(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def options(version: str) -> dict:
+        scorer = SimpleNamespace(name="any", version=version, differentiable=True, may_select=True)
+        monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: scorer))
+        config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
+        return train._decisive_options(config)
+
+    assert options("1") == options("1")
+    assert options("1") != options("2")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({}, r"stage\.reward_scorer=shapes_clip: .*scorers of this run \(none\)"),
+        ({"shapes_clip": VerifierConfig()}, "shapes_verifier only reports"),
+    ],
+)
+def test_a_reward_needs_a_scorer_of_the_run_that_may_select(outputs: Path, chosen: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer=chosen))
+
+
+def test_a_reward_needs_a_gradient(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = SimpleNamespace(name="blind", version="1", differentiable=False, may_select=True)
+    monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: blind))
+    with pytest.raises(ConfigError, match="blind is not differentiable, which the objective reward needs"):
+        train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()}))
+
+
+@pytest.mark.parametrize(("npnet", "objective"), [(SMALL, "layout_likelihood"), (LayoutArchitecture(), "regression")])
+def test_networks_that_draw_layouts_have_an_objective_of_their_own(outputs: Path, npnet: Any, objective: str) -> None:
+    config = run_config(outputs, replace(OPTIONS, objective=objective), npnet=npnet)
+    with pytest.raises(ConfigError, match=f"objective={objective} with npnet.kind={npnet.kind}: networks that draw"):
+        train.run(config)
+
+
+def test_a_network_that_draws_layouts_is_an_npnet_artifact(tmp_path: Path) -> None:
+    write_pairs_artifact(tmp_path, num_prompts=50)
+    options = replace(OPTIONS, objective="layout_likelihood", batch_size=24, validation_share=0.3, keep_rejected=True)
+    small = LayoutArchitecture(num_layouts=2, rank=8, width=8, depth=1, heads=2, hidden=8)
+    artifact = train.run(run_config(tmp_path, options, npnet=small))
+    network = load_npnet(artifact.path)
+    assert isinstance(network, LayoutNPNet)
+    assert network.config.architecture == small
+    assert read_record(artifact.path)["objective"] == "layout_likelihood"
+    assert artifact.record["counts"]["parameters"] == sum(weight.numel() for weight in network.parameters())

@@ -1,0 +1,107 @@
+"""What NPNet can be trained for: each loss by hand, and that it moves the noise where it should."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny import TinyModel
+from torch import Tensor
+from unit.methods.searching import PROMPTS, Greenness
+from unit.training.learnable import BRIEF, SMALL, FakeModel
+
+from goldennoise.data.pairs.reader import PairReader
+from goldennoise.methods.search.selector import Selector
+from goldennoise.networks.npnet.singular_values import SvdFactors
+from goldennoise.runtime.seeding import gaussian_noise
+from goldennoise.training.engine.batches import part_of_batch
+from goldennoise.training.engine.data import PairBatch, PairData, PairDataset
+from goldennoise.training.engine.fit import Setting, train_npnet
+from goldennoise.training.objectives.regression import Reward, gain_weighted, regression
+
+
+def make_batch() -> PairBatch:
+    source, golden = gaussian_noise((4, 8, 8), [1, 2, 3]), gaussian_noise((4, 8, 8), [4, 5, 6])
+    nothing = torch.zeros(3)
+    gains = torch.tensor([0.5, 1.0, 1.5])
+    factors = SvdFactors(nothing, nothing, nothing)
+    return PairBatch(source, golden, nothing, factors, PROMPTS, gains, torch.ones(3), torch.arange(3), 3)
+
+
+def test_regression_is_the_mean_squared_error() -> None:
+    batch = make_batch()
+    predicted = batch.source + 0.3
+    expected = torch.nn.functional.mse_loss(predicted, batch.golden, reduction="none").mean((1, 2, 3))
+    torch.testing.assert_close(regression(predicted, batch), expected)
+    torch.testing.assert_close(gain_weighted(predicted, batch), torch.tensor([0.5, 1.0, 1.5]) * expected)
+
+
+def test_gains_are_those_of_the_pairs_over_their_mean(data: PairData) -> None:
+    index = data.dataset.reader.index.iloc[data.dataset.rows]
+    gains = (index["score_golden"] - index["score_source"]).to_numpy()
+    rows = np.array([3, 0, 5])
+    batch = data.dataset[part_of_batch(rows, 0, 1)]
+    np.testing.assert_allclose(batch.gains, (gains / gains.mean())[rows], rtol=1e-6)
+    assert batch.prompts == index["prompt"].iloc[rows].tolist()
+
+
+@pytest.mark.parametrize(
+    ("gains", "weights"),
+    [([-4.0, -3.0, 1.0, 3.0], [0.0, 0.0, 1.0, 3.0]), ([-4.0, -3.0, -1.0, 0.0], [1.0, 1.0, 1.0, 1.0])],
+)
+def test_pairs_that_lost_weigh_nothing_unless_none_gained(
+    reader: PairReader, data: PairData, gains: list[float], weights: list[float]
+) -> None:
+    rows = np.arange(4)
+    index = SimpleNamespace(index=reader.index.iloc[rows].assign(gain=gains))
+    assert PairDataset(index, rows, data.dataset.inputs).gains.tolist() == weights  # type: ignore[arg-type]
+
+
+def test_the_reward_is_the_score_through_few_steps_and_the_distance_from_the_source() -> None:
+    model, batch = TinyModel(num_steps=9), make_batch()
+    predicted = batch.source + 0.1 * batch.golden
+    losses = Reward(model, Selector(Greenness()), num_steps=3, weight=0.02)(predicted, batch)
+    embedding = model.encode(PROMPTS)
+    scores = Greenness().score(model.decode(model.sample(predicted, embedding, num_steps=3)), PROMPTS)
+    distance = (0.1 * batch.golden).square().mean((1, 2, 3))
+    torch.testing.assert_close(losses, 0.5 * distance - 0.02 * scores)
+
+
+def test_descending_the_reward_raises_the_score_and_a_small_weight_holds_it_back() -> None:
+    model, batch = TinyModel(), make_batch()
+    embedding = model.encode(PROMPTS)
+
+    def optimised(weight: float) -> Tensor:
+        noise = batch.source.clone().requires_grad_(True)
+        optimizer = torch.optim.SGD([noise], lr=20.0)
+        for _ in range(10):
+            optimizer.zero_grad()
+            Reward(model, Selector(Greenness()), 4, weight)(noise, batch).sum().backward()
+            optimizer.step()
+        return noise.detach()
+
+    def scores(noise: Tensor) -> Tensor:
+        return Greenness().score(model.decode(model.sample(noise, embedding)), PROMPTS)
+
+    weak, strong = optimised(0.001), optimised(0.05)
+    assert (scores(strong) > scores(weak)).all()
+    assert (scores(weak) > scores(batch.source)).all()
+    assert float((strong - batch.source).norm()) > float((weak - batch.source).norm())
+
+
+@pytest.mark.parametrize("name", ["regression", "gain_weighted"])
+def test_a_network_learns_for_its_objective(reader: PairReader, tmp_path: Path, name: str) -> None:
+    objective = {"regression": regression, "gain_weighted": gain_weighted}[name]
+    options = replace(BRIEF, objective=name, num_epochs=8)
+    setting = Setting(progress_bar=False)
+    _, counts = train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=setting, objective=objective)
+    assert counts.val_loss < 0.9 * counts.identity_val_loss
+
+
+def test_the_identity_loss_is_that_of_predicting_the_source(reader: PairReader, data: PairData, tmp_path: Path) -> None:
+    options, setting = replace(BRIEF, num_epochs=1), Setting(progress_bar=False)
+    _, counts = train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=setting)
+    source, golden = data.dataset.reader.noise(data.dataset.rows[data.validation_rows])
+    assert counts.identity_val_loss == pytest.approx(torch.nn.functional.mse_loss(source, golden).item())
