@@ -1,6 +1,6 @@
 """The typed configuration of a run, composed from conf/ and the command line.
 
-Only this module, `config_mistakes` and the command line know Hydra.
+Only this room and the command line know Hydra.
 """
 
 import importlib

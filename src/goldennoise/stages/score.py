@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """images: a folder, `~` is the home folder; `evaluation.pairing` says which prompt each of its images shows.
+    """images: a folder, `~` is the home folder; `goldennoise.data.pairing` says which prompt each of its images shows.
 
     images_per_prompt: neighbours in the order of names that belong to one prompt, where that order decides.
     images_per_part: what a killed run loses at most.

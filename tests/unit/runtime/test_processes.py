@@ -57,7 +57,7 @@ def share(work: str, made: Path) -> None:
 def test_all_wait_for_the_last_and_a_mistake_is_raised_by_the_first(
     tmp_path: Path, work: str, expected: set[str]
 ) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(NUM)]
     done = subprocess.run(
         [*command, __file__, work, str(tmp_path / "made")],

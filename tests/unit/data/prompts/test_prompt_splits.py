@@ -91,5 +91,5 @@ def test_nothing_is_collected_from_the_benchmark() -> None:
 
 
 def test_own_words_ship_and_are_readable() -> None:
-    path = Path(__file__).parents[3] / "data" / "prompts" / "own_words.txt"
+    path = Path(__file__).parents[4] / "data" / "prompts" / "own_words.txt"
     assert len(load_prompts(PromptsConfig("file", path=str(path)))) >= 30

@@ -80,7 +80,7 @@ def test_batch_equals_single_and_order_follows(weights: Path, tmp_path: Path, im
 
 
 def test_the_published_prompts_are_known_and_no_others(weights: Path, images: Tensor) -> None:
-    metadata = Path(__file__).parents[3] / "data" / "prompts" / "geneval_metadata.jsonl"
+    metadata = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
     config = Config(metadata=str(metadata), detector=str(weights / "detector"), clip=str(weights / "clip"))
     geneval = build(config, CPU)
     assert geneval.score(images[:1], ["a photo of two clocks"]).tolist() == [0.0]
@@ -96,7 +96,7 @@ def test_the_metadata_of_the_package_is_found_from_every_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert build(Config(**networks), CPU).version == version
-    (tmp_path / "tasks.jsonl").write_text((Path(__file__).parents[3] / Config().metadata).read_text())
+    (tmp_path / "tasks.jsonl").write_text((Path(__file__).parents[4] / Config().metadata).read_text())
     assert build(Config(metadata="~/tasks.jsonl", **networks), CPU).version == version
 
 
@@ -117,7 +117,7 @@ def test_it_only_reports_and_its_version_names_all_that_decides(weights: Path, t
 
 
 def test_missing_weights_are_named_with_their_command(weights: Path) -> None:
-    metadata = Path(__file__).parents[3] / "data" / "prompts" / "geneval_metadata.jsonl"
+    metadata = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
     with pytest.raises(ModelError, match=r"`hf download facebook/mask2former-swin-small-coco-instance model\.safetens"):
         build(Config(metadata=str(metadata)), CPU)
     with pytest.raises(ModelError, match=r"`hf download timm/vit_large_patch14_clip_224\.openai open_clip_model\.safe"):

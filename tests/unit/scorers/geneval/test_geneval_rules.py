@@ -14,7 +14,7 @@ from unit.scorers.geneval.objects import at, coloured, found, nobody_asks
 from goldennoise.scorers.geneval.rules import Detection, is_right, relations
 from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, Asked, Task, read_tasks
 
-PUBLISHED = Path(__file__).parents[3] / "data" / "prompts" / "geneval_metadata.jsonl"
+PUBLISHED = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
 BENCH = Task("single_object", (Asked("bench", 1),))
 PAIR = Task("two_object", (Asked("bench", 1), Asked("cow", 1)))
 TWO_COWS = Task("counting", (Asked("cow", 2),), (Asked("cow", 3),))

@@ -11,7 +11,7 @@ from goldennoise.data.prompts import PromptsConfig, load_prompts
 from goldennoise.errors import DataError
 from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, RELATIONS, TAGS, Asked, Task, read_tasks
 
-PUBLISHED = Path(__file__).parents[3] / "data" / "prompts" / "geneval_metadata.jsonl"
+PUBLISHED = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
 BENCH = {"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a photo of a bench"}
 
 
