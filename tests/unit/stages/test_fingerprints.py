@@ -1,0 +1,78 @@
+"""What decides an artifact, pinned: a change here makes every user's finished runs begin again, so it is meant.
+
+Of the options in each case; the packaged world's weights count, so `make world` changes these too.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from goldennoise import stages
+from goldennoise.config.compose import load
+from goldennoise.diffusion.identity import model_identity
+from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.store.identity import fingerprint
+
+CASES: dict[str, Sequence[str]] = {
+    "collect": ("stage=collect", "stage.num_prompts=4"),
+    "collect_layouts": ("stage=collect_layouts", "stage.num_prompts=4", "stage.num_seeds=2"),
+    "train": ("stage=train", "stage.num_epochs=3"),
+    "train_reward": ("stage=train", "stage.objective=reward", "scorer=[shapes_clip]"),
+    "eval": ("stage=eval", "method=[standard,re_denoise,best_of_n]", "stage.num_prompts=4", "stage.num_seeds=2"),
+    "sample": ("stage=sample", "stage.prompt=a red circle", "method=[re_denoise]", "stage.seeds=[3]"),
+    "score": ("stage=score", "stage.images=images", "scorer=[shapes_clip]"),
+}
+PINNED = {
+    "collect": "a10639e946d0",
+    "collect_layouts": "4b5e862cd4e3",
+    "train": "647184c4b183",
+    "train_reward": "859c87df6c0f",
+    "eval": "12734d4a5122",
+    "sample": "a94dd5783140",
+    "score": "750af3dc2141",
+}
+
+
+class Asked(BaseException):
+    """In place of a run: what the stage asks the store for."""
+
+    def __init__(self, kind: str, identity: Mapping[str, Any], inputs: Sequence[Artifact]) -> None:
+        super().__init__(kind)
+        self.fingerprint = fingerprint(identity, [source.fingerprint for source in inputs])
+        self.identity = identity
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the cases read: images with prompts, pairs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(tmp_path / "images/0.png")
+    (tmp_path / "images/metadata.jsonl").write_text(json.dumps({"file_name": "0.png", "text": "a red circle"}) + "\n")
+    identity = {"model": model_identity(load().model)}
+    config = {"stage": {"preference": "shapes_clip"}}
+    with ArtifactStore("outputs").begin("pairs", "shapes", "v1", identity, [], config) as draft:  # type: ignore[union-attr]
+        draft.commit({})
+
+    def begin(_: ArtifactStore, kind: str, *rest: Any) -> None:
+        raise Asked(kind, rest[2], rest[3])
+
+    monkeypatch.setattr(ArtifactStore, "begin", begin)
+    return tmp_path
+
+
+def asked(case: str) -> Asked:
+    config = load(CASES[case])
+    with pytest.raises(Asked) as raised:
+        stages.component(config.stage.kind).run(config)
+    return raised.value
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("case", CASES)
+def test_what_decides_an_artifact_is_what_it_was(case: str) -> None:
+    assert asked(case).fingerprint[:12] == PINNED[case]
