@@ -28,8 +28,10 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_there_are_twelve_rooms_and_two_files() -> None:
-    entries = [entry.name for entry in PACKAGE.iterdir() if not entry.name.startswith("__")]
-    assert len(entries) <= 14, sorted(entries)
+    # A checkout may hold the byte code of what is gone.
+    entries = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
+    rooms = sorted(entry for entry in entries if not entry.startswith("__"))
+    assert len(rooms) <= 14, rooms
 
 
 def test_walls_stand(copy: Path) -> None:
