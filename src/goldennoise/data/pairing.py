@@ -85,7 +85,7 @@ def _tell_unread(folder: Path, files: Sequence[str], read: Iterable[str]) -> Non
 
 def _as_in_file(folder: Path, captions: Captions, config: PromptsConfig) -> dict[str, Prompt]:
     """The captions' prompts as the prompts of `config` write them, with the categories there."""
-    source = str(given_path(config.path)) if config.path else f"prompts.split={config.split}"
+    source = _source(config)
     prompts = all_prompts(replace(config, category=None))
     known = {normalised(prompt.text): prompt for prompt in reversed(prompts)}
     found = {}
@@ -96,13 +96,21 @@ def _as_in_file(folder: Path, captions: Captions, config: PromptsConfig) -> dict
                 f"the prompts of {source}; name the file the images were made from, or leave the prompts out"
             )
         found[image] = known[normalised(caption.text)]
-    seen = {prompt.id for prompt in found.values()}
-    without = [prompt for prompt in of_category(prompts, config.category) if prompt.id not in seen]
+    _tell_without_image(source, of_category(prompts, config.category), found.values())
+    return found
+
+
+def _source(config: PromptsConfig) -> str:
+    return str(given_path(config.path)) if config.path else f"prompts.split={config.split}"
+
+
+def _tell_without_image(source: str, prompts: Iterable[Prompt], shown_prompts: Iterable[Prompt]) -> None:
+    seen = {prompt.id for prompt in shown_prompts}
+    without = [prompt for prompt in prompts if prompt.id not in seen]
     if without:
         have = "prompt has" if len(without) == 1 else "prompts have"
         text = shortened(without[0].text)
         log.warning('%s: %d %s no image, the first is "%s"', source, len(without), have, text)
-    return found
 
 
 def _by_position(
@@ -134,7 +142,9 @@ def _by_id(folder: Path, images: Sequence[str], config: PromptsConfig) -> dict[s
                 f"{folder}: {shortened(image)} shows none of these prompts by the id in its name; name the prompts "
                 "that the images were made from"
             )
-    return {image: known[prompt_id] for image, prompt_id in zip(images, ids, strict=True)}
+    found = {image: known[prompt_id] for image, prompt_id in zip(images, ids, strict=True)}
+    _tell_without_image(_source(config), known.values(), found.values())
+    return found
 
 
 def _refuse_other_count(folder: Path, images: Sequence[str], prompts: Sequence[Prompt], images_per_prompt: int) -> None:

@@ -25,7 +25,7 @@ def in_eval_mode(pipe: Any) -> Iterator[None]:
     tokenizers = [_Tokenizer(part.backend_tokenizer) for part in parts if hasattr(part, "backend_tokenizer")]
     try:
         for network in networks:
-            network.eval()
+            network.set_eval()
         yield
     finally:
         for network in networks:
@@ -43,7 +43,7 @@ class _Network:
         self.hooks = [set(module._forward_hooks) for module in self.modules]
         self.marks = [vars(module).keys() & {OBSERVED, CACHED} for module in self.modules]
 
-    def eval(self) -> None:
+    def set_eval(self) -> None:
         for module in self.modules:
             module.training = False
 

@@ -221,11 +221,14 @@ def test_names_that_say_nothing_else_leave_the_order(images: Path, names: list[s
     assert pairs(score(images, prompts)) == list(zip(names, prompts, strict=True))
 
 
-def test_images_of_our_own_belong_to_the_prompt_whose_id_they_have(images: Path) -> None:
+def test_images_of_our_own_belong_to_the_prompt_whose_id_they_have(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     texts = ["a red circle", "a blue square", "two stars"]
     names = {f"{prompt_id(text)}-{seed}.png": text for text in texts for seed in (0, 1)}
     fill(images, list(names))
-    assert dict(pairs(score(images, texts))) == names
+    assert dict(pairs(score(images, [*texts, "a star"]))) == names
+    assert 'prompts.txt: 1 prompt has no image, the first is "a star"' in caplog.text
     with pytest.raises(DataError, match=r"-0\.png shows none of these prompts by the id in its name"):
         score(images, ["a cat", "a red circle", "two stars", "a", "b", "c"])
 
