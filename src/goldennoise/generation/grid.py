@@ -1,13 +1,12 @@
 """Methods on a grid of prompts and seeds, as stages run it: what decides the result, and the parts not yet finished."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods, scorers
-from goldennoise.data.prompts import Prompt
+from goldennoise.data.prompts import Prompt, prompts_digest
 from goldennoise.diffusion import setup
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -29,10 +28,15 @@ log = logging.getLogger(__name__)
 
 
 def run_identity(
-    config: "RunConfig", prompts: Sequence[Prompt], judges: Mapping[str, Scorer], networks: Mapping[str, Artifact]
+    config: "RunConfig",
+    prompts: Sequence[Prompt],
+    scored_by: Mapping[str, Any],
+    networks: Mapping[str, Artifact],
 ) -> dict[str, Any]:
-    """What decides the images and scores, beside the options of the stage. networks: by reference as written."""
-    told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
+    """What decides the images and scores, beside the options of the stage.
+
+    scored_by: `scorers.identities`. networks: by reference as written.
+    """
     used = {name: methods.identity(method) for name, method in config.method.items()}
     for method in used.values():
         if "artifact" in method:
@@ -41,8 +45,8 @@ def run_identity(
     return {
         "model": model_identity(config.model),
         "methods": used,
-        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
-        "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
+        "scorers": dict(scored_by),
+        "prompts": prompts_digest(prompts),
         "seed": config.seed,
     }
 

@@ -1,11 +1,11 @@
 """Scorers, one file each."""
 
 from collections.abc import Mapping
-from dataclasses import field, fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.runtime import registry
+from goldennoise.store.identity import deciding
 
 if TYPE_CHECKING:
     from torch import device
@@ -17,18 +17,16 @@ PARTS = ("batch", "isolated", "networks", "options", "protocol")
 """Modules that scorers share; every other is a scorer."""
 
 
-def undeciding(**settings: Any) -> Any:
-    """`dataclasses.field` for an option that says how or from where a scorer runs: no score depends on it."""
-    return field(metadata={"decides": False}, **settings)
-
-
 def kinds() -> list[str]:
     """Every scorer there is, by name."""
     return registry.kinds(__name__, parts=PARTS)
 
 
 def component(kind: str) -> ModuleType:
-    """The scorer's module, with its `Config` and `build(config, device)`; ConfigError for an unknown name."""
+    """The scorer's module, with its `Config`, `version(config)` and `build(config, device)`.
+
+    Raises `ConfigError` for an unknown name.
+    """
     return registry.component(__name__, "scorer", kind, kinds())
 
 
@@ -37,7 +35,14 @@ def built(configs: Mapping[str, Any], device: "device") -> "dict[str, Scorer]":
     return {name: component(config.kind).build(config, device) for name, config in configs.items()}
 
 
-def identity(config: Any, scorer: "Scorer") -> dict[str, Any]:
-    """What decides the scores: the options of `config` that do, and the version of the scorer built from it."""
-    deciding = [option.name for option in fields(config) if option.metadata.get("decides", True)]
-    return {name: getattr(config, name) for name in deciding} | {"version": scorer.version}
+def identities(configs: Mapping[str, Any], built: "Mapping[str, Scorer] | None" = None) -> dict[str, dict[str, Any]]:
+    """What decides the scores of every config, by name: the options that do, and the version of weights and rules.
+
+    The version is the module's `version(config)`, which loads nothing: None where files are not on this machine, or
+    where another environment has the scorer; with `built` it is what the scorers themselves say.
+    """
+    versions = {
+        name: component(config.kind).version(config) if built is None else built[name].version
+        for name, config in configs.items()
+    }
+    return {name: deciding(config) | {"version": versions[name]} for name, config in configs.items()}

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig, require_sha256
+from goldennoise.scorers.options import WeightsConfig, joined, require_sha256
+from goldennoise.store.hub import digest
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -55,16 +56,24 @@ class Aesthetic:
         return self._head(self._towers.cropped(images))[:, 0].cpu()
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(
+        config.digest(FILE),
+        digest(config.head_path, HEAD_FILE, revision=config.head_revision, sha256=config.head_sha256),
+    )
+
+
 def build(config: Config, device: "torch.device") -> Aesthetic:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.reward_head import RewardHead
     from goldennoise.scorers.networks.weights import frozen, load_strictly, read_weights
 
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
-    head_tensors, head_version = read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)
+    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
+    head_tensors = read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)
     towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
     head = RewardHead()
     load_strictly(head, head_tensors, f"{config.head_path}/{HEAD_FILE}")
     # The features are float32 whatever the towers compute in, and the head costs nothing.
-    return Aesthetic(towers, frozen(head, device, "float32"), f"{version} {head_version}")
+    return Aesthetic(towers, frozen(head, device, "float32"), str(version(config)))

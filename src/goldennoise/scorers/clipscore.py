@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig
+from goldennoise.scorers.options import WeightsConfig, joined
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +39,8 @@ class ClipScore:
     may_select = True
 
     def __init__(self, towers: "OpenClipTowers", version: str, prefix: str) -> None:
-        """version: of the weights; prefix: before every prompt, with a space between them."""
-        self.version = f"{version} {prefix!r}"
+        """prefix: before every prompt, with a space between them."""
+        self.version = version
         self._towers = towers
         self._prefix = f"{prefix.rstrip()} " if prefix.strip() else ""
 
@@ -55,11 +55,16 @@ class ClipScore:
         return self._towers.cropped(images).cpu()
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(config.digest(FILE), repr(config.prefix))
+
+
 def build(config: Config, device: "torch.device") -> ClipScore:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.weights import read_weights
 
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
     towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
-    return ClipScore(towers, version, config.prefix)
+    return ClipScore(towers, str(version(config)), config.prefix)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig
+from goldennoise.scorers.options import WeightsConfig, joined
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -57,12 +57,17 @@ class HpsV2:
         return self._towers.letterboxed(images).cpu()
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(config.release, config.digest(FILES[config.release]))
+
+
 def build(config: Config, device: "torch.device") -> HpsV2:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.weights import read_weights
 
     file = FILES[config.release]
-    tensors, version = read_weights(config.path, file, config.revision, config.sha256)
+    tensors = read_weights(config.path, file, config.revision, config.sha256)
     towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{file}", device, config.dtype)
-    return HpsV2(towers, f"{config.release} {version}")
+    return HpsV2(towers, str(version(config)))

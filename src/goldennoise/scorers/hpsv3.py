@@ -6,8 +6,8 @@ Its package pins versions that exclude ours, so it runs in a process of its own.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.scorers import undeciding
 from goldennoise.scorers.isolated.process import ProcessConfig, ProcessScorer
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,10 @@ class Config(ProcessConfig):
         default="uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard "
         "python"
     )
+
+
+def version(config: Config) -> None:
+    """Not known before the process says it."""
 
 
 def build(config: Config, device: "torch.device") -> ProcessScorer:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig
+from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,11 @@ class ImageReward:
         return ((self._network(pixels, tokens) - MEAN) / STD).cpu()
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(config.digest(FILE), of_tokenizer(config.tokenizer_path, config.tokenizer_revision))
+
+
 def build(config: Config, device: "torch.device") -> ImageReward:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from transformers import BertTokenizer
@@ -68,8 +73,8 @@ def build(config: Config, device: "torch.device") -> ImageReward:
     from goldennoise.scorers.networks.blip_reward import UNUSED, BlipReward
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    tokenizer, words = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
+    tokenizer = load_tokenizer(BertTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
     network = BlipReward()
     load_strictly(network, tensors, f"{config.path}/{FILE}", UNUSED)
-    return ImageReward(frozen(network, device, config.dtype), tokenizer, f"{version} {words}")
+    return ImageReward(frozen(network, device, config.dtype), tokenizer, str(version(config)))

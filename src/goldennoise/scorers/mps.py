@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig
+from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
+from goldennoise.store.hub import digest
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,15 @@ class Mps:
         return self._clip.text_projection(hidden)
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(
+        config.digest(FILE),
+        digest(config.clip_path, "config.json", revision=config.clip_revision),
+        of_tokenizer(config.clip_path, config.clip_revision),
+    )
+
+
 def build(config: Config, device: "torch.device") -> Mps:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from torch.nn import ModuleDict
@@ -114,11 +124,11 @@ def build(config: Config, device: "torch.device") -> Mps:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
-    clip, described = untrained_clip(config.clip_path, config.clip_revision, tensors)
-    tokenizer, words = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)
+    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
+    clip = untrained_clip(config.clip_path, config.clip_revision, tensors)
+    tokenizer = load_tokenizer(CLIPTokenizer, config.clip_path, config.clip_revision)
     networks = ModuleDict({"model": clip, "cross_model": CrossModel(clip.config.projection_dim)})
     tensors = {name.removeprefix("mps.").replace(".fn.", "."): tensor for name, tensor in tensors.items()}
     load_strictly(networks, tensors, f"{config.path}/{FILE}", [f"model.{name}" for name in POSITION_IDS])
     frozen(networks, device, config.dtype)
-    return Mps(clip, networks["cross_model"], tokenizer, f"{version} {described} {words}")
+    return Mps(clip, networks["cross_model"], tokenizer, str(version(config)))

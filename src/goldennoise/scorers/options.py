@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
+from goldennoise.store.hub import digest
+from goldennoise.store.identity import undeciding
 
 DTYPES = ("float32", "bfloat16", "float16")
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,6 +30,20 @@ class WeightsConfig:
         require(bool(self.path), "path", repr(self.path), "a folder or a hub id")
         require_sha256("sha256", self.sha256)
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+
+    def digest(self, file: str) -> str | None:
+        """Of a file in `path`, see `goldennoise.store.hub.digest`; `sha256` is that of the file of weights."""
+        return digest(self.path, file, revision=self.revision, sha256=self.sha256)
+
+
+def of_tokenizer(path: str, revision: str | None) -> str | None:
+    """Digests of a tokenizer's files; None where one is not on this machine."""
+    return joined(*(digest(path, file, revision=revision) for file in TOKENIZER_FILES))
+
+
+def joined(*versions: str | None) -> str | None:
+    """One version of several; None if one is not known."""
+    return " ".join(map(str, versions)) if all(versions) else None
 
 
 def require_sha256(option: str, value: str | None) -> None:

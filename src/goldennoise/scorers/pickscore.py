@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import require
-from goldennoise.scorers import undeciding
-from goldennoise.scorers.options import WeightsConfig
+from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
+from goldennoise.store.hub import digest
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,15 @@ class PickScore:
         return normalize(self._model.text_projection(pooled).float(), dim=-1)
 
 
+def version(config: Config) -> str | None:
+    """Digests of the files; None where one is not on this machine."""
+    return joined(
+        config.digest(FILE),
+        digest(config.path, "config.json", revision=config.revision),
+        of_tokenizer(config.tokenizer_path, config.tokenizer_revision),
+    )
+
+
 def build(config: Config, device: "torch.device") -> PickScore:
     """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
     from transformers import CLIPTokenizer
@@ -86,8 +96,8 @@ def build(config: Config, device: "torch.device") -> PickScore:
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip
     from goldennoise.scorers.networks.weights import frozen, load_strictly, load_tokenizer, read_weights
 
-    tensors, version = read_weights(config.path, FILE, config.revision, config.sha256)
-    model, described = untrained_clip(config.path, config.revision, tensors)
-    tokenizer, words = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
+    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
+    model = untrained_clip(config.path, config.revision, tensors)
+    tokenizer = load_tokenizer(CLIPTokenizer, config.tokenizer_path, config.tokenizer_revision)
     load_strictly(model, tensors, f"{config.path}/{FILE}", POSITION_IDS)
-    return PickScore(frozen(model, device, config.dtype), tokenizer, f"{version} {described} {words}")
+    return PickScore(frozen(model, device, config.dtype), tokenizer, str(version(config)))

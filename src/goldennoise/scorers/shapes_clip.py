@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.shapes.locations import CLIP, CLIP_WEIGHTS
+from goldennoise.store.hub import digest
+
 if TYPE_CHECKING:
     import torch
 
@@ -12,6 +15,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Config:
     kind: str = "shapes_clip"
+
+
+def version(config: Config) -> str | None:  # noqa: ARG001
+    """Digest of the world's weights; None where they are missing."""
+    return digest(str(CLIP), CLIP_WEIGHTS)
 
 
 def build(config: Config, device: "torch.device") -> "Scorer":  # noqa: ARG001

@@ -58,6 +58,11 @@ class ShapesVerifier:
         return torch.tensor(values)
 
 
+def version(config: Config) -> str:  # noqa: ARG001
+    """Of the rules."""
+    return ShapesVerifier.version
+
+
 def build(config: Config, device: "torch.device") -> ShapesVerifier:  # noqa: ARG001
     """The verifier; it runs on the CPU whatever the device."""
     return ShapesVerifier(config.soft)

@@ -7,8 +7,8 @@ cannot be installed as it stands; docs/scorers.md says how its environment is ma
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.scorers import undeciding
 from goldennoise.scorers.isolated.process import ProcessConfig, ProcessScorer
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,10 @@ class Config(ProcessConfig):
     kind: str = "vqascore"
     model: str = "clip-flant5-xxl"
     command: str = undeciding(default="vqascore/bin/python")
+
+
+def version(config: Config) -> None:
+    """Not known before the process says it."""
 
 
 def build(config: Config, device: "torch.device") -> ProcessScorer:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
 from goldennoise.errors import ConfigError, require
+from goldennoise.scorers.options import joined
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class WeightedSum:
     def __init__(self, parts: "Sequence[tuple[float, Scorer]]") -> None:
         """parts: weight and scorer, added in this order."""
         self._parts = [(weight if scorer.higher_is_better else -weight, scorer) for weight, scorer in parts]
-        self.version = " ".join(f"{weight:+} {scorer.name}@{scorer.version}" for weight, scorer in self._parts)
+        self.version = " ".join(f"{weight} {scorer.name}@{scorer.version}" for weight, scorer in parts)
         self.differentiable = all(scorer.differentiable for _, scorer in parts)
         self.may_select = all(scorer.may_select for _, scorer in parts)
 
@@ -63,10 +64,18 @@ class WeightedSum:
         return total
 
 
+def version(config: Config) -> str | None:
+    """Weights and versions of the parts; None where one is not known."""
+    versions = {kind: part["version"] for kind, part in scorers.identities(_parts(config)).items()}
+    return joined(*(version and f"{config.parts[kind]} {kind}@{version}" for kind, version in versions.items()))
+
+
+def _parts(config: Config) -> dict[str, Any]:
+    # Sorted, so that the order in which the parts are written decides neither the version nor a rounding.
+    return {kind: scorers.component(kind).Config() for kind in sorted(config.parts)}
+
+
 def build(config: Config, device: "torch.device") -> WeightedSum:
     """Raises what its parts raise when they cannot be loaded."""
-    # Sorted, so that the order in which the parts are written decides neither the version nor a rounding.
-    modules = {kind: scorers.component(kind) for kind in sorted(config.parts)}
-    return WeightedSum(
-        [(config.parts[kind], module.build(module.Config(), device)) for kind, module in modules.items()]
-    )
+    built = scorers.built(_parts(config), device)
+    return WeightedSum([(config.parts[kind], scorer) for kind, scorer in built.items()])

@@ -1,6 +1,5 @@
 """collect: prompts -> pairs of source and golden noise with the scores of both images."""
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from goldennoise import methods, scorers
 from goldennoise.data.pairs import PreferenceFilter
 from goldennoise.data.pairs.index import merge, total_figures
 from goldennoise.data.pairs.shards import part_path, read_index
-from goldennoise.data.prompts import Prompt, load_training_prompts
+from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion import setup
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError, require
@@ -23,10 +22,10 @@ from goldennoise.methods.base import After
 from goldennoise.methods.tools import MethodTools
 from goldennoise.runtime.processes import Processes, joined
 from goldennoise.scorers.protocol import Scorer, refuse_reporting_only
-from goldennoise.stages.job import begin_together, finish_together, resolve_together
-from goldennoise.stages.networks import refuse_other_model
+from goldennoise.stages.job import begin_together, complete, finish_together, resolve_together
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.drafts import Draft
+from goldennoise.store.identity import as_begun, deciding, undeciding
 from goldennoise.store.record import Artifact
 
 if TYPE_CHECKING:
@@ -47,12 +46,12 @@ class Config:
     kind: str = "collect"
     num_prompts: int | None = None
     num_seeds: int = 1
-    source_network: str | None = None
+    source_network: str | None = undeciding(default=None)
     preference: str | None = "shapes_clip"
     margin: float = 0.0
-    prompts_per_shard: int = 64
+    prompts_per_shard: int = undeciding(default=64)
     seed_index: int = 0
-    other_model: str = "refuse"
+    other_model: str = undeciding(default="refuse")
 
     def __post_init__(self) -> None:
         require(
@@ -74,23 +73,24 @@ def run(config: "RunConfig") -> Artifact:
     prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
-        networks = resolve_together(processes, store, chain)
+        networks = resolve_together(processes, store, config, chain)
+        inputs, decides = [*networks.values()], partial(_identity, config, chain[-1], prompts)
+        if done := complete(processes, store, "pairs", config, decides, inputs):
+            return done
         judges = scorers.built(config.scorer, config.compute.torch_device())
         preference = _preference(config.stage, judges)
 
         def begin() -> Artifact | Draft:
-            if config.stage.other_model == "refuse":
-                for network in networks.values():
-                    refuse_other_model(network, config.model)
-            identity = _identity(config, chain[-1], prompts, judges)
-            return store.begin("pairs", config.name, config.version, identity, [*networks.values()], asdict(config))
+            identity = decides(scorers.identities(config.scorer, judges))
+            return store.begin("pairs", config.name, config.version, identity, inputs, asdict(config))
 
         begun = begin_together(processes, held, begin)
         if isinstance(begun, Artifact):
             return begun
         collector = partial(_collector, config, chain, judges, networks, preference)
-        _collect(begun.path, collector, prompts, config.stage, processes)
-        return finish_together(processes, begun, lambda draft: _finish(draft, config.stage, len(prompts), num_held_out))
+        stage = as_begun(config.stage, begun.stage)
+        _collect(begun.path, collector, prompts, stage, processes)
+        return finish_together(processes, begun, lambda draft: _finish(draft, stage, len(prompts), num_held_out))
 
 
 def _finish(draft: Draft, stage: Config, num_prompts: int, num_held_out: int) -> Artifact:
@@ -133,19 +133,16 @@ def _chain(config: "RunConfig") -> list[Any]:
     return [*before, *config.method.values()]
 
 
-def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], judges: dict[str, Scorer]) -> dict[str, Any]:
-    told_apart = "\n".join(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
-    # Which networks are used is told by the artifact's inputs, whatever they were called.
-    stage = {key: value for key, value in asdict(config.stage).items() if key not in ("source_network", "other_model")}
-    if config.stage.source_network is not None:
-        stage["source_network"] = True
+def _identity(config: "RunConfig", teacher: Any, prompts: list[Prompt], scored_by: Mapping[str, Any]) -> dict[str, Any]:
+    # The artifact's inputs say which networks are used, whatever they are called.
+    others = {"num_prompts": len(prompts), "source_network": config.stage.source_network is not None}
     return {
-        "stage": stage | {"num_prompts": len(prompts)},
+        "stage": deciding(config.stage) | others,
         "model": model_identity(config.model),
         "teacher": {key: value for key, value in methods.identity(teacher).items() if key != "artifact"},
-        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
+        "scorers": dict(scored_by),
         "seed": config.seed,
-        "prompts": hashlib.sha256(told_apart.encode()).hexdigest(),
+        "prompts": prompts_digest(prompts),
     }
 
 

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from goldennoise import scorers
 from goldennoise.errors import ConfigError, require
 from goldennoise.runtime.processes import joined
-from goldennoise.stages.job import begin_together, finish_together, resolve_together
+from goldennoise.stages.job import begin_together, complete, finish_together, resolve_together
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.identity import as_begun, deciding, undeciding
 
 if TYPE_CHECKING:
     from goldennoise.config.compose import RunConfig
@@ -32,8 +34,8 @@ class Config:
     num_seeds: int = 5
     reference: str = "standard"
     num_bootstrap: int = 10_000
-    prompts_per_part: int = 16
-    other_model: str = "refuse"
+    prompts_per_part: int = undeciding(default=16)
+    other_model: str = undeciding(default="refuse")
 
     def __post_init__(self) -> None:
         num_prompts = self.num_prompts
@@ -54,28 +56,31 @@ def run(config: "RunConfig") -> Artifact:
     from goldennoise.generation.grid import built_scorers, make_parts, run_identity, unfinished
     from goldennoise.generation.reuse import adopt
     from goldennoise.generation.units import cut
-    from goldennoise.stages.networks import refuse_other_model
 
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
     store = ArtifactStore(config.outputs)
     with joined(config.compute) as processes, ExitStack() as held:
-        networks = resolve_together(processes, store, config.method.values())
+        networks = resolve_together(processes, store, config, config.method.values())
+        inputs = list({network.fingerprint: network for network in networks.values()}.values())
+
+        def decides(scored_by: Mapping[str, Any]) -> dict[str, Any]:
+            stage = deciding(config.stage) | {"num_prompts": len(prompts)}
+            return {"stage": stage} | run_identity(config, prompts, scored_by, networks)
+
+        if done := complete(processes, store, "scores", config, decides, inputs):
+            return done
         judges = built_scorers(config)
 
         def begin() -> Artifact | Draft:
-            if config.stage.other_model == "refuse":
-                for network in networks.values():
-                    refuse_other_model(network, config.model)
-            inputs = list({network.fingerprint: network for network in networks.values()}.values())
-            identity = {"stage": asdict(config.stage) | {"num_prompts": len(prompts)}}
-            identity |= run_identity(config, prompts, judges, networks)
+            identity = decides(scorers.identities(config.scorer, judges))
             return store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
 
         begun = begin_together(processes, held, begin)
         if isinstance(begun, Artifact):
             return begun
         samples = grid(prompts, config.stage.num_seeds)
-        parts = cut(samples, list(config.method), config.stage.prompts_per_part * config.stage.num_seeds)
+        prompts_per_part = as_begun(config.stage, begun.stage).prompts_per_part
+        parts = cut(samples, list(config.method), prompts_per_part * config.stage.num_seeds)
 
         def left() -> dict[str, Any]:
             adopt(begun.path, parts, judges)

@@ -3,13 +3,16 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.diffusion.identity import differences
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.summary import selecting_scorers
 from goldennoise.networks.importing import resolve_network
 from goldennoise.store.artifacts import Artifact, ArtifactStore
+
+if TYPE_CHECKING:
+    from goldennoise.config.compose import RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,13 @@ def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, 
     for artifact in found.values():
         artifact.check()
     return found
+
+
+def refuse_other_models(config: "RunConfig", networks: Mapping[str, Artifact]) -> None:
+    """`refuse_other_model` of every network, unless `stage.other_model` allows them."""
+    if config.stage.other_model == "refuse":
+        for network in networks.values():
+            refuse_other_model(network, config.model)
 
 
 def refuse_other_model(network: Artifact, model: Any) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import methods
+from goldennoise import methods, scorers
 from goldennoise.errors import ConfigError, require
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ class Config:
     prompt: str
     num_seeds: int = 1
     seeds: list[int] | None = None
-    other_model: str = "refuse"
+    other_model: str = undeciding(default="refuse")
 
     def __post_init__(self) -> None:
         require(bool(self.prompt.strip()), "prompt", repr(self.prompt), "a text")
@@ -65,7 +66,7 @@ def make(
     from goldennoise.generation.batch import Sample
     from goldennoise.generation.grid import make_parts, run_identity, unfinished
     from goldennoise.generation.units import cut
-    from goldennoise.stages.networks import refuse_other_model, resolve_networks
+    from goldennoise.stages.networks import refuse_other_models, resolve_networks
 
     refuse_unfit(config)
     config = replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
@@ -73,13 +74,11 @@ def make(
     prompt = Prompt.of(stage.prompt)
     store = ArtifactStore(config.outputs)
     networks = resolve_networks(store, config.method.values())
-    if stage.other_model == "refuse":
-        for network in networks.values():
-            refuse_other_model(network, config.model)
+    refuse_other_models(config, networks)
     judges = judges_of(config)
     seeds = list(range(stage.num_seeds)) if stage.seeds is None else stage.seeds
     identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": seeds}}
-    identity |= run_identity(config, [prompt], judges, networks)
+    identity |= run_identity(config, [prompt], scorers.identities(config.scorer, judges), networks)
     inputs = list({network.fingerprint: network for network in networks.values()}.values())
     outcome = store.begin("samples", config.name, config.version, identity, inputs, asdict(config))
     if isinstance(outcome, Artifact):

@@ -1,8 +1,7 @@
 """score: any folder of images and their prompts -> every score of every image."""
 
-import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from goldennoise import scorers
 from goldennoise.errors import ArtifactError, ConfigError, require
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.identity import as_begun, digest_of_lines, undeciding
 from goldennoise.store.paths import given_path
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Config:
     kind: str = "score"
     images: str
     images_per_prompt: int = 1
-    images_per_part: int = 256
+    images_per_part: int = undeciding(default=256)
 
     def __post_init__(self) -> None:
         require(bool(self.images), "images", repr(self.images), "a folder of images")
@@ -56,10 +56,9 @@ def run(config: "RunConfig") -> Artifact:
     # Torch loads here, when every mistake that can be seen without it has been reported.
     judges = scorers.built(config.scorer, config.compute.torch_device())
     identity = {
-        "images_per_part": stage.images_per_part,
-        "images": _digest(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
-        "prompts": _digest(prompts),
-        "scorers": {name: scorers.identity(part, judges[name]) for name, part in config.scorer.items()},
+        "images": digest_of_lines(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
+        "prompts": digest_of_lines(prompts),
+        "scorers": scorers.identities(config.scorer, judges),
     }
     store = ArtifactStore(config.outputs)
     outcome = store.begin("image_scores", config.name, config.version, identity, [], asdict(config))
@@ -95,17 +94,13 @@ def _digests(folder: Path, images: Sequence[str]) -> list[str]:
         return image_digests(folder, images, progress.update)
 
 
-def _digest(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def _score(
     config: "RunConfig", draft: Draft, images: Sequence[str], prompts: Sequence[str], judges: "Mapping[str, Scorer]"
 ) -> "pd.DataFrame":
     from goldennoise.generation.image_scores import cut, for_spreadsheets, read_parts
     from goldennoise.generation.units import whole
 
-    parts = cut(images, prompts, config.stage.images_per_part)
+    parts = cut(images, prompts, as_begun(config.stage, draft.config["stage"]).images_per_part)
     _score_parts(config, draft, parts, judges)
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:

@@ -133,7 +133,7 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
         return {key: value for key, value in options.items() if not key.startswith("reward_")}
     scorer = scorers.component(chosen.kind).build(chosen, config.compute.torch_device())
     _refuse_unfit_reward(scorer)
-    return options | {"reward_scorer": scorers.identity(chosen, scorer)}
+    return options | {"reward_scorer": scorers.identities({"": chosen}, {"": scorer})[""]}
 
 
 def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artifact, reference: str) -> None:

@@ -72,21 +72,29 @@ class ArtifactStore:
         Raises `ArtifactError` for an explicit version made from something else, or one that another process writes.
         """
         check_name(name, version)
-        sources = [{"reference": source.reference, "fingerprint": source.fingerprint} for source in inputs]
-        wanted = {
-            "kind": kind,
-            "name": name,
-            "fingerprint": fingerprint(identity, [source.fingerprint for source in inputs]),
-            "identity": dict(identity),
-            "inputs": sources,
-        }
+        wanted = _wanted(kind, name, identity, inputs)
         folder = self.root / kind / name
         folder.mkdir(parents=True, exist_ok=True)
         with Lock(folder / ".lock", wait=True):
             found = self._find(folder, wanted) if version == "auto" else self._explicit(folder, version, wanted)
             if isinstance(found, str):
-                return _draft(folder, found, wanted, dict(config))
+                return _draft(folder, found, wanted, config)
             return found if not (damaged := found.damaged()) else _reopen(found, damaged, wanted)
+
+    def find(
+        self, kind: str, name: str, version: str, identity: Mapping[str, Any], inputs: Sequence[Artifact]
+    ) -> Artifact | None:
+        """The artifact that `begin` would find complete; None where it would give a draft or raise."""
+        wanted = fingerprint(identity, [source.fingerprint for source in inputs])
+        same = [found for found in self.versions(kind, name) if found.fingerprint == wanted]
+        chosen = next((found for found in same if version in ("auto", found.version)), None)
+        return chosen if chosen is not None and not chosen.damaged() else None
+
+    def versions(self, kind: str, name: str) -> list[Artifact]:
+        """Complete versions, the newest first; one with a damaged record is passed over with a warning."""
+        folder = self.root / kind / name
+        read = (_unless_damaged(read_artifact, folder / version) for version in reversed(_complete(folder)))
+        return [artifact for artifact in read if artifact is not None]
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact; a removal that is killed leaves nothing that looks complete."""
@@ -124,11 +132,10 @@ class ArtifactStore:
         return artifact
 
     def _find(self, folder: Path, wanted: dict[str, Any]) -> Artifact | str:
-        complete, partial = _complete(folder), _partial(folder)
-        for version in reversed(complete):
-            artifact = _unless_damaged(read_artifact, folder / version)
-            if artifact is not None and artifact.fingerprint == wanted["fingerprint"]:
+        for artifact in self.versions(wanted["kind"], wanted["name"]):
+            if artifact.fingerprint == wanted["fingerprint"]:
                 return artifact
+        partial = _partial(folder)
         for version in reversed([version for version in partial if not (folder / version).exists()]):
             header = _unless_damaged(read_header, folder / f"{version}.partial" / DRAFT)
             if header is not None and header["fingerprint"] == wanted["fingerprint"]:
@@ -153,21 +160,34 @@ class ArtifactStore:
         return version
 
 
-def _draft(folder: Path, version: str, wanted: dict[str, Any], config: dict[str, Any]) -> Draft:
+def _wanted(kind: str, name: str, identity: Mapping[str, Any], inputs: Sequence[Artifact]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "name": name,
+        "fingerprint": fingerprint(identity, [source.fingerprint for source in inputs]),
+        "identity": dict(identity),
+        "inputs": [{"reference": source.reference, "fingerprint": source.fingerprint} for source in inputs],
+    }
+
+
+def _draft(folder: Path, version: str, wanted: dict[str, Any], config: Mapping[str, Any]) -> Draft:
     lock = Lock(folder / f".{version}.lock")
     partial = folder / f"{version}.partial"
     resumed = (partial / DRAFT).is_file()
-    start = read_header(partial / DRAFT)["start"] if resumed else timestamp()
+    began = read_header(partial / DRAFT) if resumed else {"config": dict(config), "start": timestamp()}
     if not resumed:
         # A folder without its draft.json was killed before any work began.
         remove(partial)
         partial.mkdir()
-    return Draft(partial, _write_header(partial, version, wanted, start), config, lock, resumed)
+    return Draft(partial, _write_header(partial, version, wanted, began), lock, resumed)
 
 
-def _write_header(folder: Path, version: str, wanted: dict[str, Any], start: str) -> dict[str, Any]:
-    """The draft.json of `folder`, whatever one said there: its fingerprint is known, the rest may be damaged."""
-    header = {**wanted, "version": version, "start": start}
+def _write_header(folder: Path, version: str, wanted: dict[str, Any], began: Mapping[str, Any]) -> dict[str, Any]:
+    """The draft.json of `folder`, whatever one said there: its fingerprint is known, the rest may be damaged.
+
+    began: the config of the run that began it, and when.
+    """
+    header = {**wanted, "version": version, "config": began["config"], "start": began["start"]}
     write_json(folder / DRAFT, header)
     return header
 
@@ -188,11 +208,11 @@ def _reopen(artifact: Artifact, damaged: list[str], wanted: dict[str, Any]) -> D
     lock = Lock(artifact.path.parent / f".{version}.lock")
     for name in damaged:
         remove(artifact.path / name)
-    header = _write_header(artifact.path, version, wanted, artifact.record["start"])
+    header = _write_header(artifact.path, version, wanted, artifact.record)
     partial = artifact.path.with_name(f"{version}.partial")
     artifact.path.rename(partial)
     (partial / RECORD).unlink()
-    return Draft(partial, header, artifact.record["config"], lock, resumed=True, damaged=damaged)
+    return Draft(partial, header, lock, resumed=True, damaged=damaged)
 
 
 def check_name(name: str, version: str) -> None:

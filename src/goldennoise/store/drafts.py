@@ -70,7 +70,8 @@ class Lock:
 class Draft:
     """An artifact in the making; a context manager that holds the lock on its version.
 
-    resumed: whether work was done on it before. damaged: files of it that were complete once and were removed.
+    config: of the run that began it. resumed: whether work was done on it before. damaged: files of it that were
+    complete once and were removed.
 
     Files whose name ends in ".tmp" are half-written by convention: `commit` removes them.
     Of several processes under torchrun only rank 0 may hold one.
@@ -80,7 +81,6 @@ class Draft:
         self,
         path: Path,
         header: dict[str, Any],
-        config: dict[str, Any],
         lock: Lock,
         resumed: bool,
         damaged: Sequence[str] = (),
@@ -89,7 +89,6 @@ class Draft:
         self.resumed = resumed
         self.damaged = damaged
         self._header = header
-        self._config = config
         self._lock = lock
 
     @property
@@ -101,6 +100,11 @@ class Draft:
     def fingerprint(self) -> str:
         """SHA-256 of what decides the content."""
         return str(self._header["fingerprint"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config of the run that began it."""
+        return dict(self._header["config"])
 
     def commit(self, counts: dict[str, Any]) -> Artifact:
         """Write the record with the SHA-256 of every file, sync, rename, release the lock.
@@ -127,8 +131,8 @@ class Draft:
                 sync(path)
                 files[path.relative_to(self.path).as_posix()] = file_digest(path)
         header, version = self._header, self._header["version"]
-        record = {key: header[key] for key in ("kind", "name", "version", "fingerprint", "identity", "inputs")}
-        record |= {"config": self._config, **origin(), "start": header["start"], "end": timestamp()}
+        kept = ("kind", "name", "version", "fingerprint", "identity", "inputs", "config", "start")
+        record = {key: header[key] for key in kept} | origin() | {"end": timestamp()}
         record |= {"counts": counts, "files": files}
         write_json(self.path / RECORD, record)
         final = self.path.with_name(version)

@@ -1,6 +1,5 @@
 """Files of weights from a local folder or the Hugging Face hub and back, with errors a person can act on."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goldennoise.errors import GoldenNoiseError, ModelError, require, shortened
+from goldennoise.store.files import file_digest
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """How a repository of the hub is called: "owner/name"."""
@@ -31,14 +31,37 @@ def find_file(source: str, file: str, *, revision: str | None = None, sha256: st
     if not path.is_file():
         raise ModelError(f"{path} does not exist: {source} is a folder, so {file} must lie in it.")
     if sha256 is not None:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = file_digest(path)
         if found != sha256:
             raise ModelError(
                 f"{path} is damaged or another file: its SHA-256 is {found}, expected {sha256}; delete it and fetch it "
                 "again."
             )
     return path
+
+
+def digest(source: str, file: str, *, revision: str | None = None, sha256: str | None = None) -> str | None:
+    """First 12 hex digits of the SHA-256 of a file that `find_file` would find, `sha256` itself where it is known.
+
+    None for a file that is not on this machine: nothing is fetched.
+    """
+    if sha256 is not None:
+        return sha256[:12]
+    path = _here(source, file, revision)
+    return None if path is None else file_digest(path)[:12]
+
+
+def _here(source: str, file: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = local_path(source)
+    if folder is not None and folder.is_dir():
+        return folder / file if (folder / file).is_file() else None
+    try:
+        cached = try_to_load_from_cache(source, file, revision=revision)
+    except ValueError:  # no name of a repository
+        return None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def local_path(source: str | Path) -> Path | None:

@@ -1,9 +1,36 @@
-"""What decides the content of an artifact, as one number."""
+"""What decides the content of an artifact, and one number of it."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, field, fields, replace
 from typing import Any
+
+
+def undeciding(**settings: Any) -> Any:
+    """`dataclasses.field` for an option that decides no content: how, where or in which pieces work is done."""
+    return field(metadata={"identity": False}, **settings)
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The options of a Config that decide content, by name."""
+    values = asdict(config)
+    return {option.name: values[option.name] for option in fields(config) if option.metadata.get("identity", True)}
+
+
+def as_begun(config: Any, begun: Mapping[str, Any]) -> Any:
+    """`config` with the pieces, and whatever else decides no content, of the run that began the work.
+
+    begun: the options of that run, as its draft has them.
+    """
+    others = [option.name for option in fields(config) if not option.metadata.get("identity", True)]
+    kept = {name: begun[name] for name in others if isinstance(begun.get(name), type(getattr(config, name)))}
+    return replace(config, **kept)
+
+
+def digest_of_lines(lines: Iterable[str]) -> str:
+    """SHA-256 in hex of lines that a line feed separates."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def fingerprint(identity: Mapping[str, Any], inputs: Sequence[str]) -> str:

@@ -38,11 +38,11 @@ class _Header(BaseModel):
     fingerprint: str
     identity: dict[str, Any]
     inputs: list[_Source]
+    config: dict[str, Any]
     start: str
 
 
 class _Record(_Header):
-    config: dict[str, Any]
     packages: dict[str, str]
     git_commit: str | None
     host: str
@@ -120,7 +120,7 @@ def read_artifact(path: Path) -> Artifact:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a draft.json or record.json says of itself: kind, name, version, fingerprint, identity, inputs, start.
+    """What a draft.json or record.json says of itself, from its kind to its start.
 
     Raises `ArtifactError` naming the file if it is damaged.
     """

@@ -15,9 +15,9 @@ from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.runtime.compute import ComputeConfig
-from goldennoise.scorers import undeciding
 from goldennoise.scorers.weighted_sum import WeightedSum
 from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.store.identity import undeciding
 
 KINDS = ("single object", "two objects", "counting")
 
@@ -149,7 +149,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
         return SCORERS[config.kind]()
 
     for package, build in (("diffusion.families", build_model), ("methods", build_method), ("scorers", build_scorer)):
-        module = SimpleNamespace(build=build)
+        module = SimpleNamespace(build=build, version=lambda config: build_scorer(config, torch.device("cpu")).version)
         monkeypatch.setattr(f"goldennoise.{package}.component", lambda _, module=module: module)
     monkeypatch.setattr("goldennoise.data.prompts.load_prompts", lambda config, num: prompts(config)[:num])
     return models

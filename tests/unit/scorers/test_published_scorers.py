@@ -179,6 +179,17 @@ def test_the_version_is_that_of_the_weights(scorer: Scorer, tmp_path: Path) -> N
     assert versions[0] == scorer.version != versions[1]
 
 
+def test_the_version_is_known_without_loading_while_the_files_are_here(scorer: Scorer, tmp_path: Path) -> None:
+    config = WRITERS[scorer.name](tmp_path)
+    module = scorer_kinds.component(scorer.name)
+    assert module.version(config) == scorer.version
+    files = [file for file in tmp_path.rglob("*") if file.suffix in (".safetensors", ".pt", ".pth", ".json")]
+    assert files
+    for file in files:
+        file.rename(file.with_name(f"moved-{file.name}"))
+    assert module.version(config) is None
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
 def test_the_version_is_that_of_everything_pickscore_is_built_from(tmp_path: Path, file: str) -> None:
     versions = []
@@ -195,10 +206,14 @@ def test_the_version_is_that_of_everything_pickscore_is_built_from(tmp_path: Pat
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_where_the_weights_lie_decides_nothing_and_which_they_are_does(scorers: dict[str, Scorer], kind: str) -> None:
     config, scorer = scorer_kinds.component(kind).Config(), scorers[kind]
-    found = scorer_kinds.identity(config, scorer)
-    assert scorer_kinds.identity(replace(config, path="elsewhere", revision="v2"), scorer) == found
-    assert scorer_kinds.identity(replace(config, dtype="bfloat16"), scorer) != found
-    assert found["version"] == scorer.version
+
+    def identity(config: Any) -> Any:
+        return scorer_kinds.identities({"": config}, {"": scorer})
+
+    found = identity(config)
+    assert identity(replace(config, path="elsewhere", revision="v2")) == found
+    assert identity(replace(config, dtype="bfloat16")) != found
+    assert found[""]["version"] == scorer.version
 
 
 @pytest.mark.parametrize("kind", sorted(set(WRITERS) - {"mps", "imagereward", "aesthetic"}))

@@ -31,6 +31,7 @@ from goldennoise.runtime.processes import Processes
 from goldennoise.stages import collect
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.drafts import Draft
+from goldennoise.store.identity import undeciding
 from goldennoise.training.engine.loggers import LoggerConfig
 
 
@@ -38,7 +39,7 @@ from goldennoise.training.engine.loggers import LoggerConfig
 class FakeConfig:
     kind: str = "fake"
     option: int = 1
-    place: str = scorers.undeciding(default="here")
+    place: str = undeciding(default="here")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[FakeModel]:
     def build_scorer(config: FakeConfig, _: torch.device) -> FakeScorer:
         return FakeScorer(higher_is_better=config.option == 1, may_select=config.option != 3)
 
+    def version(config: FakeConfig) -> str:
+        return build_scorer(config, torch.device("cpu")).version
+
     builders = {families: build_model, scorers: build_scorer, methods: lambda *_: FakeTeacher()}
     for package, build in builders.items():
-        monkeypatch.setattr(package, "component", lambda _, build=build: SimpleNamespace(build=build))
+        monkeypatch.setattr(package, "component", lambda _, build=build: SimpleNamespace(build=build, version=version))
     return models
 
 
@@ -223,14 +227,42 @@ def test_the_display_name_of_the_teacher_is_not_identity(config: RunConfig) -> N
 
 def test_a_scorers_version_is_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     collect.run(config)
-    new = SimpleNamespace(build=lambda *_: FakeScorer(version="2"))
+    new = SimpleNamespace(build=lambda *_: FakeScorer(version="2"), version=lambda _: "2")
     monkeypatch.setattr(scorers, "component", lambda _: new)
     assert collect.run(config).version == "v2"
 
 
-def test_shard_size_gives_another_artifact_with_the_same_pairs(config: RunConfig) -> None:
-    one, other = collect.run(config), collect.run(changed(config, prompts_per_shard=64))
-    assert other.version == "v2"
+def test_a_complete_run_builds_no_scorer_and_knows_one_whose_files_are_gone(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = collect.run(config)
+    gone = SimpleNamespace(version=lambda _: None, build=lambda *_: pytest.fail("no scorer is built"))
+    monkeypatch.setattr(scorers, "component", lambda _: gone)
+    assert collect.run(config).path == complete.path
+    other = {"bright": FakeConfig(place="there")}
+    with pytest.raises(pytest.fail.Exception, match="no scorer is built"):
+        collect.run(dataclasses.replace(config, scorer=other))
+
+
+def test_a_run_goes_on_in_the_shards_it_began_with(
+    config: RunConfig, loaded: list[FakeModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(collect, "finish_together", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            collect.run(config)
+    loaded.clear()
+    resumed = collect.run(changed(config, prompts_per_shard=64))
+    assert loaded == []
+    assert len([*resumed.path.glob("index-*.parquet")]) == 3
+    assert resumed.record["config"]["stage"]["prompts_per_shard"] == 4
+
+
+def test_shard_size_decides_no_pair(config: RunConfig, tmp_path: Path) -> None:
+    one = collect.run(config)
+    assert collect.run(changed(config, prompts_per_shard=64)).path == one.path
+    elsewhere = dataclasses.replace(config, outputs=str(tmp_path / "elsewhere"))
+    other = collect.run(changed(elsewhere, prompts_per_shard=64))
     first, second = PairReader(one.path), PairReader(other.path)
     columns = [column for column in first.index if column not in ("shard", "row")]
     assert first.index[columns].equals(second.index[columns])

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from tiny import TinyModel
 from unit.generation import fakes
 from unit.generation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
+from goldennoise import scorers
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.stages.eval import Config, run
 from goldennoise.store.artifacts import Artifact, ArtifactStore
@@ -154,6 +156,24 @@ def test_a_damaged_artifact_is_repaired(tmp_path: Path, models: list[TinyModel])
 def test_what_decides_the_scores_makes_another_version(tmp_path: Path, change: dict[str, Any]) -> None:
     assert run(a_run(tmp_path)).version == "v1"
     assert run(a_run(tmp_path, **change)).version == "v2"
+
+
+@pytest.mark.usefixtures("models")
+def test_a_complete_run_builds_no_scorer_and_knows_one_whose_files_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = run(a_run(tmp_path))
+    gone = SimpleNamespace(version=lambda _: None, build=lambda *_: pytest.fail("no scorer is built"))
+    monkeypatch.setattr(scorers, "component", lambda _: gone)
+    assert run(a_run(tmp_path)).path == complete.path
+    with pytest.raises(pytest.fail.Exception, match="no scorer is built"):
+        run(a_run(tmp_path, seed=1))
+
+
+@pytest.mark.usefixtures("models")
+def test_the_size_of_a_part_decides_nothing(tmp_path: Path) -> None:
+    first = run(a_run(tmp_path))
+    assert run(a_run(tmp_path, stage=replace(STAGE, prompts_per_part=1))).path == first.path
 
 
 def roles_of(scores: Artifact) -> dict[str, str]:

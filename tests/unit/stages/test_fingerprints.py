@@ -27,13 +27,13 @@ CASES: dict[str, Sequence[str]] = {
     "score": ("stage=score", "stage.images=images", "scorer=[shapes_clip]"),
 }
 PINNED = {
-    "collect": "a10639e946d0",
-    "collect_layouts": "4b5e862cd4e3",
+    "collect": "249b15d6f528",
+    "collect_layouts": "1bd9fc0fc6fe",
     "train": "647184c4b183",
     "train_reward": "859c87df6c0f",
-    "eval": "12734d4a5122",
+    "eval": "53736fd7fc7a",
     "sample": "a94dd5783140",
-    "score": "750af3dc2141",
+    "score": "f1cc0e287db7",
 }
 
 

@@ -98,7 +98,7 @@ def test_a_folder_is_no_file_of_weights(
 @pytest.mark.parametrize(("kind", "name"), [("safetensors", "a.safetensors"), ("zip", "a.pth"), ("legacy", "a.bin")])
 def test_each_kind_is_read_under_its_own_suffix(tmp_path: Path, kind: str, name: str) -> None:
     (tmp_path / name).write_bytes(KINDS[kind])
-    read, _ = read_weights(str(tmp_path), name, None, None)
+    read = read_weights(str(tmp_path), name, None, None)
     assert all(torch.equal(read[key], tensor) for key, tensor in TENSORS.items())
     assert read.keys() == TENSORS.keys()
 

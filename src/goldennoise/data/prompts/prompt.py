@@ -1,9 +1,11 @@
 """A prompt, and what a user chooses about a prompt set."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from goldennoise.errors import require
 from goldennoise.runtime.seeding import prompt_id
+from goldennoise.store.identity import digest_of_lines
 
 UNCATEGORISED = "uncategorised"
 """Category of the prompts of a file without a category column."""
@@ -54,3 +56,8 @@ class PromptsConfig:
         allowed = ("refuse", "keep_first", "keep")
         require(self.duplicates in allowed, "duplicates", self.duplicates, "refuse, keep_first or keep")
         require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")
+
+
+def prompts_digest(prompts: Iterable[Prompt]) -> str:
+    """SHA-256 in hex of texts and categories, in order: what of prompts decides an artifact."""
+    return digest_of_lines(f"{prompt.category}\t{prompt.text}" for prompt in prompts)

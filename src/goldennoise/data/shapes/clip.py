@@ -1,6 +1,5 @@
 """The world's preference model: a small open_clip model. It selects and filters; it does not decide."""
 
-import hashlib
 from collections.abc import Sequence
 
 import open_clip
@@ -8,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from goldennoise.data.shapes.locations import CLIP
+from goldennoise.data.shapes.locations import CLIP, CLIP_WEIGHTS
 from goldennoise.data.shapes.vocabulary import IMAGE_SIZE_PX
 from goldennoise.errors import ScorerError
+from goldennoise.store.files import file_digest
 
 SCALE = 100.0
 
@@ -26,10 +26,10 @@ class ShapesClip:
 
     def __init__(self, device: torch.device) -> None:
         """Raises `ScorerError` where the world's weights are missing."""
-        weights = CLIP / "open_clip_model.safetensors"
+        weights = CLIP / CLIP_WEIGHTS
         if not weights.is_file():
             raise ScorerError(f"shapes_clip: {weights} is missing; reinstall goldennoise or run `make world`.")
-        self.version = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        self.version = file_digest(weights)[:12]
         self._model = open_clip.create_model(f"local-dir:{CLIP}", device=device).eval().requires_grad_(False)
         self._tokenize = open_clip.get_tokenizer(f"local-dir:{CLIP}")
         self._device = device

@@ -29,12 +29,12 @@ class ColourNamer:
 
         Raises `ModelError` for a file that is not to be had or holds another network.
         """
-        self.weights = find_file(source, "open_clip_model.safetensors")
+        weights = find_file(source, "open_clip_model.safetensors")
         try:
-            network, _, transform = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=str(self.weights))
+            network, _, transform = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=str(weights))
         # open_clip and torch fail on damaged bytes with whatever their first wrong step raises.
         except Exception as error:
-            raise ModelError(f"{self.weights} does not hold CLIP {ARCHITECTURE}: give {PUBLISHED}") from error
+            raise ModelError(f"{weights} does not hold CLIP {ARCHITECTURE}: give {PUBLISHED}") from error
         self._network = network.to(device).eval()
         self._transform = transform
         self._tokenize = open_clip.get_tokenizer(ARCHITECTURE)

@@ -37,7 +37,7 @@ class Detector:
 
         Raises `ModelError` for files that are not to be had, or hold another network or other classes.
         """
-        self.weights = find_file(source, "model.safetensors")
+        weights = find_file(source, "model.safetensors")
         read_description(find_file(source, "config.json"), EXPECTED, ModelError)
         # The stages draw a bar of their own; this one would be torn into it.
         transformers.utils.logging.disable_progress_bar()
@@ -45,7 +45,7 @@ class Detector:
         network: Any
         try:
             loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(
-                self.weights.parent, use_safetensors=True, output_loading_info=True
+                weights.parent, use_safetensors=True, output_loading_info=True
             )
         # transformers fails on other files than its own with whatever its first wrong step raises.
         except Exception as error:
@@ -53,7 +53,7 @@ class Detector:
         network, loading = loaded
         # transformers would fill what is missing with random numbers.
         if missing := sorted(loading["missing_keys"]):
-            raise ModelError(f"{self.weights} comes without {missing[0]} and other tensors: give {PUBLISHED} whole")
+            raise ModelError(f"{weights} comes without {missing[0]} and other tensors: give {PUBLISHED} whole")
         if network.config.num_labels != len(CLASSES):
             num_classes = network.config.num_labels
             raise ModelError(f"{source} tells {num_classes} classes apart: give a {EXPECTED}, such as {PUBLISHED}")

@@ -5,14 +5,15 @@ are those of the published evaluation, but the detector's weights are of another
 compare with numbers measured here.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ScorerError, shortened
-from goldennoise.scorers import undeciding
+from goldennoise.scorers.options import joined
+from goldennoise.store.files import file_digest
+from goldennoise.store.hub import digest
+from goldennoise.store.identity import undeciding
 from goldennoise.store.paths import given_path
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from goldennoise.scorers.geneval.colours import ColourNamer
     from goldennoise.scorers.geneval.detector import Detector
     from goldennoise.scorers.geneval.tasks import Task
+
+DETECTOR_FILE, CLIP_FILE = "model.safetensors", "open_clip_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,25 @@ class Geneval:
         return self._tasks[prompt]
 
 
+def version(config: Config) -> str | None:
+    """Of the rules, and digests of the files; None where one is not on this machine."""
+    metadata = given_path(config.metadata)
+    return joined(
+        "1 metadata",
+        file_digest(metadata)[:12] if metadata.is_file() else None,
+        "detector",
+        digest(config.detector, DETECTOR_FILE),
+        "clip",
+        digest(config.clip, CLIP_FILE),
+    )
+
+
 def build(config: Config, device: "torch.device") -> Geneval:
     """Raises `DataError` for metadata, `ModelError` for weights that are missing or damaged."""
     from goldennoise.scorers.geneval.colours import ColourNamer
     from goldennoise.scorers.geneval.detector import Detector
     from goldennoise.scorers.geneval.tasks import read_tasks
 
-    metadata = given_path(config.metadata)
-    tasks = read_tasks(metadata)
+    tasks = read_tasks(given_path(config.metadata))
     detector, colours = Detector(config.detector, device), ColourNamer(config.clip, device)
-    digests = [_digest(file) for file in (metadata, detector.weights, colours.weights)]
-    return Geneval(tasks, detector, colours, "1 metadata {} detector {} clip {}".format(*digests))
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    return Geneval(tasks, detector, colours, str(version(config)))

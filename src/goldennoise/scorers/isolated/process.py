@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from goldennoise.errors import ScorerError, require
-from goldennoise.scorers import undeciding
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,15 +8,14 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from goldennoise.errors import ScorerError, shortened
-from goldennoise.store.files import file_digest
 from goldennoise.store.hub import find_file, read_description
 
 POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 """Buffers that older transformers stored with the weights, and no version needs."""
 
 
-def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor]) -> tuple[Any, str]:
-    """The architecture that config.json in `path`, a folder or a hub id, describes, and that file's digest.
+def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor]) -> Any:
+    """The architecture that config.json in `path`, a folder or a hub id, describes.
 
     tensors: the weights it is for, and maybe others.
     Raises `ModelError` for a file that is not to be had, `ScorerError` for one that describes no CLIP, or a CLIP far
@@ -38,4 +37,4 @@ def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor
         raise ScorerError(
             f"{file} describes a CLIP model of {num_numbers} numbers, and its weights are {available}: fetch both."
         )
-    return model, file_digest(file)[:12]
+    return model

@@ -1,4 +1,4 @@
-"""Published weights of scorers: tensors by name, the version they give a scorer, and tokenizers, with clear errors."""
+"""Published weights of scorers: tensors by name, and tokenizers, with clear errors."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from goldennoise.errors import ScorerError, shortened
-from goldennoise.store.files import file_digest
+from goldennoise.scorers.options import TOKENIZER_FILES
 from goldennoise.store.hub import find_file
 from goldennoise.store.tensors import is_plain, mismatch, read_tensors
 
 
-def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> tuple[dict[str, Tensor], str]:
-    """Tensors by name, on the CPU, and the first 12 hex digits of the file's SHA-256.
+def read_weights(path: str, file: str, revision: str | None, sha256: str | None) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU.
 
     path: a folder or a hub id; file: in it, safetensors or what torch saved, where a `state_dict` is looked into.
     Raises `ModelError` for a file that is not to be had or has another hash, `ScorerError` for one that is damaged or
@@ -26,7 +26,7 @@ def read_weights(path: str, file: str, revision: str | None, sha256: str | None)
         isinstance(name, str) and is_plain(tensor) for name, tensor in tensors.items()
     ):
         raise ScorerError(f"{found} holds no tensors by name: these are not the published weights.")
-    return tensors, file_digest(found)[:12]
+    return tensors
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str, unused: Iterable[str] = ()) -> None:
@@ -45,15 +45,15 @@ def frozen(network: nn.Module, device: torch.device, dtype: str) -> Any:
     return network.to(device, getattr(torch, dtype)).eval().requires_grad_(False)
 
 
-def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> tuple[Any, str]:
-    """A transformers tokenizer from a folder or the hub, and the first hex digits of its files' SHA-256.
+def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> Any:
+    """A transformers tokenizer from a folder or the hub.
 
     Raises `ModelError` for files that are not to be had, `ScorerError` for damaged ones.
     """
     # Without them from_pretrained does not complain: it makes a tokenizer that knows no words.
-    files = [find_file(path, file, revision=revision) for file in ("tokenizer_config.json", "tokenizer.json")]
+    files = [find_file(path, file, revision=revision) for file in TOKENIZER_FILES]
     try:
-        return tokenizer_class.from_pretrained(files[0].parent), " ".join(file_digest(file)[:12] for file in files)
+        return tokenizer_class.from_pretrained(files[0].parent)
     # transformers and tokenizers fail on other JSON than theirs with whatever their first wrong step raises.
     except Exception as error:
         raise ScorerError(

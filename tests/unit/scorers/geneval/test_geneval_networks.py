@@ -190,7 +190,6 @@ def test_a_detector_is_read_from_its_folder_and_finds_the_same_again(
 ) -> None:
     monkeypatch.setattr(detector, "SHORT_SIDE_PX", 64)
     found = Detector(str(weights / "detector"), CPU)
-    assert found.weights == weights / "detector" / "model.safetensors"
     images = torch.rand(4, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     detections = [found.detect(image, 0.01) for image in images]
     assert any(detections)

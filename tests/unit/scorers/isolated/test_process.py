@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -220,9 +221,14 @@ def test_how_a_process_is_run_decides_nothing(start: Start) -> None:
     scorer = start()
     here = vqascore.Config(command="python", batch_timeout_s=3.0, start_timeout_s=4.0)
     identity = {"kind": "vqascore", "model": "clip-flant5-xxl", "version": "stand-in 7"}
-    assert scorers.identity(here, scorer) == identity
-    assert scorers.identity(vqascore.Config(command="other", model="clip-flant5-xl"), scorer) != identity
-    assert scorers.identity(hpsv3.Config(command="other"), scorer) == scorers.identity(hpsv3.Config(), scorer)
+
+    def identity_of(config: Any) -> Any:
+        return scorers.identities({"": config}, {"": scorer})[""]
+
+    assert identity_of(here) == identity
+    assert identity_of(vqascore.Config(command="other", model="clip-flant5-xl")) != identity
+    assert identity_of(hpsv3.Config(command="other")) == identity_of(hpsv3.Config())
+    assert scorers.identities({"": here})[""] == identity | {"version": None}
 
 
 NOISE = """
