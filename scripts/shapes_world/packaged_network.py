@@ -6,7 +6,8 @@ The first two stages of experiment=shapes_layouts; half an hour on two cores, an
 import subprocess
 import sys
 
-from goldennoise.networks.checkpoint import PACKAGED, load_npnet, read_record, save_npnet
+from goldennoise.networks.checkpoint import load_npnet, save_npnet
+from goldennoise.networks.sources import PACKAGED, read_record
 from goldennoise.store.artifacts import ArtifactStore
 
 EXPERIMENT = "shapes_layouts"

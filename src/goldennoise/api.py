@@ -18,10 +18,11 @@ from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
-from goldennoise.networks.checkpoint import find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.networks.checkpoint import load_npnet, save_npnet
 from goldennoise.networks.config import LayoutNPNetConfig, NPNetConfig
 from goldennoise.networks.kinds import GoldenNetwork
 from goldennoise.networks.model_card import CARD, model_card
+from goldennoise.networks.sources import find_npnet, read_record
 from goldennoise.store.hub import upload
 
 __all__ = ["GoldenNoise", "load_npnet", "re_denoise"]

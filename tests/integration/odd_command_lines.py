@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.config.files import conf_folder, options
-from goldennoise.generation.units import image_file, whole
+from goldennoise.generation.units import image_file
 from goldennoise.store.artifacts import ArtifactStore, Draft
+from goldennoise.store.files import whole
 from goldennoise.store.paths import given_path
 
 STAGES = (*SMALL, "collect_layouts", "train_layouts", "all", "all_layouts", "demo_app")

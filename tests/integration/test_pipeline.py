@@ -2,13 +2,14 @@
 
 import itertools
 import json
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from integration.command_line import goldennoise, run_ok
+from integration.command_line import ROOT, command, goldennoise, run_ok
 from integration.conftest import STAGES
 
 from goldennoise import GoldenNoise
@@ -37,10 +38,17 @@ def test_artifacts_chain_by_fingerprint(pipeline: Path) -> None:
 
 def test_second_run_does_nothing(pipeline: Path) -> None:
     before = written(pipeline)
-    printed = run_ok(pipeline, "experiment=smoke")
+    python, *arguments = command(pipeline, "experiment=smoke")
+    done = subprocess.run(
+        [python, "-X", "importtime", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     for stage in STAGES:
-        assert f"{ARTIFACTS[stage]}/smoke@v1 is complete" in printed
+        assert f"{ARTIFACTS[stage]}/smoke@v1 is complete" in done.stdout
     assert written(pipeline) == before
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "goldennoise.stages.eval" in loaded
+    assert not loaded & {"torch", "pandas", "diffusers", "transformers", "lightning"}
 
 
 def test_the_whole_pipeline_is_checked_before_it_begins(tmp_path: Path) -> None:

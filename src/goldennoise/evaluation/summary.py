@@ -1,7 +1,7 @@
 """`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -138,12 +138,6 @@ def _first_word(error: Exception) -> str:
 
 def _not_a_summary(file: Path, lacking: str) -> ArtifactError:
     return ArtifactError(f"{file} is no summary: {lacking} is missing; run stage=eval again or restore the file")
-
-
-def selecting_scorers(methods: Iterable[Mapping[str, Any]], preferences: Iterable[str | None]) -> set[str]:
-    """Names of the scorers that choose something: a method's own `scorer`, and what filtered the training pairs."""
-    chosen = [*(method.get("scorer") for method in methods), *preferences]
-    return {str(scorer) for scorer in chosen if scorer}
 
 
 def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame) -> ScorerInfo:

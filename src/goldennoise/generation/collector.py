@@ -1,24 +1,29 @@
 """Collecting pairs: source noise, golden noise from the teacher; to filter them, an image of both and every score."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from goldennoise import methods
 from goldennoise.data.pairs.index import Scores, index_rows, located
 from goldennoise.data.pairs.preference import PreferenceFilter
 from goldennoise.data.pairs.shards import Shard, tensors_path, valid, write_shard
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
-from goldennoise.methods.base import Method
+from goldennoise.generation.loader import Loader
+from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.tools import MethodTools
+from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
@@ -98,35 +103,88 @@ class Collector:
         return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
 
 
-def make_shards(
-    collector: Callable[[], Collector],
-    folder: Path,
-    prompts: Sequence[Prompt],
-    prompts_per_shard: int,
-    numbers: Sequence[int],
-    on_rows: OnRows | None = None,
-) -> None:
-    """Make the shards of these `numbers`, as `missing_shards` tells them.
+@dataclass(frozen=True)
+class PairShard:
+    """The unit of work of collect: `num_seeds` pairs of every prompt."""
 
-    collector: called once, and only if there is a shard to make. on_rows: called with the index rows of every batch.
+    number: int
+    prompts: Sequence[Prompt]
+    num_seeds: int
+
+    @property
+    def size(self) -> int:
+        """Number of its pairs."""
+        return len(self.prompts) * self.num_seeds
+
+    def is_finished(self, folder: Path) -> bool:
+        """Whether both its files are there, readable and agree."""
+        return valid(folder, self.number)
+
+
+def cut(prompts: Sequence[Prompt], num_seeds: int, prompts_per_shard: int) -> list[PairShard]:
+    """Shards of the prompts in their order."""
+    starts = range(0, len(prompts), prompts_per_shard)
+    return [
+        PairShard(number, prompts[start : start + prompts_per_shard], num_seeds) for number, start in enumerate(starts)
+    ]
+
+
+@dataclass(frozen=True)
+class ShardMaker:
+    """A description of the work on the shards of a draft: the model, the scorers and the methods of a run.
+
+    chain: configs of the methods that make golden noise one after the other. networks: folder of every trained network,
+    by its reference as these write it.
     """
-    if not numbers:
-        return
-    ready = collector()
-    for number in numbers:
-        if tensors_path(folder, number).exists():
-            log.warning("%s is damaged or unfinished and is made anew", tensors_path(folder, number))
-        start = number * prompts_per_shard
-        write_shard(folder, number, ready.shard(prompts[start : start + prompts_per_shard], number, on_rows))
+
+    loader: Loader
+    chain: Sequence[Any]
+    networks: Mapping[str, Path]
+    draft: Path
+
+    def __call__(self) -> "ShardWorker":
+        """Loads them. Raises `GoldenNoiseError` for what cannot be loaded."""
+        config, scorers = self.loader.config, self.loader.scorers
+        stage = config.stage
+        chosen = stage.preference
+        higher_is_better = chosen is None or scorers[chosen].higher_is_better
+        preference = None if chosen is None else PreferenceFilter(chosen, stage.margin, higher_is_better)
+        tools = MethodTools(scorers, lambda _, reference: self.networks[reference])
+        teacher = reduce(After, [methods.build(method, tools) for method in self.chain])
+        collector = Collector(
+            self.loader.model,
+            teacher,
+            scorers,
+            preference,
+            config.compute.batch_size,
+            config.seed,
+            stage.seed_index,
+            stage.num_seeds,
+        )
+        return ShardWorker(collector, self.draft)
 
 
-def missing_shards(folder: Path, num_prompts: int, prompts_per_shard: int) -> list[int]:
-    """Numbers of the shards that are not finished."""
-    return [number for number in range(num_shards(num_prompts, prompts_per_shard)) if not valid(folder, number)]
+@dataclass
+class ShardWorker:
+    """Makes shards in the draft in `folder`, and tells the share of accepted pairs where they are filtered."""
 
+    collector: Collector
+    folder: Path
+    num_pairs: int = 0
+    num_kept: int = 0
 
-def num_shards(num_prompts: int, prompts_per_shard: int) -> int:
-    return math.ceil(num_prompts / prompts_per_shard)
+    def __call__(self, shard: PairShard, progress: Progress) -> None:
+        if tensors_path(self.folder, shard.number).exists():
+            log.warning("%s is damaged or unfinished and is made again", tensors_path(self.folder, shard.number))
+
+        def count(rows: pd.DataFrame) -> None:
+            self.num_pairs += len(rows)
+            self.num_kept += int(rows["kept"].sum())
+            if self.collector.preference is not None:
+                progress.note(f"accepted {self.num_kept / self.num_pairs:.1%}")
+            progress.update(len(rows))
+
+        write_shard(self.folder, shard.number, self.collector.shard(shard.prompts, shard.number, count))
 
 
 def _num_truncated(model: DiffusionModel) -> int:

@@ -1,7 +1,8 @@
 """Scores of images that are there already, in parts: a part is one table, written whole or not at all."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,15 @@ import pandas as pd
 import torch
 
 from goldennoise.data.images import read_image
-from goldennoise.generation.units import has_numbers, table_of, whole
+from goldennoise.generation.loader import Loader
+from goldennoise.generation.units import has_numbers, table_of
+from goldennoise.runtime.progress import Progress
+from goldennoise.runtime.units import Work
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
+from goldennoise.store.files import whole
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("image", "prompt")
 """Columns beside those of the scorers."""
@@ -23,58 +30,65 @@ FORMULA = r"^(?=[=+\-@\t\r])"
 
 @dataclass(frozen=True)
 class ImagePart:
-    """The unit of work. images: paths relative to their folder; prompts: one for each."""
+    """The unit of work. images: paths relative to their folder; prompts: one for each; scorers: by whom."""
 
     number: int
     images: Sequence[str]
     prompts: Sequence[str]
+    scorers: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        """Number of its images."""
+        return len(self.images)
 
     def table_file(self, draft: Path) -> Path:
         return draft / "parts" / f"{self.number:05d}.parquet"
 
-    def is_finished(self, draft: Path, scorers: Sequence[str]) -> bool:
+    def is_finished(self, folder: Path) -> bool:
         """Whether its table is there, whole, and about these images and scorers."""
-        return scores_of(self.table_file(draft), self.images, self.prompts, scorers) is not None
+        return scores_of(self.table_file(folder), self) is not None
 
 
-def scores_of(file: Path, images: Sequence[str], prompts: Sequence[str], scorers: Sequence[str]) -> pd.DataFrame | None:
-    """The table of a file, None where it is missing, damaged or not of these images, prompts and scorers."""
+def scores_of(file: Path, part: ImagePart) -> pd.DataFrame | None:
+    """The table of a file, None where it is missing, damaged or not of this part's images, prompts and scorers."""
     table = table_of(file)
-    if table is None or {*table.columns} != {*COLUMNS, *scorers}:  # the order of scorers decides nothing
+    if table is None or {*table.columns} != {*COLUMNS, *part.scorers}:  # the order of scorers decides nothing
         return None
     found = [table[column].map(str).tolist() for column in COLUMNS]  # `astype` fails for bytes
-    return table if found == [list(images), list(prompts)] and has_numbers(table, scorers) else None
+    return table if found == [list(part.images), list(part.prompts)] and has_numbers(table, part.scorers) else None
 
 
-def cut(images: Sequence[str], prompts: Sequence[str], images_per_part: int) -> list[ImagePart]:
+def cut(images: Sequence[str], prompts: Sequence[str], scorers: Sequence[str], images_per_part: int) -> list[ImagePart]:
     """Parts of the images in their order. prompts: one for each image."""
-    starts = range(0, len(images), images_per_part)
-    return [
-        ImagePart(number, images[start : start + images_per_part], prompts[start : start + images_per_part])
-        for number, start in enumerate(starts)
-    ]
+    pieces = [slice(start, start + images_per_part) for start in range(0, len(images), images_per_part)]
+    return [ImagePart(number, images[piece], prompts[piece], scorers) for number, piece in enumerate(pieces)]
 
 
-def score_part(
-    draft: Path,
-    part: ImagePart,
-    folder: Path,
-    scorers: Mapping[str, Scorer],
-    batch_size: int,
-    progress: Callable[[int], object],
-) -> None:
-    """Write the part's table. `progress` is told how many images each batch has added.
+@dataclass(frozen=True)
+class ImageScoring:
+    """A description of the work on the parts of a draft: the scorers of a run on the images of a folder."""
 
-    Raises `DataError` for an image that cannot be read, `ScorerError` for a missing or non-finite score.
-    """
-    tables = []
-    for start in range(0, len(part.images), batch_size):
-        names = part.images[start : start + batch_size]
-        prompts = part.prompts[start : start + batch_size]
-        tables.append(_score(folder, names, prompts, scorers))
-        progress(len(names))
-    with whole(part.table_file(draft)) as beside:
-        pd.concat(tables).to_parquet(beside, index=False, write_page_checksum=True)
+    loader: Loader
+    images: Path
+    draft: Path
+
+    def __call__(self) -> Work[ImagePart]:
+        """Loads the scorers. Raises `GoldenNoiseError` for one that cannot be loaded."""
+        scorers, batch_size = self.loader.scorers, self.loader.config.compute.batch_size
+
+        def score_part(part: ImagePart, progress: Progress) -> None:
+            """Raises `DataError` for an image that cannot be read, `ScorerError` for a missing or non-finite score."""
+            tables = []
+            for start in range(0, len(part.images), batch_size):
+                piece = slice(start, start + batch_size)
+                tables.append(_score(self.images, part.images[piece], part.prompts[piece], scorers))
+                progress.update(len(tables[-1]))
+            with whole(part.table_file(self.draft)) as beside:
+                pd.concat(tables).to_parquet(beside, index=False, write_page_checksum=True)
+            log.info("%s is finished", part.table_file(self.draft))
+
+        return score_part
 
 
 def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: Mapping[str, Scorer]) -> pd.DataFrame:

@@ -3,14 +3,12 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from goldennoise.errors import ArtifactError
-from goldennoise.generation.unit import embedder_of
-from goldennoise.generation.units import Part, is_finished
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.generation.units import Part
 from goldennoise.store.drafts import DRAFT
 from goldennoise.store.files import remove
 from goldennoise.store.record import RECORD, read_header
@@ -18,26 +16,24 @@ from goldennoise.store.record import RECORD, read_header
 log = logging.getLogger(__name__)
 
 
-def adopt(folder: Path, parts: Sequence[Part], judges: Mapping[str, Scorer]) -> None:
+def take_finished(folder: Path, parts: Sequence[Part]) -> None:
     """Take into the draft in `folder` what its sibling versions, finished or not, have of `parts`.
 
     A part decides itself by its model, method, scorers, root seed and samples: a version with a further method, with
     more prompts or another reference makes only what is new.
     """
-    asked, embeds = read_header(folder / DRAFT)["identity"], embedder_of(judges) is not None
+    wanted = read_header(folder / DRAFT)["identity"]
     for sibling, found in _siblings(folder):
-        if any(found.get(key) != asked[key] for key in ("model", "scorers", "seed")):
+        if any(found.get(key) != wanted[key] for key in ("model", "scorers", "seed")):
             continue
         theirs = found.get("methods")
         if not isinstance(theirs, dict):
             continue
-        methods = {name for name, method in asked["methods"].items() if theirs.get(name) == method}
+        methods = {name for name, method in wanted["methods"].items() if theirs.get(name) == method}
         taken = [
             part
             for part in parts
-            if part.method in methods
-            and not part.table_file(folder).exists()
-            and is_finished(sibling, part, list(judges), embeds)
+            if part.method in methods and not part.table_file(folder).exists() and part.is_finished(sibling)
         ]
         for part in taken:
             # The table last: where it is, the part is finished.

@@ -1,13 +1,19 @@
 """One part of the grid: sample, keep the images, score what is kept."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from goldennoise import methods
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.generation.batch import generate
+from goldennoise.errors import GoldenNoiseError
+from goldennoise.generation.batch import generate, warm_up
 from goldennoise.generation.cost import Cost
+from goldennoise.generation.loader import Loader
 from goldennoise.generation.noise import noise_statistics
 from goldennoise.generation.thumbnails import thumbnails
 from goldennoise.generation.units import (
@@ -21,46 +27,93 @@ from goldennoise.generation.units import (
     write_table,
 )
 from goldennoise.methods.base import Method
+from goldennoise.methods.tools import MethodTools
+from goldennoise.runtime.progress import Progress
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Embedder, Scorer
+from goldennoise.store.drafts import DRAFT
+from goldennoise.store.record import read_header
+
+log = logging.getLogger(__name__)
 
 
-def evaluate_part(
-    folder: Path,
-    part: Part,
-    model: DiffusionModel,
-    method: Method,
-    scorers: Mapping[str, Scorer],
-    root_seed: int,
-    batch_size: int,
-    progress: Callable[[int], None],
-    fingerprint: str = "",
-) -> None:
-    """Write the part's images and table. `progress` is told how many images each batch has added.
+@dataclass(frozen=True)
+class PartMaker:
+    """A description of the work on the parts of a draft: the model, the methods and the scorers of a run.
 
-    fingerprint: of the artifact, which the images' metadata name beside the model and the root seed.
-    Scorers see the images as they are kept, in 8 bits, so anybody can score an artifact's images again.
+    networks: folder of every trained network, by its reference as the run's methods write it. batch_size: images at
+    once.
     """
-    measured = []
-    origin = {"model": model.name, "root_seed": str(root_seed), "fingerprint": fingerprint}
-    named = embedder_of(scorers)
-    embedder = named[1] if named else None
-    for start in range(0, len(part.samples), batch_size):
-        samples = part.samples[start : start + batch_size]
-        made = generate(model, method, samples, root_seed)
-        write_images(folder, part, start, made.pixels.permute(0, 2, 3, 1).numpy(), origin)
+
+    config: Any
+    loader: Loader
+    networks: Mapping[str, Path]
+    draft: Path
+    batch_size: int
+
+    def __call__(self) -> "PartWorker":
+        """Loads them. Raises `GoldenNoiseError` for what cannot be loaded."""
+        config, scorers = self.config, self.loader.scorers
+        # Methods first: what they cannot be built from shows before the large model is loaded.
+        tools = MethodTools(scorers, lambda _, reference: self.networks[reference])
+        built = {name: methods.build(method, tools) for name, method in config.method.items()}
+        fingerprint = read_header(self.draft / DRAFT)["fingerprint"]
+        return PartWorker(self.draft, self.loader.model, built, scorers, config.seed, self.batch_size, fingerprint)
+
+
+@dataclass
+class PartWorker:
+    """Samples, keeps the images, scores what is kept.
+
+    batch_size: images at once. fingerprint: of the artifact, which the images' metadata name beside the model and the
+    root seed.
+    """
+
+    draft: Path
+    model: DiffusionModel
+    methods: Mapping[str, Method]
+    scorers: Mapping[str, Scorer]
+    root_seed: int = 0
+    batch_size: int = 1
+    fingerprint: str = ""
+    is_warm: bool = False
+
+    def __call__(self, part: Part, progress: Progress) -> None:
+        """Write the part's images and table. Raises `GoldenNoiseError` naming the method.
+
+        Scorers see the images as they are kept, in 8 bits, so anybody can score an artifact's images again.
+        """
+        if not self.is_warm:
+            warm_up(self.model, part.samples[: self.batch_size], self.root_seed)
+            self.is_warm = True
+        progress.note(part.method)
+        measured = []
+        try:
+            for start in range(0, len(part.samples), self.batch_size):
+                measured.append(self._batch(part, start))
+                progress.update(len(measured[-1]))
+        except GoldenNoiseError as error:
+            raise type(error)(f"method {part.method}: {error}") from error
+        write_table(self.draft, part, pd.concat(measured))
+        log.info("%s is finished", part.table_file(self.draft))
+
+    def _batch(self, part: Part, start: int) -> pd.DataFrame:
+        """What is measured on the samples from `start` on, a row each; their images are written."""
+        samples = part.samples[start : start + self.batch_size]
+        made = generate(self.model, self.methods[part.method], samples, self.root_seed)
+        origin = {"model": self.model.name, "root_seed": str(self.root_seed), "fingerprint": self.fingerprint}
+        write_images(self.draft, part, start, made.pixels.permute(0, 2, 3, 1).numpy(), origin)
         images = made.pixels.float() / 255
         columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
         prompts = [sample.prompt.text for sample in samples]
         called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
-        columns |= {PREFIX + name: values for name, values in score_batch(scorers, images, prompts, called).items()}
+        scores = score_batch(self.scorers, images, prompts, called)
+        columns |= {PREFIX + name: values for name, values in scores.items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
         found[THUMBNAIL] = list(thumbnails(images).numpy())
-        if embedder is not None:
-            found[EMBEDDING] = list(embedder.embed(images).numpy())
-        measured.append(found)
-        progress(len(samples))
-    write_table(folder, part, pd.concat(measured))
+        if (named := embedder_of(self.scorers)) is not None:
+            found[EMBEDDING] = list(named[1].embed(images).numpy())
+        return found
 
 
 def embedder_of(scorers: Mapping[str, Scorer]) -> tuple[str, Embedder] | None:

@@ -5,8 +5,7 @@ finished. A part has one row per sample: its share of the cost, a column `noise_
 a column `score_<scorer>` per scorer, the `thumbnail` of its image, and its `embedding` where a scorer embeds images.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from goldennoise.generation.batch import Sample
 from goldennoise.generation.noise import STATISTICS
-from goldennoise.store.files import put
+from goldennoise.store.files import whole
 
 SCORE_COLUMNS = ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
 COST_COLUMNS = ["num_evaluations", "seconds", "peak_memory_bytes", "memory"]
@@ -32,11 +31,35 @@ EMBEDDING = "embedding"
 
 @dataclass(frozen=True)
 class Part:
-    """The unit of work of an evaluation."""
+    """The unit of work of an evaluation. scorers: by whom its images are scored."""
 
     method: str
     number: int
     samples: Sequence[Sample]
+    scorers: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        """Number of its images."""
+        return len(self.samples)
+
+    def is_finished(self, folder: Path) -> bool:
+        """Whether the part is there, whole, about these samples, of the same kinds, and scorers, and has all its
+        images."""
+        table = table_of(self.table_file(folder))
+        if table is None:
+            return False
+        numbers = [*COST_COLUMNS[:3], *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
+        numbers += [PREFIX + scorer for scorer in self.scorers]
+        vectors = [name for name in (THUMBNAIL, EMBEDDING) if name in table or name == THUMBNAIL]
+        if {*table.columns} != {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}:  # scorers come in any order
+            return False
+        found = table[SCORE_COLUMNS[:4]].map(str).values.tolist()  # `astype` fails for bytes
+        wanted = [[s.prompt.id, s.prompt.text, s.prompt.category, str(s.seed)] for s in self.samples]
+        is_whole = (
+            found == wanted and has_numbers(table, numbers) and all(_has_vectors(table[name]) for name in vectors)
+        )
+        return is_whole and all(map(_is_whole_image, self.image_files(folder)))
 
     def table_file(self, folder: Path) -> Path:
         return folder / "parts" / f"{self.method}-{self.number:05d}.parquet"
@@ -50,33 +73,14 @@ def image_file(folder: Path, method: str, prompt_id: str, seed: int) -> Path:
     return folder / "images" / method / f"{prompt_id}-{seed}.png"
 
 
-def cut(samples: Sequence[Sample], methods: Sequence[str], samples_per_part: int) -> list[Part]:
+def cut(samples: Sequence[Sample], methods: Sequence[str], scorers: Sequence[str], samples_per_part: int) -> list[Part]:
     """Parts in the order of work: all methods on the first samples, then on the next, so that a stop stays paired."""
     starts = range(0, len(samples), samples_per_part)
     return [
-        Part(method, number, samples[start : start + samples_per_part])
+        Part(method, number, samples[start : start + samples_per_part], scorers)
         for number, start in enumerate(starts)
         for method in methods
     ]
-
-
-def is_finished(folder: Path, part: Part, scorers: Sequence[str], embeds: bool) -> bool:
-    """Whether the part is there, whole, about these samples, of the same kinds, and scorers, and has all its images.
-
-    embeds: whether it should hold embeddings.
-    """
-    table = table_of(part.table_file(folder))
-    if table is None:
-        return False
-    numbers = [*COST_COLUMNS[:3], *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
-    numbers += [PREFIX + scorer for scorer in scorers]
-    vectors = [THUMBNAIL, *([EMBEDDING] if embeds else [])]
-    if {*table.columns} != {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}:  # scorers come in any order
-        return False
-    found = table[SCORE_COLUMNS[:4]].map(str).values.tolist()  # `astype` fails for bytes
-    asked = [[s.prompt.id, s.prompt.text, s.prompt.category, str(s.seed)] for s in part.samples]
-    is_whole = found == asked and has_numbers(table, numbers) and all(_has_vectors(table[name]) for name in vectors)
-    return is_whole and all(map(_is_whole_image, part.image_files(folder)))
 
 
 def has_numbers(table: pd.DataFrame, columns: Sequence[str]) -> bool:
@@ -163,15 +167,3 @@ def score_rows(table: pd.DataFrame, scorers: Sequence[str]) -> pd.DataFrame:
     )
     rows["scorer"] = rows["scorer"].str.removeprefix(PREFIX)
     return rows[SCORE_COLUMNS]
-
-
-@contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `file` when the block ends well and vanishes when it does not."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(file.name + ".tmp")
-    try:
-        yield beside
-        put(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)

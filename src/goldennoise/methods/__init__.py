@@ -5,12 +5,12 @@ One after a published method has `DIFFERS` too, the sentence in which a report s
 One that reads files of the user's has an `identity(config)` too, which tells their content.
 """
 
-from dataclasses import asdict
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.methods.base import Method, OnSphere
 from goldennoise.runtime import registry
+from goldennoise.store.identity import deciding
 
 if TYPE_CHECKING:
     from goldennoise.methods.tools import MethodTools
@@ -33,7 +33,7 @@ def component(kind: str) -> ModuleType:
 
 def identity(config: Any) -> dict[str, Any]:
     """What decides the golden noise: the options, or what a module's own `identity` makes of them."""
-    told: dict[str, Any] = getattr(component(config.kind), "identity", asdict)(config)
+    told: dict[str, Any] = getattr(component(config.kind), "identity", deciding)(config)
     return told
 
 

@@ -19,6 +19,14 @@ class MethodConfig:
 
     keep_norm: bool = False
 
+    def networks(self) -> tuple[str, ...]:
+        """References of the trained networks that the method uses."""
+        return ()
+
+    def scorers(self) -> tuple[str, ...]:
+        """Names of the run's scorers that choose while the method runs."""
+        return ()
+
 
 @dataclass(frozen=True)
 class SearchConfig(MethodConfig):
@@ -28,6 +36,9 @@ class SearchConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
+
+    def scorers(self) -> tuple[str, ...]:
+        return (self.scorer,)
 
 
 class Method(ABC):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +22,14 @@ class Config(MethodConfig):
     or "packaged/shapes", the one that comes with the shapes world."""
 
     kind: str = "npnet"
-    artifact: str = "npnet/shapes@latest"
+    # What it holds decides, wherever it lies.
+    artifact: str = undeciding(default="npnet/shapes@latest")
 
     def __post_init__(self) -> None:
         require(bool(self.artifact), "artifact", repr(self.artifact), 'a reference such as "npnet/shapes@latest"')
+
+    def networks(self) -> tuple[str, ...]:
+        return (self.artifact,)
 
 
 class NPNetMethod(Method):

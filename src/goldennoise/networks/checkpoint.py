@@ -2,7 +2,7 @@
 
 import json
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,13 @@ from torch import Tensor
 from goldennoise.errors import ConfigError, ModelError, require, shortened
 from goldennoise.networks.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
 from goldennoise.networks.kinds import GoldenNetwork, filled_network
-from goldennoise.networks.published import SUFFIXES, load_published
-from goldennoise.store.hub import HUB_ID, find_file, hub_files, local_path
+from goldennoise.networks.published import load_published
+from goldennoise.networks.sources import CONFIG, FORMAT, WEIGHTS, find_npnet, read_content
+from goldennoise.store.files import whole, write_json
 from goldennoise.store.tensors import read_tensors
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "goldennoise-npnet-1"
 _LATER_FIELDS = frozenset({"vector_mean"})
 """Configurations of earlier releases lack them; their networks are what the default says."""
-PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
-"""Networks that come with the package, called as a hub repository would be."""
 
 
 def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) -> None:
@@ -30,15 +27,10 @@ def save_npnet(network: GoldenNetwork, folder: Path, record: Mapping[str, Any]) 
 
     record: JSON values on where the network comes from; kept in `config.json` for people, no part of the network.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in network.state_dict().items()}
-    config = json.dumps({"format": FORMAT, "network": asdict(network.config), "record": dict(record)}, indent=2)
-    unfinished = folder / f"{WEIGHTS}.partial"
-    save_file(tensors, unfinished)
-    unfinished.replace(folder / WEIGHTS)
-    unfinished = folder / f"{CONFIG}.partial"
-    unfinished.write_text(config + "\n", encoding="utf-8")
-    unfinished.replace(folder / CONFIG)
+    with whole(folder / WEIGHTS) as beside:
+        save_file(tensors, beside)
+    write_json(folder / CONFIG, {"format": FORMAT, "network": asdict(network.config), "record": dict(record)})
 
 
 def load_npnet(path: str | Path, revision: str | None = None, svd_attention: bool = True) -> GoldenNetwork:
@@ -59,87 +51,10 @@ def load_npnet(path: str | Path, revision: str | None = None, svd_attention: boo
     return _load_folder(path)
 
 
-def find_npnet(source: str | Path, revision: str | None = None) -> Path:
-    """The folder that `save_npnet` wrote or the published file, here on the disk; fetched if `source` is a hub id.
-
-    Raises `ModelError` for what does not exist and for what is neither.
-    """
-    path = local_path(source)
-    if path is None and source in PACKAGED:
-        return PACKAGED[str(source)]
-    if path is None and HUB_ID.fullmatch(str(source)) and Path(source).suffix not in SUFFIXES:
-        return _fetched(str(source), revision)
-    if path is None:
-        raise ModelError(
-            f"{shortened(source)} does not exist: give the folder or the file of a trained NPNet, or a hub id."
-        )
-    if path.is_dir():
-        _refuse_published_alone(str(source), [entry.name for entry in path.iterdir()], f"give {path}/")
-        return path
-    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
-        return path.parent
-    if path.suffix in SUFFIXES:
-        return path
-    raise ModelError(
-        f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}; rename what "
-        "torch or Lightning saved under another suffix to .pth."
-    )
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What `save_npnet` was told on where the network comes from. Raises `ModelError` for a damaged configuration."""
-    record = _read_content(folder / CONFIG).get("record", {})
-    model = record.get("model", {}) if isinstance(record, dict) else None
-    selected_by = record.get("selected_by", []) if isinstance(record, dict) else None
-    is_model = isinstance(model, dict) and isinstance(model.get("path", ""), str)
-    if not is_model or not isinstance(selected_by, list) or not all(isinstance(name, str) for name in selected_by):
-        raise ModelError(
-            f"{folder / CONFIG} has a record that no NPNet has: its model must be a mapping with a path, and "
-            "selected_by a list of scorers; copy it again."
-        )
-    return record
-
-
-def _fetched(repository: str, revision: str | None) -> Path:
-    try:
-        folder = find_file(repository, CONFIG, revision=revision).parent
-    except ModelError:
-        at = f" --revision {revision}" if revision else ""
-        fetch = f"run `hf download {repository}{at} FILE` and give the path that it prints, FILE being "
-        _refuse_published_alone(repository, hub_files(repository, revision), fetch)
-        raise
-    find_file(repository, WEIGHTS, revision=revision)
-    return folder
-
-
-def _refuse_published_alone(source: str, files: Collection[str], hint: str) -> None:
-    """Raise `ModelError` for a folder or repository without our configuration but with what may be published files."""
-    found = sorted(name for name in files if Path(name).suffix in SUFFIXES)
-    if found and CONFIG not in files:
-        raise ModelError(
-            f"{source} holds no {CONFIG} of an NPNet folder, but {', '.join(found)}: if that is a published "
-            f"checkpoint, {hint}{found[0]}."
-        )
-
-
 def _load_folder(folder: Path) -> GoldenNetwork:
-    content = _read_content(folder / CONFIG).get("network")
+    content = read_content(folder / CONFIG).get("network")
     tensors = read_tensors(folder / WEIGHTS, ModelError)
     return filled_network(_config(content, tensors, folder / CONFIG), tensors, folder / WEIGHTS)
-
-
-def _read_content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: an NPNet folder holds {WEIGHTS} and {CONFIG}.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no JSON ({error}): copy or train the network again.") from error
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): give a file that you may read.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f'{path} is not the configuration of an NPNet: it must say "format": "{FORMAT}".')
-    return content
 
 
 def _config(content: Any, tensors: Mapping[str, Tensor], path: Path) -> NPNetConfig | LayoutNPNetConfig:

@@ -1,56 +1,20 @@
 """NPNets from elsewhere, such as a hub repository or a published file, as npnet artifacts of the store."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldennoise.errors import ArtifactError, ModelError
-from goldennoise.networks.checkpoint import CONFIG, WEIGHTS, find_npnet, load_npnet, read_record, save_npnet
+from goldennoise.networks.checkpoint import load_npnet, save_npnet
 from goldennoise.networks.config import NetworkInputs
-from goldennoise.networks.published import SUFFIXES, load_published
+from goldennoise.networks.published import load_published
+from goldennoise.networks.sources import (
+    does_not_name_its_model,
+    is_hub_reference,
+    locate,
+    read_record,
+    source_digests,
+)
 from goldennoise.store.artifacts import Artifact, ArtifactStore
-from goldennoise.store.files import file_digest
-from goldennoise.store.hub import HUB_ID, local_path
-from goldennoise.store.record import RECORD, STAGE_OF_KIND
-
-_HUB_REFERENCE = re.compile(rf"(?P<repository>{HUB_ID.pattern})(?:@(?P<revision>[\w./-]+))?")
-
-
-def resolve_network(store: ArtifactStore, reference: str) -> Artifact:
-    """The npnet artifact that `reference` names; a hub id, "owner/name" or "owner/name@REVISION", is imported first.
-
-    Raises `ArtifactError` for one that does not exist, `ModelError` for a repository that holds no NPNet.
-    """
-    path = local_path(reference)
-    is_folder = path is not None and (path / CONFIG).is_file() and not (path / RECORD).exists()
-    if path is not None and (path.is_file() or (is_folder and path.suffix != ".partial")):
-        raise ArtifactError(
-            f"{reference} is no artifact: make it one with stage=convert stage.npnet={reference} name=NAME, then give "
-            "npnet/NAME@latest"
-        )
-    if not is_hub_reference(reference):
-        return store.resolve(reference, "npnet")
-    name = reference.partition("@")[0].replace("/", "--")
-    stage = {"kind": "convert", "npnet": reference, "layout": "goldennoise", "svd_attention": True}
-    return import_network(store, reference, name, "auto", {"stage": stage}, model=None)
-
-
-def is_hub_reference(reference: str) -> bool:
-    """Whether it can only mean a repository: nothing here is called so, and it is neither an artifact nor a file."""
-    match = _HUB_REFERENCE.fullmatch(reference)
-    return (
-        match is not None
-        and local_path(reference) is None
-        and reference.partition("/")[0] not in STAGE_OF_KIND
-        and Path(reference).suffix not in SUFFIXES
-    )
-
-
-def locate(reference: str) -> Path:
-    """The folder or published file of a path or a hub reference, fetched if need be. Raises `ModelError`."""
-    match = _HUB_REFERENCE.fullmatch(reference) if is_hub_reference(reference) else None
-    return find_npnet(match["repository"], match["revision"]) if match else find_npnet(reference)
 
 
 def import_network(
@@ -75,10 +39,7 @@ def import_network(
     record = {} if is_published else read_record(found)
     model = record.get("model", model)
     if model is None:
-        raise ModelError(
-            f"{reference} does not say which model it was trained for: import it with "
-            f"stage=convert stage.npnet={reference} model=MODEL name=NAME, then give npnet/NAME@latest."
-        )
+        raise does_not_name_its_model(reference)
     stage: dict[str, Any] = {"kind": "convert", "layout": "goldennoise", "svd_attention": svd_attention}
     if not svd_attention:
         # An artifact of an earlier release, which took the mean before the last layers, is another network.
@@ -105,8 +66,3 @@ def described(config: NetworkInputs, model: Mapping[str, Any]) -> str:
         f"for latents {' x '.join(map(str, config.latent_shape))} and text {config.num_tokens} x {config.text_dim} of "
         f"{model.get('path')}"
     )
-
-
-def source_digests(found: Path) -> list[str]:
-    """SHA-256 of the file, or of both files of the folder."""
-    return [file_digest(file) for file in ([found] if found.is_file() else [found / WEIGHTS, found / CONFIG])]

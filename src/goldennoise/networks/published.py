@@ -26,7 +26,6 @@ from goldennoise.networks.kinds import filled_network
 from goldennoise.networks.npnet.network import NPNet
 from goldennoise.store.tensors import is_plain, read_tensors
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
 NUM_TOKENS = 77
 """Length of the text encoder's output for every published file; the files themselves do not tell."""
 ATTENTION = "unet_svd.attention."

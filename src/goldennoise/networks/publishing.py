@@ -21,6 +21,7 @@ from goldennoise.networks.config import ArchitectureConfig, NetworkInputs, NPNet
 from goldennoise.networks.kinds import GoldenNetwork
 from goldennoise.networks.npnet.network import NPNet
 from goldennoise.networks.published import NUM_TOKENS, published_name
+from goldennoise.store.files import whole
 
 FILES = {"nested": "npnet.pth", "flat": "npnet.safetensors"}
 """Layout -> name of its file. The flat one spells the text embedding `text_embedding.`."""
@@ -39,13 +40,12 @@ def save_published(network: GoldenNetwork, path: Path, layout: str) -> None:
     refuse_unpublishable(network.config)
     assert isinstance(network, NPNet), "nothing else is publishable"
     tensors = published_tensors(network)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    if layout == "flat":
-        renamed = {name.replace("embeeding.", "text_embedding.", 1): tensor for name, tensor in tensors.items()}
-        save_file(renamed, unfinished)
-    else:
-        torch.save(_nested(tensors), unfinished)
-    unfinished.replace(path)
+    with whole(path) as beside:
+        if layout == "flat":
+            renamed = {name.replace("embeeding.", "text_embedding.", 1): tensor for name, tensor in tensors.items()}
+            save_file(renamed, beside)
+        else:
+            torch.save(_nested(tensors), beside)
 
 
 def refuse_unpublishable(config: NetworkInputs) -> None:

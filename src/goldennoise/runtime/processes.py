@@ -36,8 +36,8 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def from_first(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `work` returns on rank 0, JSON-like, on every rank; the others wait and do not call it.
+    def from_first(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns on rank 0, a JSON value, on every rank; the others wait and do not call it.
 
         A `GoldenNoiseError` is raised on rank 0 alone: the others leave quietly with exit code 2.
         """
@@ -47,7 +47,7 @@ class Processes:
             answer = _broadcast(None, source=0)
             if "error" in answer:
                 raise SystemExit(2)
-            return dict(answer["result"])
+            return answer["result"]
         try:
             with machine_mistakes():
                 result = work()
@@ -57,7 +57,7 @@ class Processes:
         _broadcast({"result": result}, source=0)
         return result
 
-    def together(self, work: Callable[[], object]) -> None:
+    def on_all(self, work: Callable[[], object]) -> None:
         """Do `work`, its own share, on every rank; return when the last is done.
 
         A `GoldenNoiseError` on any rank is raised on rank 0, once all have come to their end; the others leave quietly

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,19 @@ LINE_EVERY_S = 30.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 """tqdm's own, but always images/s, never s/image."""
 _LINE = _BAR.replace("|{bar}|", ",").replace("{elapsed}<{remaining}", "{elapsed} passed, {remaining} left")
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What a progress counts. num_done: units that are there before the work begins."""
+
+    desc: str
+    unit: str
+    num_done: int = 0
+
+    def progress(self, num_left: int, show: bool = True) -> "Progress":
+        """Of `num_left` further units."""
+        return Progress(self.desc, self.num_done + num_left, self.unit, self.num_done, show)
 
 
 class Progress:

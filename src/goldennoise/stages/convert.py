@@ -2,14 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError, require
+from goldennoise.networks.sources import SUFFIXES, is_hub_reference, locate, source_digests
 from goldennoise.store.artifacts import Artifact, ArtifactStore
-
-if TYPE_CHECKING:
-    from goldennoise.config.compose import RunConfig
+from goldennoise.store.hub import local_path
+from goldennoise.store.record import RECORD
 
 LAYOUTS = ("goldennoise", "nested", "flat")
 
@@ -34,13 +34,11 @@ class Config:
         require(self.layout in LAYOUTS, "layout", self.layout, f"one of {', '.join(LAYOUTS)}")
 
 
-def run(config: "RunConfig") -> Artifact:
+def run(config: RunConfig) -> Artifact:
     """The npnet or checkpoint artifact of this config: complete already, or made.
 
     Raises `ModelError` for what is no NPNet, and for a network that the layout cannot hold.
     """
-    from goldennoise.networks.importing import import_network, locate
-
     stage: Config = config.stage
     store = ArtifactStore(config.outputs)
     source = _artifact(store, stage.npnet)
@@ -57,6 +55,9 @@ def run(config: "RunConfig") -> Artifact:
         )
     if stage.layout != "goldennoise":
         return _publish(config, store, path, [] if source is None else [source])
+    # Torch loads here, when every mistake that can be seen without it has been reported.
+    from goldennoise.networks.importing import import_network
+
     return import_network(
         store, stage.npnet, config.name, config.version, asdict(config), model_identity(config.model),
         stage.svd_attention,
@@ -65,11 +66,6 @@ def run(config: "RunConfig") -> Artifact:
 
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
-    from goldennoise.networks.importing import is_hub_reference
-    from goldennoise.networks.published import SUFFIXES
-    from goldennoise.store.hub import local_path
-    from goldennoise.store.record import RECORD
-
     path = local_path(reference)
     is_elsewhere = path is not None and not (path / RECORD).is_file()
     if is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference):
@@ -79,9 +75,8 @@ def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     return artifact
 
 
-def _publish(config: "RunConfig", store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:
+def _publish(config: RunConfig, store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:
     from goldennoise.networks.checkpoint import load_npnet
-    from goldennoise.networks.importing import source_digests
     from goldennoise.networks.published import load_published
     from goldennoise.networks.publishing import FILES, refuse_unpublishable, save_published
 

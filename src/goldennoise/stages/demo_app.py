@@ -4,17 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
+from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
+from goldennoise.generation.loader import Loader
 from goldennoise.runtime.resources import machine_mistakes
 from goldennoise.stages import sample
+from goldennoise.stages.networks import resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore
-
-if TYPE_CHECKING:
-    from goldennoise.config.compose import RunConfig
-
-Built = TypeVar("Built")
 
 LONGEST_PROMPT = 1000
 """In characters; text encoders cut far earlier."""
@@ -36,18 +34,16 @@ class Config:
         require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
-def run(config: "RunConfig") -> None:
+def run(config: RunConfig) -> None:
     """Serve the page until Ctrl-C. Raises `ConfigError` without gradio, and what the stage sample refuses."""
     if find_spec("gradio") is None:
         raise ConfigError("stage=demo_app: the page needs gradio, which is not installed; pip install goldennoise[app]")
     sample.refuse_unfit(config)
-    from goldennoise.stages.networks import resolve_networks
-
     resolve_networks(ArtifactStore(config.outputs), config.method.values())
     page(config).queue(max_size=MOST_WAITING, default_concurrency_limit=1).launch()
 
 
-def page(config: "RunConfig") -> Any:
+def page(config: RunConfig) -> Any:
     """The gradio page, not yet served."""
     import gradio
     from PIL import Image
@@ -78,22 +74,20 @@ def page(config: "RunConfig") -> Any:
     )
 
 
-def sampler(config: "RunConfig") -> Callable[[object, object, object], Path]:
+def sampler(config: RunConfig) -> Callable[[object, object, object], Path]:
     """What the page calls: (prompt, seed, rows) -> the picture of a samples artifact.
 
     The model and the scorers are loaded once, and equal inputs are found in the store again. Of the artifacts that it
     made, the last `NUM_KEPT` stay. Raises `ConfigError` for inputs out of range, and what the stage sample raises.
     """
-    from goldennoise.generation.grid import built_model, built_scorers
-
-    load, judges_of = once(built_model), once(built_scorers)
+    loader = Loader(config)
     store, made = ArtifactStore(config.outputs), dict[str, Artifact]()
 
     def pair(prompt: object, seed: object, num_seeds: object) -> Path:
         text, rows = _text(prompt), _whole("rows", num_seeds, 1, MOST_ROWS)
         stage = sample.Config(prompt=text, num_seeds=rows, other_model=config.stage.other_model)
         known = {path.name for path in (store.root / "samples" / config.name).glob("v*")}
-        artifact = sample.make(replace(config, stage=stage, seed=_whole("seed", seed, 0, 2**63 - 1)), load, judges_of)
+        artifact = sample.make(replace(config, stage=stage, seed=_whole("seed", seed, 0, 2**63 - 1)), loader)
         if artifact.version not in known or artifact.version in made:
             made[artifact.version] = made.pop(artifact.version, artifact)
         for version in [*made][:-NUM_KEPT]:
@@ -118,15 +112,3 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     require(fits, name, repr(value)[:80], f"a whole number from {least} to {most}")
     assert whole is not None
     return int(whole)
-
-
-def once(build: "Callable[[RunConfig], Built]") -> "Callable[[RunConfig], Built]":
-    """`build`, called the first time alone."""
-    built: list[Built] = []
-
-    def get(config: "RunConfig") -> Built:
-        if not built:
-            built.append(build(config))
-        return built[0]
-
-    return get

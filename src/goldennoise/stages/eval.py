@@ -1,20 +1,19 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import scorers
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.prompts import load_prompts
 from goldennoise.errors import ConfigError, require
-from goldennoise.runtime.processes import joined
-from goldennoise.stages.job import begin_together, complete, finish_together, resolve_together
-from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
-from goldennoise.store.identity import as_begun, deciding, undeciding
+from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
+from goldennoise.stages.networks import selected_with
+from goldennoise.store.artifacts import Artifact, Draft
+from goldennoise.store.files import whole
+from goldennoise.store.identity import deciding, undeciding
 
 if TYPE_CHECKING:
-    from goldennoise.config.compose import RunConfig
     from goldennoise.evaluation.summary import Summary
     from goldennoise.generation.units import Part
     from goldennoise.scorers.protocol import Scorer
@@ -47,59 +46,35 @@ class Config:
         require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
-def run(config: "RunConfig") -> Artifact:
+def run(config: RunConfig) -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
-    # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.data.prompts import load_prompts
-    from goldennoise.generation.batch import grid
-    from goldennoise.generation.grid import built_scorers, make_parts, run_identity, unfinished
-    from goldennoise.generation.reuse import adopt
-    from goldennoise.generation.units import cut
-
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
-    store = ArtifactStore(config.outputs)
-    with joined(config.compute) as processes, ExitStack() as held:
-        networks = resolve_together(processes, store, config, config.method.values())
-        inputs = list({network.fingerprint: network for network in networks.values()}.values())
+    with opened(config, "scores") as job:
+        networks = job.networks(config.method.values())
 
-        def decides(scored_by: Mapping[str, Any]) -> dict[str, Any]:
+        def decides(scored_by: ScoredBy) -> dict[str, Any]:
             stage = deciding(config.stage) | {"num_prompts": len(prompts)}
             return {"stage": stage} | run_identity(config, prompts, scored_by, networks)
 
-        if done := complete(processes, store, "scores", config, decides, inputs):
+        if done := job.begin(decides, networks.values()):
             return done
-        judges = built_scorers(config)
+        # Torch loads here, when every mistake that can be seen without it has been reported.
+        from goldennoise.generation.batch import grid
+        from goldennoise.generation.reuse import take_finished
+        from goldennoise.generation.unit import PartMaker
+        from goldennoise.generation.units import cut
 
-        def begin() -> Artifact | Draft:
-            identity = decides(scorers.identities(config.scorer, judges))
-            return store.begin("scores", config.name, config.version, identity, inputs, asdict(config))
-
-        begun = begin_together(processes, held, begin)
-        if isinstance(begun, Artifact):
-            return begun
-        samples = grid(prompts, config.stage.num_seeds)
-        prompts_per_part = as_begun(config.stage, begun.stage).prompts_per_part
-        parts = cut(samples, list(config.method), prompts_per_part * config.stage.num_seeds)
-
-        def left() -> dict[str, Any]:
-            adopt(begun.path, parts, judges)
-            return {"missing": unfinished(begun.path, parts, judges)}
-
-        # Rank 0 says which are missing: by the time that another one looks, the first may be there.
-        missing = processes.from_first(left)["missing"]
-        # All methods on the same prompts fall to the same process.
-        numbers = sorted({parts[i].number for i in missing})[processes.rank :: processes.size]
-        mine = [parts[i] for i in missing if parts[i].number in numbers]
-        num_done = sum(len(part.samples) for i, part in enumerate(parts) if i not in missing)
-        make = partial(make_parts, config, begun.path, mine, judges, networks)
-        processes.together(lambda: make(num_done=num_done, show=processes.is_first))
-        return finish_together(
-            processes, begun, lambda draft: _finish(config, draft, store, parts, len(prompts), judges, networks)
-        )
+        num_seeds = config.stage.num_seeds
+        samples_per_part = job.stage.prompts_per_part * num_seeds
+        parts = cut(grid(prompts, num_seeds), [*config.method], [*config.scorer], samples_per_part)
+        job.executor.decide(lambda: take_finished(job.path, parts))
+        folders = {reference: network.path for reference, network in networks.items()}
+        job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
+        return job.finish(lambda draft: _finish(job, draft, parts, networks))
 
 
-def _refuse_unfit(config: "RunConfig") -> None:
+def _refuse_unfit(config: RunConfig) -> None:
     """Raise ConfigError for what cannot be run, before anything is read or loaded."""
     stage, chosen = config.stage, ", ".join(config.method) or "none"
     if stage.reference not in config.method:
@@ -111,40 +86,30 @@ def _refuse_unfit(config: "RunConfig") -> None:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 
 
-def _finish(
-    config: "RunConfig",
-    draft: Draft,
-    store: ArtifactStore,
-    parts: "list[Part]",
-    num_prompts: int,
-    judges: Mapping[str, "Scorer"],
-    networks: Mapping[str, Artifact],
-) -> Artifact:
+def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact]) -> Artifact:
     from goldennoise.evaluation.report.results import result_table
     from goldennoise.evaluation.report.tables import to_text
-    from goldennoise.generation.units import read_parts, score_rows, whole
-    from goldennoise.stages.networks import selected_with
+    from goldennoise.generation.units import read_parts, score_rows
 
+    config = job.config
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
-        score_rows(table, list(judges)).to_parquet(beside, index=False)
-    selecting = selected_with(store, networks, config.method, config.scorer)
-    summary = _summary(config, table, num_prompts, judges, selecting)
+        score_rows(table, [*config.scorer]).to_parquet(beside, index=False)
+    selecting = selected_with(job.store, networks, config.method, config.scorer)
+    summary = _summary(config, table, job.loader.scorers, selecting)
     summary.write(draft.path / "summary.json")
-    counts = {"prompts": num_prompts, "seeds": config.stage.num_seeds, "methods": len(config.method)}
-    artifact = draft.commit(counts | {"scorers": len(judges), "images": len(table)})
+    counts = {"prompts": summary.num_prompts, "seeds": summary.num_seeds, "methods": len(config.method)}
+    artifact = draft.commit(counts | {"scorers": len(config.scorer), "images": len(table)})
     print(to_text(result_table(summary)))
     return artifact
 
 
-def _summary(
-    config: "RunConfig", table: Any, num_prompts: int, judges: Mapping[str, "Scorer"], selecting: set[str] | None
-) -> "Summary":
+def _summary(config: RunConfig, table: Any, scorers: "Mapping[str, Scorer]", selecting: set[str] | None) -> "Summary":
     from goldennoise.evaluation.summary import Summary, method_results, scorer_info
     from goldennoise.generation.unit import embedder_of
 
     stage: Config = config.stage
-    embedder = embedder_of(judges)
+    embedder = embedder_of(scorers)
     reference = table[table["method"] == stage.reference]
     return Summary(
         reference=stage.reference,
@@ -153,16 +118,16 @@ def _summary(
             "num_steps": config.model.num_steps,
             "guidance": config.model.guidance,
         },
-        num_prompts=num_prompts,
+        num_prompts=table["prompt_id"].nunique(),
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,
         memory=", ".join(sorted(table["memory"].unique())),
-        scorers={name: scorer_info(judge, name, selecting, reference) for name, judge in judges.items()},
+        scorers={name: scorer_info(scorer, name, selecting, reference) for name, scorer in scorers.items()},
         methods=method_results(
             table,
             {name: method.kind for name, method in config.method.items()},
             stage.reference,
-            {name: judge.higher_is_better for name, judge in judges.items()},
+            {name: scorer.higher_is_better for name, scorer in scorers.items()},
             embedder[0] if embedder else None,
             stage.num_bootstrap,
             config.seed,

@@ -1,66 +1,158 @@
-"""One artifact made by all processes of a run: rank 0 holds the draft, the others know its folder."""
+"""What all stages share: one artifact, begun, made in units and finished by all processes of a run."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from goldennoise import scorers
+from goldennoise import methods, scorers
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.prompts import Prompt, prompts_digest
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ArtifactError
-from goldennoise.runtime.processes import Processes
+from goldennoise.generation.loader import Loader
+from goldennoise.networks.sources import network_at
+from goldennoise.runtime.executors.local import Local
+from goldennoise.runtime.executors.ranks import Ranks
+from goldennoise.runtime.processes import Processes, joined
+from goldennoise.runtime.units import AnyUnit, MakeWorker, make_units
+from goldennoise.stages.networks import refuse_other_models, resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.identity import as_begun
 from goldennoise.store.record import read_artifact
 
-if TYPE_CHECKING:
-    from goldennoise.config.compose import RunConfig
+ScoredBy = Callable[[], dict[str, dict[str, Any]]]
+"""Gives `scorers.identities` of the run's scorers, for an artifact that they decide."""
+Decides = Callable[[ScoredBy], dict[str, Any]]
+"""Gives what decides the content of an artifact."""
 
 
-@dataclass(frozen=True)
-class Begun:
-    """reference: what the artifact will be called. stage: the options of the stage, as the run that began it had them.
+class Job:
+    """One artifact of the kind `kind`, made by all processes of a run: rank 0 holds its draft.
 
-    draft: None but on rank 0.
+    loader: of the run's model and scorers. After `begin` has found work to do: path of the draft, reference that the
+    artifact will have, stage with the pieces of the run that began it.
     """
 
-    reference: str
     path: Path
-    stage: dict[str, Any]
-    draft: Draft | None
+    reference: str
+
+    def __init__(self, config: RunConfig, kind: str, loader: Loader, processes: Processes, held: ExitStack) -> None:
+        self.config, self.kind, self.processes, self.stage = config, kind, processes, config.stage
+        self.store = ArtifactStore(config.outputs)
+        self.loader = loader
+        self.executor = Local() if processes.size == 1 else Ranks(processes)
+        self._held = held
+        self._draft: Draft | None = None
+
+    def networks(self, configs: Iterable[Any]) -> dict[str, Artifact]:
+        """The trained networks of method configs, by reference as written; those of another model are refused."""
+
+        def first() -> dict[str, str]:
+            found = resolve_networks(self.store, configs)
+            refuse_other_models(self.config, found)
+            return {reference: str(network.path) for reference, network in found.items()}
+
+        told = self.processes.from_first(first)
+        return {reference: network_at(reference, Path(path)) for reference, path in told.items()}
+
+    def begin(
+        self,
+        decides: Decides,
+        inputs: Iterable[Artifact] = (),
+        shown: str = "",
+        refuse_unfit: Callable[[], None] = lambda: None,
+    ) -> Artifact | None:
+        """The complete artifact of this config, known without a model, a scorer or a child process; None with a draft.
+
+        shown: a file of the artifact for the line that says that it is complete. refuse_unfit: called before there is a
+        draft; raises for what shows only when something is loaded.
+        A scorer whose files are not on this machine, or that another environment has, counts as the one that a version
+        of this name was made with by the same options; is there none, it is built, to tell its version.
+        """
+        sources = list({artifact.fingerprint: artifact for artifact in inputs}.values())
+
+        def first() -> dict[str, Any]:
+            name, version = self.config.name, self.config.version
+            found: Artifact | Draft | None = self.store.find(
+                self.kind, name, version, decides(self._known_scorers), sources
+            )
+            if found is None:
+                refuse_unfit()
+                identity = decides(self._scorers)
+                found = self.store.begin(self.kind, name, version, identity, sources, asdict(self.config))
+            if isinstance(found, Draft):
+                self._draft = self._held.enter_context(found)
+                return {"path": str(found.path), "reference": found.reference, "stage": found.config["stage"]}
+            print(f"{found.reference} is complete{f': {found.path / shown}' if shown else '.'}")
+            return {"path": str(found.path)}
+
+        told = self.processes.from_first(first)
+        self.path = Path(told["path"])
+        if "stage" not in told:
+            return read_artifact(self.path)
+        self.reference, self.stage = told["reference"], as_begun(self.config.stage, told["stage"])
+        return None
+
+    @property
+    def damaged(self) -> Sequence[str]:
+        """Files that were complete once and were removed from the draft; on rank 0 alone."""
+        return () if self._draft is None else self._draft.damaged
+
+    def make(self, units: Sequence[AnyUnit], make_worker: MakeWorker[AnyUnit], noun: str) -> None:
+        """Make the units that the draft lacks. noun: what they are made of, for the progress."""
+        make_units(units, self.path, make_worker, self.executor, (self.config.stage.kind, noun))
+
+    def finish(self, work: Callable[[Draft], Artifact]) -> Artifact:
+        """The artifact that `work`, called on rank 0 alone, makes of the draft."""
+
+        def first() -> str:
+            assert self._draft is not None, "rank 0 holds the draft"
+            return str(work(self._draft).path)
+
+        return read_artifact(Path(self.processes.from_first(first)))
+
+    def _scorers(self) -> dict[str, dict[str, Any]]:
+        identities = scorers.identities(self.config.scorer)
+        if all(identity["version"] is not None for identity in identities.values()):
+            return identities
+        return scorers.identities(self.config.scorer, self.loader.scorers)
+
+    def _known_scorers(self) -> dict[str, dict[str, Any]]:
+        identities = scorers.identities(self.config.scorer)
+        for name, identity in identities.items():
+            if identity["version"] is None:
+                earlier = self.store.versions(self.kind, self.config.name)
+                identity["version"] = _recorded_version(earlier, name, self.config.scorer[name])
+        return identities
 
 
-def complete(
-    processes: Processes,
-    store: ArtifactStore,
-    kind: str,
-    config: "RunConfig",
-    decides: Callable[[Mapping[str, Any]], dict[str, Any]],
-    inputs: Sequence[Artifact],
-) -> Artifact | None:
-    """The artifact of this run if it is complete, which is known without a model, a scorer or a child process.
-
-    decides: what decides the content, of what decides the scores of every scorer. A scorer whose files are not on this
-    machine, or that another environment has, counts as the one that a version of this name was made with by the same
-    options.
-    """
-
-    def first() -> dict[str, Any]:
-        found = store.find(kind, config.name, config.version, decides(_identities(store, kind, config)), inputs)
-        if found is not None:
-            print(f"{found.reference} is complete.")
-        return {"path": found and str(found.path)}
-
-    told = processes.from_first(first)["path"]
-    return None if told is None else read_artifact(Path(told))
+@contextmanager
+def opened(config: RunConfig, kind: str, loader: Loader | None = None) -> Iterator[Job]:
+    """A job in all processes of a run; its draft is given back at the end. loader: one that others use too."""
+    with joined(config.compute) as processes, ExitStack() as held:
+        yield Job(config, kind, loader or Loader(config), processes, held)
 
 
-def _identities(store: ArtifactStore, kind: str, config: "RunConfig") -> dict[str, dict[str, Any]]:
-    identities = scorers.identities(config.scorer)
-    for name, identity in identities.items():
-        if identity["version"] is None:
-            identity["version"] = _recorded_version(store.versions(kind, config.name), name, config.scorer[name])
-    return identities
+def run_identity(
+    config: RunConfig, prompts: Sequence[Prompt], scored_by: ScoredBy, networks: Mapping[str, Artifact]
+) -> dict[str, Any]:
+    """What decides images and scores, beside the options of the stage. networks: by reference as written."""
+    return {
+        "model": model_identity(config.model),
+        "methods": {name: _method_identity(method, networks) for name, method in config.method.items()},
+        "scorers": scored_by(),
+        "prompts": prompts_digest(prompts),
+        "seed": config.seed,
+    }
+
+
+def _method_identity(method: Any, networks: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Which networks are meant, wherever they lie, and the options beside."""
+    used = [networks[reference].fingerprint for reference in method.networks()]
+    return methods.identity(method) | ({"networks": used} if used else {})
 
 
 def _recorded_version(versions: Iterable[Artifact], name: str, scorer: Any) -> Any:
@@ -71,47 +163,3 @@ def _recorded_version(versions: Iterable[Artifact], name: str, scorer: Any) -> A
             if artifact.recorded("config", "scorer", name) == options:
                 return artifact.recorded("identity", "scorers", name, "version")
     return None
-
-
-def begin_together(processes: Processes, held: ExitStack, begin: Callable[[], Artifact | Draft]) -> Artifact | Begun:
-    """What `begin`, called on rank 0 alone, has found complete or begun; a draft is kept in `held`."""
-    drafts: list[Draft] = []
-
-    def first() -> dict[str, Any]:
-        outcome = begin()
-        if isinstance(outcome, Draft):
-            drafts.append(held.enter_context(outcome))
-        else:
-            print(f"{outcome.reference} is complete.")
-        stage = outcome.config["stage"] if isinstance(outcome, Draft) else {}
-        return {"reference": outcome.reference, "path": str(outcome.path), "complete": not drafts, "stage": stage}
-
-    told = processes.from_first(first)
-    path = Path(told["path"])
-    if told["complete"]:
-        return read_artifact(path)
-    return Begun(told["reference"], path, told["stage"], drafts[0] if drafts else None)
-
-
-def finish_together(processes: Processes, begun: Begun, finish: Callable[[Draft], Artifact]) -> Artifact:
-    """The artifact that `finish`, called on rank 0 alone, has made of the draft."""
-
-    def first() -> dict[str, Any]:
-        assert begun.draft is not None, "rank 0 holds the draft"
-        return {"path": str(finish(begun.draft).path)}
-
-    return read_artifact(Path(processes.from_first(first)["path"]))
-
-
-def resolve_together(
-    processes: Processes, store: ArtifactStore, config: "RunConfig", methods: Iterable[Any]
-) -> dict[str, Artifact]:
-    """`resolve_networks`, which may import a network, on rank 0 alone; refuses those of another model."""
-    from goldennoise.stages.networks import refuse_other_models, resolve_networks
-
-    def first() -> dict[str, Any]:
-        networks = resolve_networks(store, methods)
-        refuse_other_models(config, networks)
-        return {name: str(network.path) for name, network in networks.items()}
-
-    return {name: read_artifact(Path(path)) for name, path in processes.from_first(first).items()}

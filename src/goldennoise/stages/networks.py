@@ -3,33 +3,28 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from goldennoise import methods as method_kinds
+from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences
-from goldennoise.errors import ArtifactError
-from goldennoise.evaluation.summary import selecting_scorers
-from goldennoise.networks.importing import resolve_network
+from goldennoise.errors import ArtifactError, ConfigError, ModelError
+from goldennoise.networks.sources import resolve_network
 from goldennoise.store.artifacts import Artifact, ArtifactStore
-
-if TYPE_CHECKING:
-    from goldennoise.config.compose import RunConfig
 
 log = logging.getLogger(__name__)
 
 
 def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, Artifact]:
-    """Reference as written -> npnet artifact, for every method config with a field `artifact`; files checked.
-
-    By convention that field names the network a method uses; a hub id is imported into the store first.
-    """
-    named = [method.artifact for method in methods if hasattr(method, "artifact")]
+    """Reference as written -> the network, of all that the configs of methods name; files checked."""
+    named = [reference for method in methods for reference in method.networks()]
     found = {reference: resolve_network(store, reference) for reference in dict.fromkeys(named)}
     for artifact in found.values():
         artifact.check()
     return found
 
 
-def refuse_other_models(config: "RunConfig", networks: Mapping[str, Artifact]) -> None:
+def refuse_other_models(config: RunConfig, networks: Mapping[str, Artifact]) -> None:
     """`refuse_other_model` of every network, unless `stage.other_model` allows them."""
     if config.stage.other_model == "refuse":
         for network in networks.values():
@@ -56,7 +51,7 @@ def selected_with(
     None if a network was imported, or what it learnt from is not in the store any more: then nobody can tell.
     """
     configs = {name: asdict(scorer) for name, scorer in scorers.items()}
-    chosen = selecting_scorers([asdict(method) for method in methods.values()], [])
+    chosen = {scorer for method in methods.values() for scorer in method.scorers()}
     measured = _measured(chosen, configs)
     for network in networks.values():
         behind = _behind(store, network)
@@ -81,9 +76,9 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
     for pairs in _inputs(store, network, "pairs"):
         if pairs is None:
             return None
-        used = pairs.recorded("config", "method", kind=dict)
-        methods = [pairs.recorded("config", "method", name, kind=dict) for name in used]
-        selecting = selecting_scorers(methods, [pairs.recorded("config", "stage", "preference")])
+        selecting = _selecting(pairs)
+        if selecting is None:
+            return None
         measured |= _measured_in(pairs, selecting)
         for earlier in _inputs(store, pairs, "npnet"):
             behind = None if earlier is None else _behind(store, earlier)
@@ -91,6 +86,22 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
                 return None
             measured |= behind
     return measured
+
+
+def _selecting(pairs: Artifact) -> set[str] | None:
+    """Names of the scorers that chose noises or filtered the pairs; None for options that a method does not have."""
+    preference = pairs.recorded("config", "stage", "preference")
+    chosen = set() if preference is None else {str(preference)}
+    for name in pairs.recorded("config", "method", kind=dict):
+        options = pairs.recorded("config", "method", name, kind=dict)
+        try:
+            chosen |= {*method_kinds.component(options["kind"]).Config(**options).scorers()}
+        except (ConfigError, KeyError, TypeError) as error:
+            log.warning(
+                "%s was made with another %s (%s): which scorer selected is not known", pairs.reference, name, error
+            )
+            return None
+    return chosen
 
 
 def _inputs(store: ArtifactStore, artifact: Artifact, kind: str) -> Iterator[Artifact | None]:
@@ -123,7 +134,7 @@ def _measured(names: Iterable[str], configs: Mapping[str, Mapping[str, Any]]) ->
 def _same(store: ArtifactStore, reference: str, fingerprint: str, kind: str) -> Artifact | None:
     """The artifact if it is there and still the one meant."""
     try:
-        found = store.resolve(reference, kind)
-    except ArtifactError:
+        found = resolve_network(store, reference) if kind == "npnet" else store.resolve(reference, kind)
+    except (ArtifactError, ModelError):
         return None
     return found if found.fingerprint == fingerprint else None

@@ -1,21 +1,22 @@
 """sample: one prompt -> its images from source noise and from golden noise, side by side."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import methods, scorers
+from goldennoise import methods
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, require
-from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.generation.loader import Loader
+from goldennoise.stages.job import ScoredBy, opened, run_identity
+from goldennoise.store.artifacts import Artifact, Draft
+from goldennoise.store.files import whole
 from goldennoise.store.identity import undeciding
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from goldennoise.config.compose import RunConfig
-    from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.generation.units import Part
-    from goldennoise.scorers.protocol import Scorer
 
 PICTURE = "side_by_side.png"
 
@@ -44,60 +45,52 @@ class Config:
         require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
-def run(config: "RunConfig") -> Artifact:
+def run(config: RunConfig) -> Artifact:
     """The samples artifact of this config: complete already, resumed, repaired, or made."""
-    refuse_unfit(config)
-    # Torch loads here, when every mistake that can be seen without it has been reported.
-    from goldennoise.generation.grid import built_model, built_scorers
-
-    return make(config, built_model, built_scorers)
+    return make(config, Loader(config))
 
 
-def make(
-    config: "RunConfig",
-    load: "Callable[[RunConfig], DiffusionModel]",
-    judges_of: "Callable[[RunConfig], Mapping[str, Scorer]]",
-) -> Artifact:
-    """The same with the model and the scorers that these give; `load` is called only if there is an image to make.
+def make(config: RunConfig, loader: Loader) -> Artifact:
+    """The same with the model and the scorers of `loader`, which loads the model only if there is an image to make.
 
     The method standard, the source noise as it is, always comes first.
     """
-    from goldennoise.data.prompts import Prompt
-    from goldennoise.generation.batch import Sample
-    from goldennoise.generation.grid import make_parts, run_identity, unfinished
-    from goldennoise.generation.units import cut
-    from goldennoise.stages.networks import refuse_other_models, resolve_networks
-
     refuse_unfit(config)
     config = replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
     stage: Config = config.stage
     prompt = Prompt.of(stage.prompt)
-    store = ArtifactStore(config.outputs)
-    networks = resolve_networks(store, config.method.values())
-    refuse_other_models(config, networks)
-    judges = judges_of(config)
     seeds = list(range(stage.num_seeds)) if stage.seeds is None else stage.seeds
-    identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": seeds}}
-    identity |= run_identity(config, [prompt], scorers.identities(config.scorer, judges), networks)
-    inputs = list({network.fingerprint: network for network in networks.values()}.values())
-    outcome = store.begin("samples", config.name, config.version, identity, inputs, asdict(config))
-    if isinstance(outcome, Artifact):
-        print(f"{outcome.reference} is complete: {outcome.path / PICTURE}")
-        return outcome
-    with outcome as draft:
-        parts = cut([Sample(prompt, seed) for seed in seeds], list(config.method), len(seeds))
-        missing = [parts[i] for i in unfinished(draft.path, parts, judges)]
-        num_done = (len(parts) - len(missing)) * len(seeds)
+    with opened(config, "samples", loader) as job:
+        networks = job.networks(config.method.values())
+
+        def decides(scored_by: ScoredBy) -> dict[str, Any]:
+            identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": seeds}}
+            return identity | run_identity(config, [prompt], scored_by, networks)
+
+        if done := job.begin(decides, networks.values(), PICTURE):
+            return done
+        # Torch loads here, when every mistake that can be seen without it has been reported.
+        from goldennoise.generation.batch import Sample
+        from goldennoise.generation.unit import PartMaker
+        from goldennoise.generation.units import cut
+
+        parts = cut([Sample(prompt, seed) for seed in seeds], [*config.method], [*config.scorer], len(seeds))
+        folders = {reference: network.path for reference, network in networks.items()}
         # One at a time: how many are computed at once decides the last bits.
-        alone = replace(config, compute=replace(config.compute, batch_size=1))
-        make_parts(alone, draft.path, missing, judges, networks, load, num_done)
-        _show(draft, _table(draft, parts, judges), judges, config)
-        artifact = draft.commit({"seeds": len(seeds), "methods": len(config.method), "scorers": len(judges)})
+        job.make(parts, PartMaker(config, loader, folders, job.path, batch_size=1), "images")
+        artifact = job.finish(lambda draft: _finish(draft, parts, config))
     print(f"{artifact.reference}: {artifact.path / PICTURE}")
     return artifact
 
 
-def refuse_unfit(config: "RunConfig") -> None:
+def _finish(draft: Draft, parts: "list[Part]", config: RunConfig) -> Artifact:
+    table = _table(draft, parts, config)
+    _show(draft, table, config)
+    counts = {"seeds": table["seed"].nunique(), "methods": len(config.method), "scorers": len(config.scorer)}
+    return draft.commit(counts)
+
+
+def refuse_unfit(config: RunConfig) -> None:
     """Raise ConfigError for what cannot be run, before anything is read or loaded."""
     if not set(config.method) - {"standard"}:
         raise ConfigError(
@@ -111,30 +104,30 @@ def refuse_unfit(config: "RunConfig") -> None:
         )
 
 
-def _table(draft: Draft, parts: "list[Part]", judges: "Mapping[str, Scorer]") -> "pd.DataFrame":
+def _table(draft: Draft, parts: "list[Part]", config: RunConfig) -> "pd.DataFrame":
     """`samples.csv`, written whole: a row per image with its file, what it cost and a column per scorer."""
-    from goldennoise.generation.units import PREFIX, image_file, read_parts, whole
+    from goldennoise.generation.units import PREFIX, image_file, read_parts
 
     rows = read_parts(draft.path, parts)
     table = rows[["method", "seed", "num_evaluations"]].copy()
     cells = zip(rows["method"], rows["prompt_id"], rows["seed"], strict=True)
     table.insert(2, "image", [image_file(draft.path, *cell).relative_to(draft.path).as_posix() for cell in cells])
-    for name in judges:
+    for name in config.scorer:
         table[name] = rows[PREFIX + name]
     with whole(draft.path / "samples.csv") as beside:
         table.to_csv(beside, index=False)
     return table
 
 
-def _show(draft: Draft, table: "pd.DataFrame", judges: "Mapping[str, Scorer]", config: "RunConfig") -> None:
+def _show(draft: Draft, table: "pd.DataFrame", config: RunConfig) -> None:
     from goldennoise.evaluation.side_by_side import Cell, side_by_side
-    from goldennoise.generation.units import png_metadata, whole
+    from goldennoise.generation.units import png_metadata
 
     rows = [
         [
             Cell(
                 draft.path / image["image"],
-                [f"{image['method']}, seed {seed}", *(f"{name} {image[name]:.4g}" for name in judges)],
+                [f"{image['method']}, seed {seed}", *(f"{name} {image[name]:.4g}" for name in config.scorer)],
             )
             for image in images.to_dict("records")
         ]

@@ -2,16 +2,17 @@
 
 import logging
 import shutil
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
+from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
-from goldennoise.runtime.processes import Processes, joined
-from goldennoise.stages.job import begin_together, finish_together
+from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
 from goldennoise.store.record import read_artifact, read_json
@@ -20,7 +21,6 @@ from goldennoise.training.engine.options import WORK, TrainingOptions
 if TYPE_CHECKING:
     import torch
 
-    from goldennoise.config.compose import RunConfig
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.scorers.protocol import Scorer
     from goldennoise.training.objectives.regression import Objective
@@ -48,27 +48,24 @@ class Config(TrainingOptions, Input):
         require(bool(self.pairs), "pairs", repr(self.pairs), "the name of a pairs artifact")
 
 
-def run(config: "RunConfig") -> Artifact:
+def run(config: RunConfig) -> Artifact:
     """The npnet artifact of this config: complete already, resumed, or trained, by all processes of the run.
 
     Raises `ArtifactError` for pairs that are damaged or of another model.
     """
     _check_objective(config)
-    store = ArtifactStore(config.outputs)
-    with joined(config.compute) as processes, ExitStack() as held:
-        told = processes.from_first(lambda: {"pairs": str(_pairs(config, store).path)})
-        pairs = read_artifact(Path(told["pairs"]))
-        begun = begin_together(processes, held, lambda: _begin(config, store, pairs))
-        if isinstance(begun, Artifact):
-            return begun
-        if not processes.from_first(lambda: {"trained": _is_trained(begun.path)})["trained"]:
-            _train(config, processes, begun.path, pairs, begun.reference)
-        return finish_together(processes, begun, _finish)
+    with opened(config, "npnet") as job:
+        pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store).path))))
+        if done := job.begin(partial(_identity, config), [pairs]):
+            return done
+        if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
+            _train(job, pairs)
+        return job.finish(_finish)
 
 
-def _is_trained(folder: Path) -> bool:
-    """Whether the network is there, whole, and only the commit is left to do."""
-    if not (folder / OUTCOME).exists():
+def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
+    """Whether the network is there, whole, and only the commit is left to do. damaged: files that were removed."""
+    if damaged or not (folder / OUTCOME).exists():
         return False
     from goldennoise.networks.checkpoint import load_npnet
 
@@ -82,7 +79,7 @@ def _is_trained(folder: Path) -> bool:
     return all(isinstance(counts.get(name), int | float) for name in needed)
 
 
-def _check_objective(config: "RunConfig") -> None:
+def _check_objective(config: RunConfig) -> None:
     if (config.npnet.kind == "layouts") != (config.stage.objective == "layout_likelihood"):
         raise ConfigError(
             f"stage.objective={config.stage.objective} with npnet.kind={config.npnet.kind}: networks that draw layouts "
@@ -90,7 +87,7 @@ def _check_objective(config: "RunConfig") -> None:
         )
 
 
-def _pairs(config: "RunConfig", store: ArtifactStore) -> Artifact:
+def _pairs(config: RunConfig, store: ArtifactStore) -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
     changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
     if changes:
@@ -112,20 +109,16 @@ def _refuse_no_gains(pairs: Artifact) -> None:
         )
 
 
-def _begin(config: "RunConfig", store: ArtifactStore, pairs: Artifact) -> Artifact | Draft:
-    identity = {
+def _identity(config: RunConfig, _: ScoredBy) -> dict[str, Any]:
+    return {
         "stage": _decisive_options(config),
         "npnet": asdict(config.npnet),
         "model": model_identity(config.model),
         "seed": config.seed,
     }
-    outcome = store.begin("npnet", config.name, config.version, identity, [pairs], asdict(config))
-    if isinstance(outcome, Draft) and outcome.damaged:
-        (outcome.path / OUTCOME).unlink(missing_ok=True)
-    return outcome
 
 
-def _decisive_options(config: "RunConfig") -> dict[str, Any]:
+def _decisive_options(config: RunConfig) -> dict[str, Any]:
     """The options of the stage that decide what is learnt, the reward's only where there is one."""
     options = {key: value for key, value in asdict(config.stage).items() if key != "pairs"}
     chosen = _reward_scorer(config)
@@ -136,7 +129,7 @@ def _decisive_options(config: "RunConfig") -> dict[str, Any]:
     return options | {"reward_scorer": scorers.identities({"": chosen}, {"": scorer})[""]}
 
 
-def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artifact, reference: str) -> None:
+def _train(job: Job, pairs: Artifact) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.data.pairs.reader import PairReader
     from goldennoise.diffusion import setup
@@ -144,8 +137,9 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
     from goldennoise.training.engine import loggers
     from goldennoise.training.engine.fit import Setting, train_npnet
 
+    config, processes, folder = job.config, job.processes, job.path
     device, origin = config.compute.torch_device(), _origin(config, pairs)
-    version = reference.removeprefix("npnet/")
+    version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     needed = processes.is_first or config.stage.objective == "reward"
     model = setup.load(config.model, config.compute) if needed else None
@@ -157,15 +151,14 @@ def _train(config: "RunConfig", processes: Processes, folder: Path, pairs: Artif
             reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
         )
 
-    def save() -> dict[str, Any]:
+    def save() -> None:
         save_npnet(network, folder, origin | counts.as_record())
         write_json(folder / OUTCOME, counts.as_record())
-        return {}
 
     processes.from_first(save)
 
 
-def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:
+def _origin(config: RunConfig, pairs: Artifact) -> dict[str, Any]:
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
     stage: Config = config.stage
     prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}
@@ -185,7 +178,7 @@ def _origin(config: "RunConfig", pairs: Artifact) -> dict[str, Any]:
     return origin | {"preference": preference, "margin": pairs.recorded("config", "stage", "margin")}
 
 
-def _reward_scorer(config: "RunConfig") -> Any:
+def _reward_scorer(config: RunConfig) -> Any:
     """Config of the scorer that the objective ascends, None for another objective. Raises `ConfigError`."""
     stage: Config = config.stage
     if stage.objective != "reward":
@@ -210,7 +203,7 @@ def _refuse_unfit_reward(scorer: "Scorer") -> None:
         )
 
 
-def _objective(config: "RunConfig", model: "DiffusionModel | None", device: "torch.device") -> "Objective":
+def _objective(config: RunConfig, model: "DiffusionModel | None", device: "torch.device") -> "Objective":
     from goldennoise.methods.search.selector import Selector
     from goldennoise.training.objectives.regression import Reward, gain_weighted, regression
 

@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 from weakref import WeakSet
 
 from goldennoise.errors import ArtifactError
-from goldennoise.store.files import disk_full, file_digest, remove, sync, write_json
+from goldennoise.store.files import UNFINISHED, disk_full, file_digest, remove, sync, write_json
 from goldennoise.store.origin import origin, timestamp
 from goldennoise.store.record import RECORD, Artifact
 
@@ -73,7 +73,7 @@ class Draft:
     config: of the run that began it. resumed: whether work was done on it before. damaged: files of it that were
     complete once and were removed.
 
-    Files whose name ends in ".tmp" are half-written by convention: `commit` removes them.
+    `commit` removes what `files.whole` did not finish.
     Of several processes under torchrun only rank 0 may hold one.
     """
 
@@ -125,7 +125,7 @@ class Draft:
     def _commit(self, counts: dict[str, Any]) -> Artifact:
         files = {}
         for path in sorted(self.path.rglob("*")):
-            if path.name.endswith(".tmp"):
+            if path.name.endswith(UNFINISHED):
                 remove(path)
             elif path.is_file() and path not in (self.path / DRAFT, self.path / RECORD):
                 sync(path)

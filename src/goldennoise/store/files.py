@@ -5,7 +5,12 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+UNFINISHED = ".tmp"
+"""What the name of a file ends in until it is whole."""
 
 
 def file_digest(path: Path) -> str:
@@ -14,16 +19,28 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when the block ends well and vanishes when it does not.
+
+    The content is on the disk before it has the name, so a reader finds all of it or what was there before. Folders
+    above `path` are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + UNFINISHED)
+    try:
+        yield beside
+        sync(beside)
+        put(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: object) -> None:
-    """Write so that a reader finds all of it or the old file: written beside, synced, renamed."""
-    beside = path.with_name(f"{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    put(beside, path)
-    sync(path.parent)
+    """Write a JSON value as `whole` does."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with whole(path) as beside:
+        beside.write_text(f"{text}\n", encoding="utf-8")
 
 
 def remove(path: Path) -> None:

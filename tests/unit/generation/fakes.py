@@ -37,7 +37,7 @@ class ModelConfig(PipelineConfig):
 
 @dataclass(frozen=True)
 class ShiftConfig(MethodConfig):
-    """A method that adds `amount` to the noise; `artifact` as npnet has it."""
+    """A method that adds `amount` to the noise."""
 
     kind: str = "shift"
     amount: float = 0.0
@@ -46,8 +46,11 @@ class ShiftConfig(MethodConfig):
 @dataclass(frozen=True)
 class NetworkConfig(MethodConfig):
     kind: str = "npnet"
-    artifact: str = "npnet/net@latest"
+    artifact: str = undeciding(default="npnet/net@latest")
     amount: float = 0.3
+
+    def networks(self) -> tuple[str, ...]:
+        return (self.artifact,)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class ChoosingConfig(MethodConfig):
     kind: str = "best_of_n"
     scorer: str = "brightness"
     amount: float = 0.1
+
+    def scorers(self) -> tuple[str, ...]:
+        return (self.scorer,)
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
 
     for package, build in (("diffusion.families", build_model), ("methods", build_method), ("scorers", build_scorer)):
         module = SimpleNamespace(build=build, version=lambda config: build_scorer(config, torch.device("cpu")).version)
+        module.Config = ShiftConfig
         monkeypatch.setattr(f"goldennoise.{package}.component", lambda _, module=module: module)
-    monkeypatch.setattr("goldennoise.data.prompts.load_prompts", lambda config, num: prompts(config)[:num])
+    monkeypatch.setattr("goldennoise.stages.eval.load_prompts", lambda config, num: prompts(config)[:num])
     return models
 
 

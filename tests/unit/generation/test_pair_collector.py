@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,8 +16,10 @@ from goldennoise.data.pairs.index import merge, total_figures
 from goldennoise.data.pairs.shards import part_path, tensors_path, valid
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError, ScorerError
-from goldennoise.generation.collector import make_shards, num_shards
+from goldennoise.generation.collector import ShardWorker, cut
 from goldennoise.methods.protocol import SampleBatch
+from goldennoise.runtime.executors.ranks import Ranks
+from goldennoise.runtime.progress import Counter, Progress
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 
 NUM = 23
@@ -167,13 +171,14 @@ def test_killed_at_any_write_the_rerun_gives_the_same_pairs(tmp_path: Path, monk
         assert torch.equal(pairs(whole)[2], pairs(killed)[2])
 
 
-def test_progress_hears_of_every_batch_that_is_made(tmp_path: Path) -> None:
+def test_progress_hears_of_every_batch_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[int] = []
-    collect_pairs(collector, tmp_path, prompts(NUM), 8, lambda rows: heard.append(len(rows)))
+    monkeypatch.setattr(Progress, "update", lambda _, num: heard.append(num))
+    collect_pairs(collector, tmp_path, prompts(NUM), 8)
     assert heard == [4, 4, 4, 4, 4, 3]
     part_path(tmp_path, 1).unlink()
     heard.clear()
-    collect_pairs(collector, tmp_path, prompts(NUM), 8, lambda rows: heard.append(len(rows)))
+    collect_pairs(collector, tmp_path, prompts(NUM), 8)
     assert heard == [4, 4]
 
 
@@ -182,11 +187,15 @@ def test_processes_share_the_shards_and_make_what_one_makes(tmp_path: Path) -> N
     one.mkdir()
     three.mkdir()
     collect(one, per_shard=4)
-    models = [FakeModel() for _ in range(3)]
+    models, shards = [FakeModel() for _ in range(3)], cut(prompts(NUM), 1, 4)
     for rank, model in enumerate(models):
-        mine = list(range(rank, num_shards(NUM, 4), 3))
-        make_shards(lambda model=model: collector(model=model), three, prompts(NUM), 4, mine)  # type: ignore[misc]
-    merge(three, num_shards(NUM, 4))
+
+        def make_worker(model: FakeModel = model) -> ShardWorker:
+            return ShardWorker(collector(model=model), three)
+
+        told: Any = SimpleNamespace(rank=rank, size=3, is_first=rank == 0, on_all=lambda work: work())
+        Ranks(told).run(shards, make_worker, Counter("collect", "pairs"))
+    merge(three, len(shards))
     assert [len(model.encoded) for model in models] == [8, 8, 7]
     for left, right in zip(pairs(one)[1:], pairs(three)[1:], strict=True):
         assert torch.equal(left, right)

@@ -1,8 +1,19 @@
+import pickle
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from torch import Tensor
+from unit.generation import fakes
+from unit.generation.fakes import Run, ShiftConfig, prompts
 
-from goldennoise.generation.unit import embedder_of
+from goldennoise.generation.batch import grid
+from goldennoise.generation.loader import Loader
+from goldennoise.generation.unit import PartMaker, embedder_of
+from goldennoise.generation.units import cut
+from goldennoise.runtime.progress import Progress
+from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 
 class Embedding:
@@ -17,3 +28,25 @@ def test_diversity_is_measured_by_the_same_scorer_whatever_their_order() -> None
     assert embedder_of(scorers) == ("a", first)
     assert embedder_of(dict(reversed(scorers.items()))) == ("a", first)
     assert embedder_of({"plain": plain}) is None
+
+
+def test_a_description_of_the_work_can_be_sent_and_loads_where_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = fakes.install(monkeypatch)
+    config = Run(None, str(tmp_path), {"shifted": ShiftConfig(amount=0.2)})
+    draft = ArtifactStore(tmp_path).begin("scores", "test", "auto", {}, [], {})
+    assert not isinstance(draft, Artifact)
+    loader = Loader(config)
+    assert loader.model is loader.model
+    maker = PartMaker(config, loader, {}, draft.path, batch_size=2)
+    (part,) = cut(grid(prompts(2), 2), [*config.method], [*config.scorer], 4)
+    written = []
+    for sent in (maker, pickle.loads(pickle.dumps(maker))):
+        sent()(replace(part), Progress("eval", part.size, "images", show=False))
+        assert part.is_finished(draft.path)
+        written.append([file.read_bytes() for file in part.image_files(draft.path)])
+        part.table_file(draft.path).unlink()
+    assert written[0] == written[1]
+    assert len(models) == 2
+    draft.release()

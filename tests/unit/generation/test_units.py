@@ -2,7 +2,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,32 @@ from unit.generation.fakes import Brightness, Reddish, Shift, prompts
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.generation.batch import generate, grid, source_noise
 from goldennoise.generation.cost import NO_MEMORY, PROCESS_MEMORY, measure
-from goldennoise.generation.unit import evaluate_part
-from goldennoise.generation.units import Part, cut, image_file, is_finished, read_parts, score_rows
+from goldennoise.generation.unit import PartWorker
+from goldennoise.generation.units import Part, cut, image_file, read_parts, score_rows
 from goldennoise.methods.protocol import SampleBatch
+from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
+from goldennoise.scorers.protocol import Scorer
 
 SCORERS = {"brightness": Brightness(), "reddish": Reddish()}
 
 
 def evaluated(folder: Path, part: Part, batch_size: int = 4, amount: float = 0.5) -> pd.DataFrame:
-    evaluate_part(folder, part, TinyModel(), Shift(amount), SCORERS, 0, batch_size, lambda _: None)
+    work = PartWorker(folder, TinyModel(), {"shift": Shift(amount)}, SCORERS, batch_size=batch_size)
+    work(part, Progress("eval", part.size, "images", show=False))
     return read_parts(folder, [part])
+
+
+def a_part(num_prompts: int, scorers: Mapping[str, Scorer] = SCORERS) -> Part:
+    return Part("shift", 0, grid(prompts(num_prompts), 2), [*scorers])
+
+
+def evaluate(folder: Path, scorers: Mapping[str, Scorer], batch_size: int = 4) -> Part:
+    """The part of two prompts and seeds, made with these scorers."""
+    part = a_part(2, scorers)
+    work = PartWorker(folder, TinyModel(), {"shift": Shift(0.5)}, scorers, batch_size=batch_size)
+    work(part, Progress("eval", part.size, "images", show=False))
+    return part
 
 
 def test_images_come_from_the_source_noise_of_the_grid() -> None:
@@ -113,7 +129,7 @@ def test_memory_that_an_earlier_block_freed_does_not_count() -> None:
 
 
 def test_parts_take_all_methods_on_the_same_samples_in_turn() -> None:
-    parts = cut(grid(prompts(3), 2), ["standard", "other"], samples_per_part=4)
+    parts = cut(grid(prompts(3), 2), ["standard", "other"], [], samples_per_part=4)
     assert [(part.method, part.number, len(part.samples)) for part in parts] == [
         ("standard", 0, 4),
         ("other", 0, 4),
@@ -123,7 +139,7 @@ def test_parts_take_all_methods_on_the_same_samples_in_turn() -> None:
 
 
 def test_scores_are_those_of_the_kept_images(tmp_path: Path) -> None:
-    part = Part("shift", 0, grid(prompts(3), 2))
+    part = a_part(3)
     rows = score_rows(evaluated(tmp_path, part), list(SCORERS))
     assert list(rows.columns) == ["prompt_id", "prompt", "category", "seed", "method", "scorer", "score"]
     assert len(rows) == 3 * 2 * 2
@@ -134,32 +150,30 @@ def test_scores_are_those_of_the_kept_images(tmp_path: Path) -> None:
 
 
 def test_batch_size_changes_no_score(tmp_path: Path) -> None:
-    part = Part("shift", 0, grid(prompts(4), 2))
+    part = a_part(4)
     tables = [evaluated(tmp_path / str(size), part, batch_size=size) for size in (1, 3, 8)]
     for table in tables[1:]:
         np.testing.assert_allclose(table["score_brightness"], tables[0]["score_brightness"], atol=1e-4)
 
 
 def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> None:
-    samples = grid(prompts(2), 2)
-    part, names = Part("shift", 0, samples), list(SCORERS)
-    assert not is_finished(tmp_path, part, names, embeds=False)
+    part = a_part(2)
+    assert not part.is_finished(tmp_path)
     evaluated(tmp_path, part)
-    assert is_finished(tmp_path, part, names, embeds=False)
-    assert not is_finished(tmp_path, part, [*names, "another"], embeds=False)
-    assert not is_finished(tmp_path, Part("shift", 0, samples[:3]), names, embeds=False)
+    assert part.is_finished(tmp_path)
+    assert not replace(part, scorers=[*SCORERS, "another"]).is_finished(tmp_path)
+    assert not replace(part, samples=part.samples[:3]).is_finished(tmp_path)
     image = part.image_files(tmp_path)[1]
     content = image.read_bytes()
     image.unlink()
-    assert not is_finished(tmp_path, part, names, embeds=False)
+    assert not part.is_finished(tmp_path)
     image.write_bytes(content[:-20])
-    assert not is_finished(tmp_path, part, names, embeds=False)
+    assert not part.is_finished(tmp_path)
     image.write_bytes(content)
-    assert is_finished(tmp_path, part, names, embeds=False)
-    assert not is_finished(tmp_path, part, names, embeds=True)
+    assert part.is_finished(tmp_path)
     table = part.table_file(tmp_path)
     table.write_bytes(table.read_bytes()[:50])
-    assert not is_finished(tmp_path, part, names, embeds=False)
+    assert not part.is_finished(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +197,13 @@ def test_a_part_is_finished_when_table_and_images_are_there(tmp_path: Path) -> N
 def test_a_part_with_a_whole_table_of_something_else_is_not_finished(
     tmp_path: Path, column: str, value: object
 ) -> None:
-    part = Part("shift", 0, grid(prompts(2), 2))
+    part = a_part(2)
     table = evaluated(tmp_path, part).drop(columns="method")
     table.to_parquet(part.table_file(tmp_path), index=False)
-    assert is_finished(tmp_path, part, list(SCORERS), embeds=False)
+    assert part.is_finished(tmp_path)
     table[column] = [value] * len(table)
     table.to_parquet(part.table_file(tmp_path), index=False)
-    assert not is_finished(tmp_path, part, list(SCORERS), embeds=False)
+    assert not part.is_finished(tmp_path)
 
 
 def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
@@ -202,10 +216,9 @@ def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
                 raise KeyboardInterrupt
             return super().score(images, prompts)
 
-    part = Part("shift", 0, grid(prompts(2), 2))
     with pytest.raises(KeyboardInterrupt):
-        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"brightness": Stopping()}, 0, 2, lambda _: None)
-    assert not part.table_file(tmp_path).exists()
+        evaluate(tmp_path, {"brightness": Stopping()}, batch_size=2)
+    assert not a_part(2).table_file(tmp_path).exists()
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -215,10 +228,9 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, value: float, wha
         def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
             return torch.tensor([1.0, value, 1.0, 1.0])[: len(prompts)]
 
-    part = Part("shift", 0, grid(prompts(2), 2))
     expected = re.escape(f'scorer broken gives {what} for "prompt number 0" with seed 1')
     with pytest.raises(ScorerError, match=expected):
-        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"broken": Broken()}, 0, 4, lambda _: None)
+        evaluate(tmp_path, {"broken": Broken()})
 
 
 def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
@@ -226,9 +238,8 @@ def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
         def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
             return super().score(images, prompts)[:-1]
 
-    part = Part("shift", 0, grid(prompts(2), 2))
     with pytest.raises(ScorerError, match=r"shape \(3,\) for 4 images"):
-        evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), {"short": Short()}, 0, 4, lambda _: None)
+        evaluate(tmp_path, {"short": Short()})
 
 
 def test_an_image_that_is_not_finite_is_an_error() -> None:
@@ -241,9 +252,8 @@ def test_noise_and_embeddings_are_those_of_the_sample(tmp_path: Path) -> None:
         def embed(self, images: Tensor) -> Tensor:
             return images.mean((2, 3))
 
-    part, scorers = Part("shift", 0, grid(prompts(2), 2)), {"brightness": Embedding()}
-    evaluate_part(tmp_path, part, TinyModel(), Shift(0.5), scorers, 0, 3, lambda _: None)
-    assert is_finished(tmp_path, part, list(scorers), embeds=True)
+    part = evaluate(tmp_path, {"brightness": Embedding()}, batch_size=3)
+    assert part.is_finished(tmp_path)
     table = read_parts(tmp_path, [part])
     noise = source_noise(TinyModel(), part.samples, 0) + 0.5
     np.testing.assert_allclose(table["noise_mean"], noise.flatten(1).mean(1), atol=1e-6)

@@ -11,23 +11,19 @@ import numpy as np
 import pytest
 import torch
 from unit.data.pairs.fakes import FakeModel, FakeScorer, FakeTeacher
-from unit.data.pairs.fakes import collector as pair_collector
 
 from goldennoise import methods, scorers, stages
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.pairs import PairReader
-from goldennoise.data.pairs.shards import tensors_path
-from goldennoise.data.prompts import Prompt, PromptsConfig, all_prompts
+from goldennoise.data.prompts import PromptsConfig, all_prompts
 from goldennoise.diffusion import families
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ArtifactError, ConfigError
-from goldennoise.generation.collector import missing_shards
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.methods.npnet import Config as NPNetMethodConfig
 from goldennoise.methods.tools import MethodTools
 from goldennoise.networks.config import ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
-from goldennoise.runtime.processes import Processes
 from goldennoise.stages import collect
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.drafts import Draft
@@ -52,6 +48,9 @@ class TeacherConfig(MethodConfig):
 class NetworkConfig(MethodConfig):
     kind: str = "fake"
     artifact: str = "npnet/net@latest"
+
+    def networks(self) -> tuple[str, ...]:
+        return (self.artifact,)
 
 
 @pytest.fixture(autouse=True)
@@ -174,33 +173,6 @@ def test_what_decides_the_content_is_identity(config: RunConfig, change: dict[st
     assert collect.run(config).path == first.path
 
 
-def test_what_is_missing_is_shared_evenly_whichever_process_left_it(config: RunConfig, tmp_path: Path) -> None:
-    folder = tmp_path / "shards"
-    folder.mkdir()
-    prompts = [Prompt.of(f"prompt {number}") for number in range(20)]  # five shards of four
-    alone = Processes()
-    made: list[int] = []
-
-    def collector() -> SimpleNamespace:
-        return SimpleNamespace(
-            shard=lambda part, number, _: made.append(number) or pair_collector().shard(part, number)
-        )
-
-    collect._collect(folder, collector, prompts, config.stage, alone)  # type: ignore[arg-type]
-    for number in (1, 3):
-        tensors_path(folder, number).unlink()
-    missing = missing_shards(folder, 20, 4)
-    assert (made, missing) == ([0, 1, 2, 3, 4], [1, 3])
-    for rank in range(2):
-        made.clear()
-        # What both are told before either begins.
-        told = SimpleNamespace(
-            rank=rank, size=2, is_first=rank == 0, from_first=lambda _: {"missing": missing}, together=alone.together
-        )
-        collect._collect(folder, collector, prompts, config.stage, told)  # type: ignore[arg-type]
-        assert made == [missing[rank]]
-
-
 def test_the_kinds_of_prompts_are_identity(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     first = collect.run(config)
     prompts, held_out = collect.load_training_prompts(config.prompts, 10)
@@ -248,7 +220,7 @@ def test_a_run_goes_on_in_the_shards_it_began_with(
     config: RunConfig, loaded: list[FakeModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(collect, "finish_together", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(collect, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             collect.run(config)
     loaded.clear()

@@ -18,10 +18,10 @@ from goldennoise.diffusion.families.stable_diffusion_xl import Config as ModelCo
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError, ModelError
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
 from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.importing import resolve_network
 from goldennoise.networks.npnet.network import NPNet, seeded_npnet
 from goldennoise.networks.published import load_published
 from goldennoise.networks.publishing import save_published
+from goldennoise.networks.sources import network_at, resolve_network
 from goldennoise.stages.convert import Config, run
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 
@@ -117,7 +117,7 @@ def test_a_folder_becomes_a_network_of_the_model_that_it_names(folder: Path, tmp
         run(a_run(tmp_path, "npnet/test@v1", layout="flat"))
 
 
-def test_a_hub_id_as_a_method_names_it_is_imported(
+def test_a_hub_id_as_a_method_names_it_is_used_where_it_lies_and_is_the_network_that_convert_makes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = tmp_path / "cache" / "models--owner--net"
@@ -126,14 +126,18 @@ def test_a_hub_id_as_a_method_names_it_is_imported(
     (repository / "refs" / "v2.1").write_text(COMMIT)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     store = ArtifactStore(tmp_path / "outputs")
-    artifact = resolve_network(store, "owner/net@v2.1")
-    assert artifact.reference == "npnet/owner--net@v1"
-    assert artifact.record["identity"]["model"] == MODEL
+    network = resolve_network(store, "owner/net@v2.1")
+    assert network.reference == "owner/net@v2.1"
+    assert network.path == repository / "snapshots" / COMMIT
+    assert network.recorded("identity", "model") == MODEL
+    assert not store.root.exists()
+    assert network_at("owner/net@v2.1", network.path) == network
+    artifact = run(a_run(store.root, "owner/net@v2.1"))
+    assert artifact.fingerprint == network.fingerprint
     assert (
         "imported from owner/net@v2.1, for latents 4 x 8 x 8 and text 5 x 6 of owner/model" in capsys.readouterr().out
     )
-    assert resolve_network(store, "owner/net@v2.1").path == artifact.path
-    assert resolve_network(store, "npnet/owner--net").path == artifact.path
+    assert resolve_network(store, "npnet/test").path == artifact.path
     with pytest.raises(
         ModelError, match=r"config\.json of owner/net is neither .*`hf download owner/net config\.json`"
     ):

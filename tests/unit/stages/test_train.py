@@ -22,9 +22,10 @@ from unit.training.learnable import (
 
 from goldennoise import scorers
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
-from goldennoise.networks.checkpoint import load_npnet, read_record
+from goldennoise.networks.checkpoint import load_npnet
 from goldennoise.networks.config import LayoutArchitecture
 from goldennoise.networks.layouts.network import LayoutNPNet
+from goldennoise.networks.sources import read_record
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from goldennoise.data.pairs.preference import PreferenceFilter
-from goldennoise.data.pairs.shards import FIGURES, as_parquet, part_path, read_index, read_metadata, write_atomically
+from goldennoise.data.pairs.shards import FIGURES, as_parquet, part_path, read_index, read_metadata, write
 from goldennoise.data.prompts import Prompt
 
 INDEX = "index.parquet"
@@ -60,7 +60,7 @@ def merge(folder: Path, num_shards: int) -> pd.DataFrame:
     parts = [part_path(folder, shard) for shard in range(num_shards)]
     index = pd.concat([read_index(part) for part in parts], ignore_index=True)
     digests = [read_metadata(part)["sha256"] for part in parts]
-    write_atomically(folder / INDEX, as_parquet(index, {SHARDS: json.dumps(digests)}))
+    write(folder / INDEX, as_parquet(index, {SHARDS: json.dumps(digests)}))
     return index
 
 

@@ -6,7 +6,6 @@ there and agree. Each file is written under a temporary name and renamed: a kill
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from goldennoise.errors import ArtifactError
-from goldennoise.store.files import file_digest, put, remove
+from goldennoise.store.files import file_digest, remove, whole
 
 FIGURES = ("evaluations", "truncated", "seconds")
 """What making a shard took: model evaluations, prompts cut to the text encoder's length, seconds."""
@@ -55,10 +54,10 @@ def write_shard(folder: Path, number: int, shard: Shard) -> None:
     content = save({"source": shard.source.contiguous(), "golden": shard.golden.contiguous()})
     # Until the new part is there, an old one must not vouch for the new tensors.
     remove(part_path(folder, number))
-    write_atomically(tensors_path(folder, number), content)
+    write(tensors_path(folder, number), content)
     metadata = {"sha256": hashlib.sha256(content).hexdigest()}
     metadata |= {figure: repr(float(shard.figures[figure])) for figure in FIGURES}
-    write_atomically(part_path(folder, number), as_parquet(shard.index, metadata))
+    write(part_path(folder, number), as_parquet(shard.index, metadata))
 
 
 def valid(folder: Path, shard: int) -> bool:
@@ -107,17 +106,12 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in entries.items()}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole file or none: written beside, forced to disk, renamed."""
-    temporary = path.with_name(path.name + ".tmp")
+def write(path: Path, content: bytes) -> None:
+    """The whole file or none. Raises `ArtifactError` when the disk refuses."""
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        put(temporary, path)
+        with whole(path) as beside:
+            beside.write_bytes(content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ArtifactError(
             f"cannot write {path}: {error.strerror or error}; make room, or choose another outputs folder, and start "
             "again: finished shards are kept"

@@ -126,7 +126,7 @@ def train_npnet(
     _fit(module, data, callbacks, resumable, folder, setting)
     network = _best(config, checkpoints.best)
     # The first may remove the file once all have read it.
-    setting.processes.together(lambda: None)
+    setting.processes.on_all(lambda: None)
     return network, _counts(data, module, checkpoints)
 
 

@@ -13,10 +13,12 @@ from goldennoise.data.pairs import PreferenceFilter
 from goldennoise.data.pairs.index import merge
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
-from goldennoise.generation.collector import Collector, OnRows, make_shards, missing_shards, num_shards
+from goldennoise.generation.collector import Collector, ShardWorker, cut
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.runtime.compute import ComputeConfig
+from goldennoise.runtime.executors.local import Local
+from goldennoise.runtime.units import make_units
 
 
 def prompts(num: int) -> list[Prompt]:
@@ -112,8 +114,8 @@ def collect_pairs(
     folder: Path,
     prompts: Sequence[Prompt],
     per_shard: int,
-    on_rows: OnRows | None = None,
 ) -> pd.DataFrame:
     """All shards by one process; the index."""
-    make_shards(collector, folder, prompts, per_shard, missing_shards(folder, len(prompts), per_shard), on_rows)
-    return merge(folder, num_shards(len(prompts), per_shard))
+    shards = cut(prompts, 1, per_shard)
+    make_units(shards, folder, lambda: ShardWorker(collector(), folder), Local(), ("collect", "pairs"))
+    return merge(folder, len(shards))

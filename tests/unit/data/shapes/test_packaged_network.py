@@ -11,7 +11,7 @@ from goldennoise.data.shapes.captions import benchmark
 from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.diffusion.families import stable_diffusion
 from goldennoise.networks.checkpoint import load_npnet
-from goldennoise.networks.importing import resolve_network
+from goldennoise.networks.sources import PACKAGED, resolve_network
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
 from goldennoise.scorers import shapes_verifier
 from goldennoise.store.artifacts import ArtifactStore
@@ -28,13 +28,13 @@ def test_it_is_found_by_its_name_and_fits_the_world() -> None:
     assert (cosines < 0.9999).all()
 
 
-def test_a_method_that_names_it_gets_an_artifact(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path)
-    artifact = resolve_network(store, "packaged/shapes")
-    assert artifact.reference == "npnet/packaged--shapes@v1"
-    assert artifact.record["identity"]["model"]["path"] == "shapes"
-    assert artifact.record["config"]["selected_by"] == []
-    assert resolve_network(store, "packaged/shapes").path == artifact.path
+def test_a_method_that_names_it_uses_it_where_it_lies(tmp_path: Path) -> None:
+    network = resolve_network(ArtifactStore(tmp_path), "packaged/shapes")
+    assert (network.reference, network.path) == ("packaged/shapes", PACKAGED["packaged/shapes"])
+    assert network.recorded("identity", "model", "path") == "shapes"
+    assert network.recorded("config", "selected_by") == []
+    network.check()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Who makes the units of an artifact: one file for each way."""
