@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from goldennoise.config.compose import RunConfig, composed, typed
-from goldennoise.config.files import conf_folder
+from goldennoise.config.files import conf_folder, options
 from goldennoise.config.messages import COMPOSITION_ERRORS, as_sentence, readable
 from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
 from goldennoise.runtime.resources import machine_mistakes
@@ -145,7 +145,7 @@ def _stages(config: RunConfig) -> list[RunConfig]:
 def _refuse_other_recipe(choices: Mapping[str, str | None]) -> None:
     """Raise `ConfigError` for a stage that the experiment has by another name: its sizes would be left out unsaid."""
     experiment, stage = choices.get("experiment"), str(choices.get("stage"))
-    own = [file.stem for file in sorted((conf_folder() / "experiment" / str(experiment)).glob("*.yaml"))]
+    own = options(f"experiment/{experiment}")
     meant = [name for name in own if name.partition("_")[0] == stage.partition("_")[0]]
     if meant and stage not in own:
         raise ConfigError(f"stage={stage}: experiment={experiment} has this stage as stage={meant[0]}")

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Worked example")[2]
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+EXAMPLE = PAGE.partition("## Worked example")[2].partition("\n## ")[0]
 
 
 def code(language: str) -> str:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from goldennoise.config.files import conf_folder, options
+from goldennoise.config.files import conf_folder, options, outside_folders
 from goldennoise.config.messages import (
     COMPOSITION_ERRORS,
     MANY,
@@ -97,6 +100,17 @@ def _folder_name(name: str) -> str:
 # Hydra makes its folder, of whose path these are parts, before `typed` sees the config.
 OmegaConf.register_new_resolver("folder", _folder)
 OmegaConf.register_new_resolver("folder_name", _folder_name)
+
+
+class OutsideFolders(SearchPathPlugin):
+    """Hydra finds the options of installed packages after ours."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder, owner in outside_folders().items():
+            search_path.append(owner, f"file://{folder}")
+
+
+Plugins.instance().register(OutsideFolders)
 
 
 def load(overrides: Sequence[str] = ()) -> RunConfig:
