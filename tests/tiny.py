@@ -19,10 +19,15 @@ from diffusers import (
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import PromptEmbedding
 
 NUM_TOKENS, TEXT_DIM = 77, 16
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789.,'-!?"
+
+
+def as_prompts(texts: Sequence[str]) -> list[Prompt]:
+    return [Prompt.of(text) for text in texts]
 
 
 # Any: diffusers imports lazily, and type checkers see placeholders without attributes where its classes are.

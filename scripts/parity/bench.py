@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from transformers import BertTokenizer, CLIPConfig, CLIPTokenizer
 
 from goldennoise import scorers
+from goldennoise.data.prompts import Prompt
 
 CASES = ("clipscore", "aesthetic", "imagereward", "hpsv2", "pickscore", "mps")
 DTYPES = ("float32", "bfloat16")
@@ -56,7 +57,7 @@ def images_per_s(scorer) -> float:  # type: ignore[no-untyped-def]
     generator = torch.Generator().manual_seed(0)
     for number in range(NUM_ROUNDS + 1):
         images = torch.rand(len(PROMPTS), 3, SIDE_PX, SIDE_PX, generator=generator)
-        prompts = [f"{prompt}, number {number}" for prompt in PROMPTS]  # none that it already knows
+        prompts = [Prompt.of(f"{prompt}, number {number}") for prompt in PROMPTS]  # none that it already knows
         start = time.perf_counter()
         with torch.no_grad():
             scorer.score(images, prompts).tolist()

@@ -17,6 +17,7 @@ from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from goldennoise import scorers
 from goldennoise.data.images import read_image
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.networks import blip_reward
 from goldennoise.scorers.networks.mps_cross_model import CrossModel
 from goldennoise.scorers.networks.reward_head import RewardHead
@@ -78,7 +79,7 @@ def scores(case: str, work: Path) -> list[float]:
     for path, prompt in zip(*read_inputs(work), strict=True):
         image = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None]
         with torch.no_grad():
-            found += scorer.score(image, [prompt]).tolist()
+            found += scorer.score(image, [Prompt.of(prompt)]).tolist()
     return found
 
 

@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, benchmark, captions
 from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.renderer import render
@@ -201,7 +202,7 @@ def _once(name: str, model: DiffusionModel, samples: Samples, make: Callable[[],
             rows = slice(start, start + BATCH)
             images = model.decode(model.sample(noise[rows], model.encode(samples.texts[rows])))
             right += measure._right(images, samples.captions[rows]).astype(float).tolist()
-            scores += clip.score(images, samples.texts[rows]).tolist()
+            scores += clip.score(images, list(map(Prompt.of, samples.texts[rows]))).tolist()
         statistics = {key: values.tolist() for key, values in noise_statistics(noise).items()}
         file.write_text(json.dumps({"right": right, "shapes_clip": scores} | statistics))
     return json.loads(file.read_text())

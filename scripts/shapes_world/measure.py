@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, all_captions, benchmark
 from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.locations import PIPELINE
@@ -102,7 +103,7 @@ def selection(pipeline: StableDiffusionPipeline, guidance: float) -> dict:
     repeated = [caption for caption in captions for _ in range(NUM_BEST_OF)]
     seeds = list(range(NUM_BEST_OF)) * len(captions)
     images = generate(pipeline, repeated, seeds, guidance)
-    scores = ShapesClip(torch.device("cpu")).score(images, [caption.text for caption in repeated]).numpy()
+    scores = ShapesClip(torch.device("cpu")).score(images, [Prompt.of(caption.text) for caption in repeated]).numpy()
     right = _right(images, repeated).reshape(-1, NUM_BEST_OF)
     scores = scores.reshape(-1, NUM_BEST_OF)
     chosen = right[np.arange(len(right)), scores.argmax(axis=1)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from tiny import tiny_pipeline
+from tiny import as_prompts, tiny_pipeline
 from torch import Tensor
 from unit.data.pairs.fakes import FakeScorer
 
@@ -30,7 +30,7 @@ class Recorded(FakeScorer):
         super().__init__()
         self.given: list[Tensor] = []
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         self.given.append(super().score(images, prompts))
         return self.given[-1]
 
@@ -52,7 +52,7 @@ def test_batches_do_not_matter(model: StableDiffusion) -> None:
 def test_the_image_chosen_is_the_image_made(model: StableDiffusion) -> None:
     scorer = Recorded()
     images = generate(model, BestOfN(3, Selector(scorer)), SAMPLES, 0).pixels / 255
-    made = FakeScorer().score(images, [sample.prompt.text for sample in SAMPLES])
+    made = FakeScorer().score(images, as_prompts([sample.prompt.text for sample in SAMPLES]))
     torch.testing.assert_close(made, torch.stack(scorer.given).amax(0), rtol=0, atol=2e-3)
     assert (torch.stack(scorer.given).amax(0) - scorer.given[0]).max() > 0.02
 
@@ -70,7 +70,7 @@ def test_every_sample_has_draws_of_its_own() -> None:
     nothing = PromptEmbedding(torch.zeros(6, 1), torch.zeros(6, 1), {})
 
     def of_root(root_seed: int) -> list[int]:
-        return SampleBatch(texts, seeds, nothing, torch.zeros(6, 1), root_seed).step_seeds
+        return SampleBatch(as_prompts(texts), seeds, nothing, torch.zeros(6, 1), root_seed).step_seeds
 
     assert of_root(0) == of_root(0)
     assert len({*of_root(0), *of_root(1)}) == 12

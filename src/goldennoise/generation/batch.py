@@ -50,10 +50,10 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
     The cost covers golden noise, sampling and decoding; prompts are encoded before, which every method needs alike.
     Raises ModelError if the model yields something that is no image.
     """
-    texts = [sample.prompt.text for sample in samples]
-    embedding = model.encode(texts)
+    prompts = [sample.prompt for sample in samples]
+    embedding = model.encode([prompt.text for prompt in prompts])
     source = source_noise(model, samples, root_seed)
-    batch = SampleBatch(texts, [sample.seed for sample in samples], embedding, source, root_seed)
+    batch = SampleBatch(prompts, [sample.seed for sample in samples], embedding, source, root_seed)
     with measure(model) as cost:
         noise = method.golden(model, batch)
         latents = model.sample(noise, embedding, guidance=method.guidance, step_seeds=batch.step_seeds)

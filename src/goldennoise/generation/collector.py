@@ -77,11 +77,11 @@ class Collector:
 
         samples: prompts with the index of a seed each.
         """
-        texts = [prompt.text for prompt, _ in samples]
-        source = self.source_noise(samples)
-        batch = SampleBatch(texts, [seed for _, seed in samples], self.model.encode(texts), source, self.root_seed)
+        prompts, seeds = [prompt for prompt, _ in samples], [seed for _, seed in samples]
+        embedding, source = self.model.encode([prompt.text for prompt in prompts]), self.source_noise(samples)
+        batch = SampleBatch(prompts, seeds, embedding, source, self.root_seed)
         golden = self.teacher.golden(self.model, batch).to(source)
-        _require_noise(golden, source, texts)
+        _require_noise(golden, source, prompts)
         return source, golden, index_rows(samples, self._scores(batch, golden), self.preference)
 
     def _scores(self, batch: SampleBatch, golden: Tensor) -> dict[str, tuple[Scores, Scores]]:
@@ -92,8 +92,8 @@ class Collector:
         noise = torch.stack([batch.source, golden], dim=1).flatten(0, 1)
         step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
         images = self.model.decode(self.model.sample(noise, batch.embedding.repeat(2), step_seeds=step_seeds))
-        doubled = [text for text in batch.prompts for _ in range(2)]
-        called = [f'the {image} image of "{text}"' for text in batch.prompts for image in ("source", "golden")]
+        doubled = [prompt for prompt in batch.prompts for _ in range(2)]
+        called = [f'the {image} image of "{prompt.text}"' for prompt in batch.prompts for image in ("source", "golden")]
         scores = score_batch(self.scorers, images, doubled, called)
         return {name: (values[0::2], values[1::2]) for name, values in scores.items()}
 
@@ -192,12 +192,12 @@ def _num_truncated(model: DiffusionModel) -> int:
     return int(getattr(model, "num_truncated", 0))
 
 
-def _require_noise(golden: Tensor, source: Tensor, texts: Sequence[str]) -> None:
+def _require_noise(golden: Tensor, source: Tensor, prompts: Sequence[Prompt]) -> None:
     if golden.shape != source.shape:
         raise ModelError(f"the method returned noise of shape {tuple(golden.shape)} for {tuple(source.shape)}")
     finite = torch.isfinite(golden).flatten(1).all(dim=1).tolist()
     if not all(finite):
         raise ModelError(
-            f'the golden noise for "{texts[finite.index(False)]}" is not finite; '
+            f'the golden noise for "{prompts[finite.index(False)].text}" is not finite; '
             "try model.dtype=float32 or smaller guidance scales of the method"
         )

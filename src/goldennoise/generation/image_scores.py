@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from goldennoise.data.images import read_image
+from goldennoise.data.prompts import Prompt
 from goldennoise.generation.loader import Loader
 from goldennoise.generation.units import has_numbers, table_of
 from goldennoise.runtime.progress import Progress
@@ -99,7 +100,7 @@ def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: 
     for _, group in itertools.groupby(images, key=lambda image: image.shape):
         batch = torch.from_numpy(np.stack(list(group))).permute(0, 3, 1, 2).contiguous()
         same = slice(first, first + len(batch))
-        scores = score_batch(scorers, batch, prompts[same], names[same])
+        scores = score_batch(scorers, batch, [Prompt.of(text) for text in prompts[same]], names[same])
         tables.append(pd.DataFrame({"image": names[same], "prompt": prompts[same], **scores}))
         first += len(batch)
     return pd.concat(tables)

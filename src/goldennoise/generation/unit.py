@@ -105,7 +105,7 @@ class PartWorker:
         write_images(self.draft, part, start, made.pixels.permute(0, 2, 3, 1).numpy(), origin)
         images = made.pixels.float() / 255
         columns = {NOISE_PREFIX + name: values.numpy() for name, values in noise_statistics(made.noise).items()}
-        prompts = [sample.prompt.text for sample in samples]
+        prompts = [sample.prompt for sample in samples]
         called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
         scores = score_batch(self.scorers, images, prompts, called)
         columns |= {PREFIX + name: values for name, values in scores.items()}

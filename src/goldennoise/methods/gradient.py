@@ -100,9 +100,10 @@ class Gradient(Method):
         model.num_evaluations += 2 * forward
         finite = torch.isfinite(gradient).flatten(1).all(dim=1).tolist()
         if not all(finite):
+            prompt = batch.prompts[finite.index(False)]
             raise ModelError(
-                f'the gradient of {self.selector.name} for "{batch.prompts[finite.index(False)]}" is not finite: lower '
-                "learning_rate, take fewer num_steps, or run the model in float32"
+                f'the gradient of {self.selector.name} for "{prompt.text}" is not finite: lower learning_rate, '
+                "take fewer num_steps, or run the model in float32"
             )
         return scores.detach(), clipped(gradient, self.config.gradient_clip)
 

@@ -50,7 +50,7 @@ class Layout(Method):
         import torch
 
         samples = zip(batch.prompts, batch.seeds, strict=True)
-        images = [self.images.image(prompt, seed, batch.root_seed) for prompt, seed in samples]
+        images = [self.images.image(prompt.text, seed, batch.root_seed) for prompt, seed in samples]
         with torch.no_grad():
             latents = model.encode_images(images).to(batch.source)
         return batch.source + self.strength * (latents - latents.mean(dim=(-2, -1), keepdim=True))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class SampleBatch:
     source: (B, C, h, w) on the model's device. root_seed and seeds make further noise reproducible per sample.
     """
 
-    prompts: list[str]
+    prompts: list[Prompt]
     seeds: list[int]
     embedding: PromptEmbedding
     source: Tensor
@@ -24,14 +25,15 @@ class SampleBatch:
     @property
     def step_seeds(self) -> list[int]:
         """Of a stochastic sampler's draws: the same for all noises of a sample, so that these alone differ."""
-        return self._seeds("steps")
+        return self.derived_seeds("steps")
 
     def fresh_noise(self, purpose: str) -> Tensor:
         """New standard normal noise, shape, device and dtype of `source`, its own for every purpose and sample."""
-        return gaussian_noise(self.source.shape[1:], self._seeds(purpose)).to(self.source)
+        return gaussian_noise(self.source.shape[1:], self.derived_seeds(purpose)).to(self.source)
 
-    def _seeds(self, purpose: str) -> list[int]:
+    def derived_seeds(self, purpose: str) -> list[int]:
+        """One for each sample."""
         return [
-            derive_seed(self.root_seed, purpose, prompt_id(prompt), seed)
+            derive_seed(self.root_seed, purpose, prompt.id, seed)
             for prompt, seed in zip(self.prompts, self.seeds, strict=True)
         ]

@@ -25,6 +25,7 @@ def kinds() -> list[str]:
 def component(kind: str) -> ModuleType:
     """The scorer's module, with its `Config`, `version(config)` and `build(config, device)`.
 
+    One that reads columns of the prompts' metadata has `reads(config)` too, which names them.
     Raises `ConfigError` for an unknown name.
     """
     return registry.component(__name__, "scorer", kind, kinds())
@@ -46,3 +47,12 @@ def identities(configs: Mapping[str, Any], built: "Mapping[str, Scorer] | None" 
         for name, config in configs.items()
     }
     return {name: deciding(config) | {"version": versions[name]} for name, config in configs.items()}
+
+
+def columns_read(configs: Mapping[str, Any]) -> list[str]:
+    """Columns of the prompts' metadata that decide scores, sorted: what `reads(config)` of a scorer's module names."""
+    found: set[str] = set()
+    for config in configs.values():
+        module = component(config.kind)
+        found |= set(module.reads(config)) if hasattr(module, "reads") else set()
+    return sorted(found)

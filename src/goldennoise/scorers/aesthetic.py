@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.reward_head import RewardHead
 
@@ -51,7 +52,7 @@ class Aesthetic:
         self._towers = towers
         self._head = head
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":  # noqa: ARG002
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":  # noqa: ARG002
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; the prompts do not matter."""
         return self._head(self._towers.cropped(images))[:, 0].cpu()
 

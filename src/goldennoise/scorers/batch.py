@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ScorerError
 from goldennoise.scorers.protocol import Scorer, require_scores
 
 
 def score_batch(
-    scorers: Mapping[str, Scorer], images: Tensor, prompts: Sequence[str], called: Sequence[str]
+    scorers: Mapping[str, Scorer], images: Tensor, prompts: Sequence[Prompt], called: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
     """Every scorer's scores, (B,). images: (B, 3, height, width) in [0, 1]; called: what a message calls each of them.
 

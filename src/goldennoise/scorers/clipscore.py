@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -44,9 +45,9 @@ class ClipScore:
         self._towers = towers
         self._prefix = f"{prefix.rstrip()} " if prefix.strip() else ""
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
-        texts = self._towers.texts([self._prefix + prompt for prompt in prompts])
+        texts = self._towers.texts([self._prefix + prompt.text for prompt in prompts])
         cosines = (self._towers.cropped(images) * texts).sum(dim=1)
         return (WEIGHT * cosines.clamp(min=0)).cpu()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-H-14"
@@ -47,9 +48,9 @@ class HpsV2:
         self.version = version
         self._towers = towers
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
-        texts = self._towers.texts(prompts)
+        texts = self._towers.texts([prompt.text for prompt in prompts])
         return SCALE * (self._towers.letterboxed(images) * texts).sum(dim=1).cpu()
 
     def embed(self, images: "Tensor") -> "Tensor":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.blip_reward import BlipReward
 
 FILE = "ImageReward.pt"
@@ -50,12 +51,16 @@ class ImageReward:
         self._network = network
         self._tokenizer = tokenizer
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 35 tokens."""
         from goldennoise.scorers.networks.preprocess import cropped
 
         tokens = self._tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=NUM_TOKENS, return_tensors="pt"
+            [prompt.text for prompt in prompts],
+            padding="max_length",
+            truncation=True,
+            max_length=NUM_TOKENS,
+            return_tensors="pt",
         )
         pixels = cropped(images.to(self._network.device), self._network.side_px)
         return ((self._network(pixels, tokens) - MEAN) / STD).cpu()

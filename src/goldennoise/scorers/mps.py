@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
+
 FILE = "model.safetensors"
 CONDITION = (
     "light, color, clarity, tone, style, ambiance, artistry, shape, face, hair, hands, limbs, structure, instance, "
@@ -68,13 +70,13 @@ class Mps:
         self._texts = KeptTexts(self._encode_texts, NUM_KEPT)
         self._condition = KeptTexts(self._encode_texts)
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         from torch.nn.functional import cosine_similarity
 
         from goldennoise.scorers.networks.preprocess import cropped
 
-        texts = self._texts(prompts)
+        texts = self._texts([prompt.text for prompt in prompts])
         tokens, pooled = texts[:, :-1], texts[:, -1]
         vision = self._clip.vision_model
         pixels = cropped(images.to(self._clip.device), vision.config.image_size, odd="down")

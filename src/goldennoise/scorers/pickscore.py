@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
 FILE = "model.safetensors"
 NUM_TOKENS = 77
 
@@ -51,9 +52,9 @@ class PickScore:
         self._tokenizer = tokenizer
         self._texts = KeptTexts(self._encode_texts)
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
-        cosines = (self._encode_images(images) * self._texts(prompts)).sum(dim=1)
+        cosines = (self._encode_images(images) * self._texts([prompt.text for prompt in prompts])).sum(dim=1)
         return (self._model.logit_scale.float().exp() * cosines).cpu()
 
     def embed(self, images: "Tensor") -> "Tensor":

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, ScorerError
 
 
@@ -23,7 +24,7 @@ class Scorer(Protocol):
     may_select: bool
     """Whether it may choose noises and filter pairs; one that may not only reports, so that it stays a fair judge."""
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """One finite float per pair, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1]."""
         ...
 

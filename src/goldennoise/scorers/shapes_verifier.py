@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
+
 
 @dataclass(frozen=True)
 class Config:
@@ -34,7 +36,7 @@ class ShapesVerifier:
         self.unit = "soft share right" if soft else "share right"
         self._soft = soft
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) in [0, 1]. images: (B, 3, 64, 64), float in [0, 1]; prompts: captions of the world.
 
         Raises:
@@ -52,7 +54,7 @@ class ShapesVerifier:
                 f"{height} px; give images of the shapes world, or leave the scorer out"
             )
         pixels = (images.detach().float().cpu().clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
-        captions = [_caption(prompt) for prompt in prompts]
+        captions = [_caption(prompt.text) for prompt in prompts]
         verdicts = [verify(each, caption) for each, caption in zip(pixels, captions, strict=True)]
         values = [verdict.soft if self._soft else float(verdict.right) for verdict in verdicts]
         return torch.tensor(values)

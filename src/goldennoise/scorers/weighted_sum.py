@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.protocol import Scorer
 
 
@@ -45,7 +46,7 @@ class WeightedSum:
         self.differentiable = all(scorer.differentiable for _, scorer in parts)
         self.may_select = all(scorer.may_select for _, scorer in parts)
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1].
 
         Raises:
@@ -59,7 +60,7 @@ class WeightedSum:
         total = torch.zeros(len(prompts))
         for weight, scorer in self._parts:
             scores = scorer.score(images, prompts)
-            require_scores(scorer.name, scores, [f'"{prompt}"' for prompt in prompts])
+            require_scores(scorer.name, scores, [f'"{prompt.text}"' for prompt in prompts])
             total = total + weight * scores
         return total
 
@@ -68,6 +69,11 @@ def version(config: Config) -> str | None:
     """Weights and versions of the parts; None where one is not known."""
     versions = {kind: part["version"] for kind, part in scorers.identities(_parts(config)).items()}
     return joined(*(version and f"{config.parts[kind]} {kind}@{version}" for kind, version in versions.items()))
+
+
+def reads(config: Config) -> list[str]:
+    """Columns of the prompts' metadata that a part reads."""
+    return scorers.columns_read(_parts(config))
 
 
 def _parts(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goldennoise import methods
+from goldennoise import methods, scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
@@ -118,7 +118,7 @@ def _identity(config: RunConfig, teacher: Any, prompts: list[Prompt], scored_by:
         "teacher": methods.identity(teacher),
         "scorers": scored_by(),
         "seed": config.seed,
-        "prompts": prompts_digest(prompts),
+        "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
     }
 
 

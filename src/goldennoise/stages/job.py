@@ -144,7 +144,7 @@ def run_identity(
         "model": model_identity(config.model),
         "methods": {name: _method_identity(method, networks) for name, method in config.method.items()},
         "scorers": scored_by(),
-        "prompts": prompts_digest(prompts),
+        "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
         "seed": config.seed,
     }
 

@@ -99,7 +99,7 @@ class Brightness:
     name, version, higher_is_better, unit, differentiable = "brightness", "1", False, "grey", True
     may_select = True
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         assert len(images) == len(prompts)
         return images.mean(dim=(1, 2, 3))
 
@@ -110,7 +110,7 @@ class Reddish:
     name, version, higher_is_better, unit, differentiable = "reddish", "2", True, "share right", False
     may_select = False
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         assert len(images) == len(prompts)
         return (images[:, 0].mean(dim=(1, 2)) > images[:, 2].mean(dim=(1, 2))).float()
 

@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from tiny import as_prompts
 from torch import Tensor
 from unit.data.pairs.fakes import FakeModel, FakeScorer, FakeTeacher, collect_pairs, collector, prompts
 
 from goldennoise.data.pairs import PairReader, PreferenceFilter
 from goldennoise.data.pairs.index import merge, total_figures
 from goldennoise.data.pairs.shards import part_path, tensors_path, valid
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.generation.collector import ShardWorker, cut
@@ -64,7 +66,9 @@ def test_pairs_are_the_sources_of_their_prompt_and_the_teachers_answer_to_it(tmp
     wanted = gaussian_noise((4, 4, 4), [derive_seed(3, "source", prompt.id, 0) for prompt in prompts(NUM)])
     assert torch.equal(source, wanted)
     model = FakeModel()
-    batch = SampleBatch(index["prompt"].tolist(), [0] * NUM, model.encode(index["prompt"].tolist()), wanted, 3)
+    batch = SampleBatch(
+        as_prompts(index["prompt"].tolist()), [0] * NUM, model.encode(index["prompt"].tolist()), wanted, 3
+    )
     assert torch.equal(golden, FakeTeacher().golden(model, batch))
 
 
@@ -74,7 +78,9 @@ def test_scores_belong_to_the_images_of_their_own_noise(tmp_path: Path) -> None:
     model, texts = FakeModel(), index["prompt"].tolist()
     for column, noise in (("brightness_source", source), ("brightness_golden", golden)):
         images = model.decode(model.sample(noise, model.encode(texts)))
-        assert index[column].to_numpy() == pytest.approx(FakeScorer().score(images, texts).numpy(), abs=1e-6)
+        assert index[column].to_numpy() == pytest.approx(
+            FakeScorer().score(images, as_prompts(texts)).numpy(), abs=1e-6
+        )
 
 
 def test_seed_index_gives_other_noise(tmp_path: Path) -> None:
@@ -213,7 +219,7 @@ def test_figures_add_up_over_runs(tmp_path: Path) -> None:
 
 
 class BrokenScorer(FakeScorer):
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         scores = super().score(images, prompts)
         scores[3] = float("nan")
         return scores

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 from torch import Tensor
 from unit.generation.fakes import Brightness, Reddish, Shift, prompts
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.generation.batch import generate, grid, source_noise
 from goldennoise.generation.cost import NO_MEMORY, PROCESS_MEMORY, measure
@@ -146,7 +147,9 @@ def test_scores_are_those_of_the_kept_images(tmp_path: Path) -> None:
     for row in rows.itertuples():
         with Image.open(image_file(tmp_path, "shift", str(row.prompt_id), int(str(row.seed)))) as image:
             pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
-        assert SCORERS[str(row.scorer)].score(pixels, [str(row.prompt)]).item() == pytest.approx(row.score, abs=1e-6)
+        assert SCORERS[str(row.scorer)].score(pixels, as_prompts([str(row.prompt)])).item() == pytest.approx(
+            row.score, abs=1e-6
+        )
 
 
 def test_batch_size_changes_no_score(tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
     class Stopping(Brightness):
         calls = 0
 
-        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
             self.calls += 1
             if self.calls == 2:
                 raise KeyboardInterrupt
@@ -225,7 +228,7 @@ def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
 @pytest.mark.parametrize(("value", "what"), [(float("nan"), "nan"), (float("inf"), "inf")])
 def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, value: float, what: str) -> None:
     class Broken(Brightness):
-        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+        def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
             return torch.tensor([1.0, value, 1.0, 1.0])[: len(prompts)]
 
     expected = re.escape(f'scorer broken gives {what} for "prompt number 0" with seed 1')
@@ -235,7 +238,7 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path, value: float, wha
 
 def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
     class Short(Brightness):
-        def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
             return super().score(images, prompts)[:-1]
 
     with pytest.raises(ScorerError, match=r"shape \(3,\) for 4 images"):

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -23,14 +24,16 @@ class Greenness:
     differentiable: bool = True
     may_select: bool = True
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
         return 100 * images[:, 1].mean((1, 2))
 
 
 def make_batch() -> SampleBatch:
     """Three prompts, with seeds 0, 1 and 2."""
     model = TinyModel()
-    return SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+    return SampleBatch(
+        as_prompts(PROMPTS), [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3])
+    )
 
 
 def scores(noise: Tensor, batch: SampleBatch) -> Tensor:

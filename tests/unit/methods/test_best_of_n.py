@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 from torch import Tensor
 from unit.methods.searching import PROMPTS, make_batch
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ScorerError
 from goldennoise.methods.best_of_n import BestOfN
 from goldennoise.methods.protocol import SampleBatch
@@ -26,8 +27,8 @@ class Likeness:
     differentiable: bool = False
     may_select: bool = True
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        targets = torch.stack([self.targets[prompt] for prompt in prompts])
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        targets = torch.stack([self.targets[prompt.text] for prompt in prompts])
         distance = (images - targets).abs().mean((1, 2, 3))
         return -distance if self.higher_is_better else distance
 
@@ -36,7 +37,7 @@ class Likeness:
 class Constant(Likeness):
     value: float = 0.0
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
         scores = torch.zeros(len(images))
         scores[-1] = self.value
         return scores
@@ -68,7 +69,7 @@ def test_more_candidates_never_score_worse(higher_is_better: bool) -> None:
     for num_candidates in (1, 2, 4, 12):
         golden = BestOfN(num_candidates, Selector(scorer)).golden(model, batch)
         images = model.decode(model.sample(golden, batch.embedding))
-        scores.append(sign * scorer.score(images, PROMPTS))
+        scores.append(sign * scorer.score(images, as_prompts(PROMPTS)))
     for worse, better in itertools.pairwise(scores):
         assert (better >= worse - 1e-6).all()
     assert (scores[-1] > scores[0]).all()

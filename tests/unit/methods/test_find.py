@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from unit.methods.searching import Greenness
 
 from goldennoise.config.compose import load
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError
 from goldennoise.methods.find import Config, Find
 from goldennoise.methods.protocol import SampleBatch
@@ -26,7 +27,7 @@ PROMPTS = [f"prompt {number}" for number in range(8)]
 class Offset(Greenness):
     """With an offset, as real scores have."""
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         return 20 + 0.1 * super().score(images, prompts)
 
 
@@ -41,7 +42,7 @@ def make_policy() -> NoisePolicy:
 def make_batch() -> SampleBatch:
     model = TinyModel()
     source = gaussian_noise(model.latent_shape, range(len(PROMPTS)))
-    return SampleBatch(PROMPTS, list(range(len(PROMPTS))), model.encode(PROMPTS), source)
+    return SampleBatch(as_prompts(PROMPTS), list(range(len(PROMPTS))), model.encode(PROMPTS), source)
 
 
 def test_the_policy_is_the_distribution_it_says() -> None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from tiny import TinyModel, tiny_pipeline
+from tiny import TinyModel, as_prompts, tiny_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 
 from goldennoise.config.compose import load
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
@@ -24,7 +25,7 @@ class Keeping(Greenness):
 
     num_scored: int = 0
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         self.images = images
         self.num_scored += 1
         return super().score(images, prompts)
@@ -33,7 +34,7 @@ class Keeping(Greenness):
 class Cliff(Greenness):
     """Finite, with an infinite slope at its value."""
 
-    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
         middle = images.mean((1, 2, 3))
         return (middle - middle.detach()).abs().sqrt()
 
@@ -56,13 +57,15 @@ def test_the_gradient_equals_finite_differences() -> None:
 def test_the_gradient_goes_through_a_diffusers_unet_and_leaves_its_weights_alone() -> None:
     pipe = tiny_pipeline()
     model = StableDiffusion(pipe, name="tiny", num_steps=3, guidance=2.0)
-    batch = SampleBatch(PROMPTS, [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+    batch = SampleBatch(
+        as_prompts(PROMPTS), [0, 1, 2], model.encode(PROMPTS), gaussian_noise(model.latent_shape, [1, 2, 3])
+    )
     method = Gradient(Config(gradient_clip=None, norm_weight=0.0), Selector(Greenness()))
     _, gradient = method.ascent(model, batch.source, batch)
     direction, step = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1), 1e-2
     with torch.no_grad():
         up, down = (
-            Greenness().score(model.decode(model.sample(noise, batch.embedding)), PROMPTS)
+            Greenness().score(model.decode(model.sample(noise, batch.embedding)), as_prompts(PROMPTS))
             for noise in (batch.source + step * direction, batch.source - step * direction)
         )
     torch.testing.assert_close((up - down) / (2 * step), gradient.flatten(1).norm(dim=1), rtol=2e-2, atol=1e-4)
@@ -79,7 +82,7 @@ def test_the_gradient_goes_through_sampling_with_its_own_guidance(
     assert model.num_evaluations == len(PROMPTS) * 3 * passes * 4
 
     def expected(noise: Tensor) -> Tensor:
-        return Greenness().score(model.decode(model.sample(noise, batch.embedding, 3, same_as)), PROMPTS)
+        return Greenness().score(model.decode(model.sample(noise, batch.embedding, 3, same_as)), as_prompts(PROMPTS))
 
     torch.testing.assert_close(found_scores, expected(batch.source))
     step = 1e-2 * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -94,7 +97,7 @@ def test_the_scored_image_is_the_sampled_one_with_the_same_steps_guidance_and_sa
     noise, embedding = gaussian_noise(model.latent_shape, [1, 2, 3]), model.encode(PROMPTS)
     scorer = Keeping()
     for guidance, num_steps, same in ((None, None, True), (2.0, 4, True), (1.0, 4, False), (2.0, 3, False)):
-        Selector(scorer).through(model, noise, embedding, PROMPTS, num_steps, guidance)
+        Selector(scorer).through(model, noise, embedding, as_prompts(PROMPTS), num_steps, guidance)
         sampled = model.decode(model.sample(noise, embedding))
         assert torch.allclose(scorer.images, sampled, atol=1e-5) == same
 
@@ -109,7 +112,9 @@ def test_the_ascent_is_renos_written_out() -> None:
         tried = []
         for _ in range(6):
             prediction = model.predict(noise, 0, batch.embedding[row : row + 1], 1.0, 1)
-            score = Greenness().score(model.decode(model.move(noise, prediction, 0, 1, 1)), PROMPTS[row : row + 1])
+            score = Greenness().score(
+                model.decode(model.move(noise, prediction, 0, 1, 1)), as_prompts(PROMPTS[row : row + 1])
+            )
             norm = noise.norm()
             tried.append((float(score.detach()), noise.detach().clone()))
             optimizer.zero_grad()
@@ -160,7 +165,7 @@ def test_the_best_iterate_is_kept_where_the_last_is_worse() -> None:
     class Negative(Greenness):
         """Falls with every large step: a scorer of the distance from the start."""
 
-        def score(self, images: Tensor, prompts: list[str]) -> Tensor:
+        def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
             del prompts
             return -(images - start).square().mean((1, 2, 3)) - 1e-3 * images.mean((1, 2, 3))
 
@@ -171,7 +176,7 @@ def test_the_best_iterate_is_kept_where_the_last_is_worse() -> None:
 
 def test_the_norm_weight_keeps_the_noise_on_its_sphere() -> None:
     batch = make_batch()
-    big = SampleBatch(PROMPTS, batch.seeds, batch.embedding, 1.5 * batch.source)
+    big = SampleBatch(as_prompts(PROMPTS), batch.seeds, batch.embedding, 1.5 * batch.source)
     _, gradient = Gradient(Config(norm_weight=1.0, gradient_clip=None), Selector(Greenness())).ascent(
         TinyModel(), big.source, big
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 
 from goldennoise.data.captioned_images import Folder, Renders
 from goldennoise.data.shapes.captions import caption_of
@@ -26,7 +26,9 @@ TOOLS = MethodTools({}, lambda *_: Path())
 
 def make_batch(seeds: tuple[int, ...] = (0, 1, 0)) -> SampleBatch:
     model = TinyModel()
-    return SampleBatch(PROMPTS, list(seeds), model.encode(PROMPTS), gaussian_noise(model.latent_shape, range(3)), 5)
+    return SampleBatch(
+        as_prompts(PROMPTS), list(seeds), model.encode(PROMPTS), gaussian_noise(model.latent_shape, range(3)), 5
+    )
 
 
 @pytest.fixture

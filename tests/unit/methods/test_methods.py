@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TinyModel
+from tiny import TinyModel, as_prompts
 from unit.methods.searching import Greenness
 
 from goldennoise import methods
@@ -37,7 +37,7 @@ def make_batch(prompts: list[str] = PROMPTS, seeds: tuple[int, ...] = (0, 0, 1, 
     ]
     model = TinyModel()
     return SampleBatch(
-        prompts, list(seeds), model.encode(prompts), gaussian_noise(model.latent_shape, samples), root_seed
+        as_prompts(prompts), list(seeds), model.encode(prompts), gaussian_noise(model.latent_shape, samples), root_seed
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_pipeline, tiny_scheduler
+from tiny import as_prompts, tiny_pipeline, tiny_scheduler
 
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.diffusion.schedules.ddim import DdimSchedule
@@ -19,7 +19,7 @@ def test_a_round_equals_a_direct_computation(depth: int) -> None:
     pipe = tiny_pipeline()
     model = StableDiffusion(pipe, name="tiny", num_steps=4, guidance=3.0)
     source = gaussian_noise(model.latent_shape, [1, 2])
-    batch = SampleBatch(PROMPTS, [0, 1], model.encode(PROMPTS), source)
+    batch = SampleBatch(as_prompts(PROMPTS), [0, 1], model.encode(PROMPTS), source)
     golden = RePaint(Config(num_steps=5, depth=depth, num_rounds=2)).golden(model, batch)
 
     scheduler = tiny_scheduler()

@@ -1,17 +1,19 @@
 import itertools
+from collections.abc import Sequence
 
 import torch
 from tiny import TinyModel
 from torch import Tensor
 from unit.methods.searching import Greenness, make_batch, scores
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.methods.search.selector import Selector
 from goldennoise.methods.zero_order import Config, ZeroOrder, on_sphere
 from goldennoise.runtime.seeding import gaussian_noise
 
 
 class Indifferent(Greenness):
-    def score(self, images: Tensor, prompts: list[str]) -> Tensor:  # noqa: ARG002
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
         return torch.zeros(len(images))
 
 

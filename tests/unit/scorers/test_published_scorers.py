@@ -12,6 +12,7 @@ import tiny_weights
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import as_prompts
 from tiny_weights import WRITERS, built
 from torch import Tensor
 
@@ -58,7 +59,7 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 def test_one_finite_float_per_image_on_the_cpu(scorer: Scorer) -> None:
-    scores = scorer.score(some_images(), PROMPTS)
+    scores = scorer.score(some_images(), as_prompts(PROMPTS))
     assert (scores.shape, scores.dtype, scores.device.type) == ((len(PROMPTS),), torch.float32, "cpu")
     assert scores.isfinite().all()
     assert scores.std() > 1e-3
@@ -66,51 +67,54 @@ def test_one_finite_float_per_image_on_the_cpu(scorer: Scorer) -> None:
 
 def test_batch_equals_single(scorer: Scorer) -> None:
     images = some_images()
-    alone = [scorer.score(images[i : i + 1], PROMPTS[i : i + 1]) for i in range(len(PROMPTS))]
-    close(scorer.score(images, PROMPTS), torch.cat(alone))
+    alone = [scorer.score(images[i : i + 1], as_prompts(PROMPTS[i : i + 1])) for i in range(len(PROMPTS))]
+    close(scorer.score(images, as_prompts(PROMPTS)), torch.cat(alone))
 
 
 def test_a_prompt_that_was_read_before_scores_as_one_that_was_not(tmp_path: Path, scorer: Scorer) -> None:
     images = some_images()
-    once = scorer.score(images, PROMPTS)
-    close(scorer.score(images, PROMPTS), once)
-    close(built(WRITERS[scorer.name](tmp_path)).score(images, PROMPTS), once)
+    once = scorer.score(images, as_prompts(PROMPTS))
+    close(scorer.score(images, as_prompts(PROMPTS)), once)
+    close(built(WRITERS[scorer.name](tmp_path)).score(images, as_prompts(PROMPTS)), once)
 
 
 def test_scores_follow_the_order_of_images_and_prompts(scorer: Scorer) -> None:
     images, order = some_images(), [3, 0, 4, 1, 2]
-    permuted = scorer.score(images[order], [PROMPTS[place] for place in order])
-    close(permuted, scorer.score(images, PROMPTS)[order])
+    permuted = scorer.score(images[order], as_prompts([PROMPTS[place] for place in order]))
+    close(permuted, scorer.score(images, as_prompts(PROMPTS))[order])
 
 
 @pytest.mark.parametrize("kind", READS_PROMPTS)
 def test_the_prompt_tells(scorers: dict[str, Scorer], kind: str) -> None:
     images = some_images(1).expand(len(PROMPTS), -1, -1, -1)
-    assert len(set(scorers[kind].score(images, PROMPTS).tolist())) > 1
+    assert len(set(scorers[kind].score(images, as_prompts(PROMPTS)).tolist())) > 1
 
 
 def test_the_aesthetic_score_ignores_the_prompt(scorers: dict[str, Scorer]) -> None:
     images = some_images()
-    close(scorers["aesthetic"].score(images, PROMPTS[::-1]), scorers["aesthetic"].score(images, PROMPTS))
+    close(
+        scorers["aesthetic"].score(images, as_prompts(PROMPTS[::-1])),
+        scorers["aesthetic"].score(images, as_prompts(PROMPTS)),
+    )
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 90), (120, 31), (7, 200)])
 def test_images_of_any_size(scorer: Scorer, size: tuple[int, int]) -> None:
-    assert scorer.score(some_images(2, *size), PROMPTS[:2]).isfinite().all()
+    assert scorer.score(some_images(2, *size), as_prompts(PROMPTS[:2])).isfinite().all()
 
 
 def test_the_middle_is_seen_and_by_hpsv2_the_whole(scorer: Scorer) -> None:
     wide = some_images(1, 32, 67)
     odd, even = wide[..., 17:49], wide[..., 18:50]
-    seen = scorer.score(wide, ["a dog"])
+    seen = scorer.score(wide, as_prompts(["a dog"]))
     if scorer.name == "hpsv2":
         images = wide.clone().requires_grad_()
-        scorer.score(images, ["a dog"]).sum().backward()
+        scorer.score(images, as_prompts(["a dog"])).sum().backward()
         assert images.grad is not None
         assert (images.grad.abs().sum(dim=(0, 1, 2)) > 0).all()
     else:
-        close(seen, scorer.score(odd if scorer.name in ("pickscore", "mps") else even, ["a dog"]))
-    assert (scorer.score(odd, ["a dog"]) - scorer.score(even, ["a dog"])).abs() > 3e-4
+        close(seen, scorer.score(odd if scorer.name in ("pickscore", "mps") else even, as_prompts(["a dog"])))
+    assert (scorer.score(odd, as_prompts(["a dog"])) - scorer.score(even, as_prompts(["a dog"]))).abs() > 3e-4
 
 
 @pytest.mark.parametrize(
@@ -120,14 +124,14 @@ def test_prompts_are_cut_where_the_reference_cuts_them(scorers: dict[str, Scorer
     images = best_images(scorers[kind], ["c"])
     for kept in (num_words, num_words - 1):
         prompts = [" ".join(["c"] * kept + [last]) for last in ("d", "e")]
-        one, other = scorers[kind].score(images.expand(2, -1, -1, -1), prompts).tolist()
+        one, other = scorers[kind].score(images.expand(2, -1, -1, -1), as_prompts(prompts)).tolist()
         assert (one == other) == (kept == num_words)
 
 
 def best_images(scorer: Scorer, prompts: Sequence[str]) -> Tensor:
     """The image that the scorer likes best for each prompt."""
     images = some_images(12)
-    best = [scorer.score(images, [prompt] * len(images)).argmax() for prompt in prompts]
+    best = [scorer.score(images, as_prompts([prompt] * len(images))).argmax() for prompt in prompts]
     return images[torch.stack(best)]
 
 
@@ -140,10 +144,10 @@ def test_the_gradient_is_that_of_finite_differences(scorer: Scorer, monkeypatch:
     way = torch.randn(start.shape, generator=generator)
     prompts = best_prompts(scorer, start)
     images = start.clone().requires_grad_()
-    scorer.score(images, prompts).sum().backward()
+    scorer.score(images, as_prompts(prompts)).sum().backward()
     assert images.grad is not None
     slope, step = (images.grad * way).sum(), 1e-3
-    ahead, behind = (scorer.score(start + side * step * way, prompts).double().sum() for side in (1, -1))
+    ahead, behind = (scorer.score(start + side * step * way, as_prompts(prompts)).double().sum() for side in (1, -1))
     assert slope.abs() > 1e-4
     torch.testing.assert_close(((ahead - behind) / (2 * step)).float(), slope, rtol=0.03, atol=1e-3)
 
@@ -151,7 +155,7 @@ def test_the_gradient_is_that_of_finite_differences(scorer: Scorer, monkeypatch:
 def best_prompts(scorer: Scorer, images: Tensor) -> Sequence[str]:
     """For each image the prompt it scores highest for: CLIPScore has no gradient where its cosine is negative."""
     words = [*PROMPTS, "green", "a house by the sea", "one", "four birds"]
-    scores = torch.stack([scorer.score(images, [word] * len(images)) for word in words])
+    scores = torch.stack([scorer.score(images, as_prompts([word] * len(images))) for word in words])
     return [words[place] for place in scores.argmax(dim=0)]
 
 
@@ -159,13 +163,13 @@ def test_missing_pixels_are_refused_not_scored(scorer: Scorer) -> None:
     images = some_images(2)
     images[1, 1, 20, 20] = float("nan")
     with pytest.raises(ScorerError, match=rf"scorer {scorer.name} gives nan for b\.png"):
-        score_batch({scorer.name: scorer}, images, PROMPTS[:2], ["a.png", "b.png"])
+        score_batch({scorer.name: scorer}, images, as_prompts(PROMPTS[:2]), ["a.png", "b.png"])
 
 
 def test_lower_precision_scores_nearly_the_same(scorer: Scorer, tmp_path: Path) -> None:
     config = replace(WRITERS[scorer.name](tmp_path), dtype="bfloat16")
-    low = built(config).score(some_images(), PROMPTS)
-    full = scorer.score(some_images(), PROMPTS)
+    low = built(config).score(some_images(), as_prompts(PROMPTS))
+    full = scorer.score(some_images(), as_prompts(PROMPTS))
     assert low.dtype == torch.float32
     assert not torch.equal(low, full)
     assert (low - full).abs().max() < 0.25 * (full.abs().max() + full.std())
@@ -230,7 +234,7 @@ def test_a_file_from_a_folder_is_scored_whatever_its_mode(scorer: Scorer, tmp_pa
     Image.fromarray(np.uint8(grey >> 8)).convert("RGBA").save(tmp_path / "rgba.png")
     read = [read_image(tmp_path / name) for name in ("16bit.png", "grey.png", "rgba.png")]
     images = torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)
-    scores = scorer.score(images, ["a dog"] * 3)
+    scores = scorer.score(images, as_prompts(["a dog"] * 3))
     assert scores[1] == scores[2]
     torch.testing.assert_close(scores[0], scores[1], rtol=0.1, atol=0.1)
 
@@ -240,8 +244,11 @@ def test_clipscore_is_never_negative_and_the_prefix_is_part_of_it(tmp_path: Path
     bare, prefixed = built(replace(config, prefix="")), built(config)
     assert bare.version != prefixed.version
     images = some_images()
-    scores = bare.score(images, PROMPTS)
-    close(bare.score(images, [f"A photo depicts {prompt}" for prompt in PROMPTS]), prefixed.score(images, PROMPTS))
+    scores = bare.score(images, as_prompts(PROMPTS))
+    close(
+        bare.score(images, as_prompts([f"A photo depicts {prompt}" for prompt in PROMPTS])),
+        prefixed.score(images, as_prompts(PROMPTS)),
+    )
     cosines = (bare.embed(images) * bare._towers.texts(PROMPTS)).sum(1)  # type: ignore[attr-defined]
     assert (cosines < 0).any()
     assert (cosines > 0).any()
@@ -273,7 +280,10 @@ def test_the_logit_scale_is_part_of_the_score(scorers: dict[str, Scorer], kind: 
     tensors = load_file(tmp_path / "model.safetensors")
     tensors[name] += 1
     save_file(tensors, tmp_path / "model.safetensors")
-    close(built(config).score(some_images(), PROMPTS), math.e * scorers[kind].score(some_images(), PROMPTS))
+    close(
+        built(config).score(some_images(), as_prompts(PROMPTS)),
+        math.e * scorers[kind].score(some_images(), as_prompts(PROMPTS)),
+    )
 
 
 def test_imagereward_is_standardised_as_published(tmp_path: Path) -> None:
@@ -282,15 +292,15 @@ def test_imagereward_is_standardised_as_published(tmp_path: Path) -> None:
     tensors["mlp.layers.7.weight"] *= 0
     tensors["mlp.layers.7.bias"][:] = 0.16717362830052426 + 2 * 1.0333394966054072
     torch.save(tensors, tmp_path / imagereward.FILE)
-    close(built(config).score(some_images(), PROMPTS), torch.full((len(PROMPTS),), 2.0))
+    close(built(config).score(some_images(), as_prompts(PROMPTS)), torch.full((len(PROMPTS),), 2.0))
 
 
 def test_only_so_many_texts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mps, "NUM_KEPT", 2)
     one: Any = built(WRITERS["mps"](tmp_path))
-    scores = one.score(some_images(), PROMPTS)
+    scores = one.score(some_images(), as_prompts(PROMPTS))
     assert list(one._texts._kept) == PROMPTS[-2:]
-    close(one.score(some_images(), PROMPTS), scores)
+    close(one.score(some_images(), as_prompts(PROMPTS)), scores)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny import as_prompts
 
 from goldennoise import scorers
 from goldennoise.data.shapes.captions import captions
@@ -31,17 +32,17 @@ def scorer(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
 
 def test_batch_equals_single_and_order_follows(scorer, scenes) -> None:  # type: ignore[no-untyped-def]
     images, prompts = scenes
-    together = scorer.score(images, prompts)
+    together = scorer.score(images, as_prompts(prompts))
     assert together.shape == (len(prompts),)
-    alone = torch.cat([scorer.score(images[i : i + 1], prompts[i : i + 1]) for i in range(len(prompts))])
+    alone = torch.cat([scorer.score(images[i : i + 1], as_prompts(prompts[i : i + 1])) for i in range(len(prompts))])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-3)
-    backwards = scorer.score(images.flip(0), prompts[::-1])
+    backwards = scorer.score(images.flip(0), as_prompts(prompts[::-1]))
     torch.testing.assert_close(backwards.flip(0), together, rtol=0, atol=1e-3)
 
 
 def test_own_caption_beats_another(scorer, scenes) -> None:  # type: ignore[no-untyped-def]
     images, prompts = scenes
-    own, other = scorer.score(images, prompts), scorer.score(images, prompts[1:] + prompts[:1])
+    own, other = scorer.score(images, as_prompts(prompts)), scorer.score(images, as_prompts(prompts[1:] + prompts[:1]))
     assert (own > other).float().mean() > 0.8
 
 
@@ -49,25 +50,25 @@ def test_preference_is_differentiable_and_takes_any_size(scenes) -> None:  # typ
     images, prompts = scenes
     scorer = shapes_clip.build(shapes_clip.Config(), CPU)
     pixels = images[:2].clone().requires_grad_()
-    scorer.score(pixels, prompts[:2]).sum().backward()
+    scorer.score(pixels, as_prompts(prompts[:2])).sum().backward()
     assert pixels.grad is not None
     assert pixels.grad.abs().sum() > 0
     larger = torch.nn.functional.interpolate(images, scale_factor=2.0, mode="nearest")
-    difference = (scorer.score(larger, prompts) - scorer.score(images, prompts)).abs()
+    difference = (scorer.score(larger, as_prompts(prompts)) - scorer.score(images, as_prompts(prompts))).abs()
     assert difference.max() < 5
 
 
 def test_verifier_refuses_other_prompts(scenes) -> None:  # type: ignore[no-untyped-def]
     images, _ = scenes
     with pytest.raises(ScorerError, match="a dog"):
-        shapes_verifier.build(shapes_verifier.Config(), CPU).score(images[:1], ["a dog"])
+        shapes_verifier.build(shapes_verifier.Config(), CPU).score(images[:1], as_prompts(["a dog"]))
 
 
 def test_verifier_refuses_images_of_another_size(scenes) -> None:  # type: ignore[no-untyped-def]
     images, prompts = scenes
     verifier = shapes_verifier.build(shapes_verifier.Config(), CPU)
     with pytest.raises(ScorerError, match=r"images of 64 x 64 px, and these are 64 x 60 px"):
-        verifier.score(images[:, :, :60], prompts)
+        verifier.score(images[:, :, :60], as_prompts(prompts))
 
 
 def test_unknown_scorer_names_the_nearest() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import as_prompts
 from torch import Tensor
 
 from goldennoise import scorers
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, ScorerError
 from goldennoise.scorers.weighted_sum import Config, WeightedSum, build
 
@@ -30,7 +32,7 @@ class Channel:
     may_select: bool = True
     unit: str = "share"
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:  # noqa: ARG002
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
         return images[:, self.channel].mean(dim=(1, 2))
 
 
@@ -45,24 +47,26 @@ def images() -> Tensor:
 def test_lower_is_better_is_subtracted(images: Tensor) -> None:
     both = WeightedSum([(2.0, RED), (0.5, GREEN)])
     expected = 2.0 * images[:, 0].mean(dim=(1, 2)) - 0.5 * images[:, 1].mean(dim=(1, 2))
-    torch.testing.assert_close(both.score(images, PROMPTS), expected)
+    torch.testing.assert_close(both.score(images, as_prompts(PROMPTS)), expected)
     assert both.higher_is_better
 
 
 def test_batch_equals_single(images: Tensor) -> None:
     both = WeightedSum([(2.0, RED), (0.5, GREEN)])
-    alone = torch.cat([both.score(images[i : i + 1], PROMPTS[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(both.score(images, PROMPTS), alone)
+    alone = torch.cat([both.score(images[i : i + 1], as_prompts(PROMPTS[i : i + 1])) for i in range(3)])
+    torch.testing.assert_close(both.score(images, as_prompts(PROMPTS)), alone)
 
 
 def test_it_is_a_scorer_of_scorers(images: Tensor) -> None:
     inner = WeightedSum([(2.0, RED)])
-    torch.testing.assert_close(WeightedSum([(3.0, inner)]).score(images, PROMPTS), 6.0 * RED.score(images, PROMPTS))
+    torch.testing.assert_close(
+        WeightedSum([(3.0, inner)]).score(images, as_prompts(PROMPTS)), 6.0 * RED.score(images, as_prompts(PROMPTS))
+    )
 
 
 def test_gradients_reach_the_images_through_every_part(images: Tensor) -> None:
     images.requires_grad_()
-    WeightedSum([(2.0, RED), (0.5, GREEN)]).score(images, PROMPTS).sum().backward()
+    WeightedSum([(2.0, RED), (0.5, GREEN)]).score(images, as_prompts(PROMPTS)).sum().backward()
     assert images.grad is not None
     torch.testing.assert_close(images.grad[0, :, 0, 0], torch.tensor([2.0 / 20, -0.5 / 20, 0.0]))
 
@@ -89,7 +93,7 @@ def test_version_tells_weights_directions_and_versions_of_the_parts() -> None:
 def test_a_part_without_a_finite_score_for_each_image_is_named(images: Tensor, scores: Any, expected: str) -> None:
     broken: Any = SimpleNamespace(**vars(Channel("broken", 0)) | {"score": lambda *_: torch.tensor(scores)})
     with pytest.raises(ScorerError, match=re.escape(expected)):
-        WeightedSum([(1.0, RED), (1.0, broken)]).score(images, PROMPTS)
+        WeightedSum([(1.0, RED), (1.0, broken)]).score(images, as_prompts(PROMPTS))
 
 
 def test_parts_are_built_with_their_defaults_whatever_their_order(
@@ -106,7 +110,9 @@ def test_parts_are_built_with_their_defaults_whatever_their_order(
         for order in ([("red", 2.0), ("green", 1.0)], [("green", 1.0), ("red", 2.0)])
     )
     assert one.version == other.version == "1.0 green@2 2.0 red@1"
-    torch.testing.assert_close(one.score(images, PROMPTS), 2 * images[:, 0].mean((1, 2)) - images[:, 1].mean((1, 2)))
+    torch.testing.assert_close(
+        one.score(images, as_prompts(PROMPTS)), 2 * images[:, 0].mean((1, 2)) - images[:, 1].mean((1, 2))
+    )
 
 
 def test_a_sum_with_a_part_that_only_reports_is_built_and_only_reports() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from unit.generation import fakes
 from unit.generation.fakes import Compute, Run, ScorerConfig
 
-from goldennoise.data.prompts import PromptsConfig
+from goldennoise.data.prompts import Prompt, PromptsConfig
 from goldennoise.errors import ArtifactError, ConfigError, DataError, GoldenNoiseError, ScorerError
 from goldennoise.stages.score import Config, run
 from goldennoise.store.artifacts import ArtifactStore, Draft
@@ -32,9 +32,11 @@ class Words:
     name, version, higher_is_better, unit, differentiable = "words", "1", True, "number", True
     may_select = True
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         assert len(images) == len(prompts)
-        return images.double().mean(dim=(1, 2, 3)) + torch.tensor([float(prompt.split()[-1]) for prompt in prompts])
+        return images.double().mean(dim=(1, 2, 3)) + torch.tensor(
+            [float(prompt.text.split()[-1]) for prompt in prompts]
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -205,10 +207,10 @@ def test_a_killed_run_goes_on_and_repeats_no_finished_part(folder: Path, monkeyp
     kill_before = ["prompt 6"]
     score = Words.score
 
-    def stopping(self: Words, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        if kill_before and kill_before[0] in prompts:
+    def stopping(self: Words, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        if kill_before and kill_before[0] in [prompt.text for prompt in prompts]:
             raise KeyboardInterrupt
-        seen.extend(prompts)
+        seen.extend(prompt.text for prompt in prompts)
         return score(self, images, prompts)
 
     monkeypatch.setattr(Words, "score", stopping)
@@ -366,7 +368,7 @@ def test_a_score_that_is_none_names_the_image_and_keeps_what_is_finished(
     monkeypatch.setattr(
         Words,
         "score",
-        lambda *given: answer(score(*given)) if "prompt 4" in given[2] else score(*given),
+        lambda *given: answer(score(*given)) if Prompt.of("prompt 4") in given[2] else score(*given),
     )
     with pytest.raises(ScorerError) as caught:
         run(a_run(folder))
@@ -377,7 +379,7 @@ def test_a_score_that_is_none_names_the_image_and_keeps_what_is_finished(
 
 
 def test_images_that_a_scorer_refuses_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refusing(_: Words, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def refusing(_: Words, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         if images.shape[2] == 12:
             raise ScorerError("words: too tall")
         return torch.zeros(len(prompts))

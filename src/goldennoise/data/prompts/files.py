@@ -104,7 +104,8 @@ def _prompts(
         elif wrong := _unfit("prompt", text) or _unfit("category", category):
             defects.append(Defect(line, *wrong))
         else:
-            numbered.append((line, Prompt.of(text, category or UNCATEGORISED)))
+            beside = {column: value for column, value in row.items() if column != text_column}
+            numbered.append((line, Prompt.of(text, category or UNCATEGORISED, beside)))
     return numbered, defects
 
 

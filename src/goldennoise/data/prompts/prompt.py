@@ -1,7 +1,9 @@
 """A prompt, and what a user chooses about a prompt set."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from goldennoise.errors import require
 from goldennoise.runtime.seeding import prompt_id
@@ -18,10 +20,12 @@ class Prompt:
     text: str
     id: str
     category: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Column -> value of what its row in a prompt file holds beside the text, such as what a benchmark asks for."""
 
     @classmethod
-    def of(cls, text: str, category: str = UNCATEGORISED) -> "Prompt":
-        return cls(text, prompt_id(text), category)
+    def of(cls, text: str, category: str = UNCATEGORISED, metadata: Mapping[str, Any] | None = None) -> "Prompt":
+        return cls(text, prompt_id(text), category, metadata or {})
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,13 @@ class PromptsConfig:
         require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")
 
 
-def prompts_digest(prompts: Iterable[Prompt]) -> str:
-    """SHA-256 in hex of texts and categories, in order: what of prompts decides an artifact."""
-    return digest_of_lines(f"{prompt.category}\t{prompt.text}" for prompt in prompts)
+def prompts_digest(prompts: Iterable[Prompt], columns: Sequence[str] = ()) -> str:
+    """SHA-256 in hex of texts and categories, in order: what of prompts decides an artifact.
+
+    columns: of the metadata, which scorers of the run read; a prompt that has none of them adds nothing.
+    """
+    lines = []
+    for prompt in prompts:
+        read = {column: prompt.metadata[column] for column in columns if column in prompt.metadata}
+        lines.append("\t".join([prompt.category, prompt.text, *([json.dumps(read, sort_keys=True)] if read else [])]))
+    return digest_of_lines(lines)

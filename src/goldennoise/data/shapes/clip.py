@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.locations import CLIP, CLIP_WEIGHTS
 from goldennoise.data.shapes.vocabulary import IMAGE_SIZE_PX
 from goldennoise.errors import ScorerError
@@ -35,9 +36,9 @@ class ShapesClip:
         self._device = device
         self._text_features: dict[str, Tensor] = {}
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """Cosines x 100, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1], resized to 64 px."""
-        return SCALE * (self._features(images) * self._texts(prompts)).sum(dim=1).cpu()
+        return SCALE * (self._features(images) * self._texts([prompt.text for prompt in prompts])).sum(dim=1).cpu()
 
     def embed(self, images: Tensor) -> Tensor:
         """Image features (B, 128) of unit length on the CPU, of the images that `score` takes."""
@@ -49,10 +50,10 @@ class ShapesClip:
             images = F.interpolate(images, size=(IMAGE_SIZE_PX, IMAGE_SIZE_PX), mode="bilinear", antialias=True)
         return self._model.encode_image(images * 2 - 1, normalize=True)
 
-    def _texts(self, prompts: Sequence[str]) -> Tensor:
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text_features]
+    def _texts(self, texts: Sequence[str]) -> Tensor:
+        new = [text for text in dict.fromkeys(texts) if text not in self._text_features]
         if new:
             with torch.no_grad():
                 features = self._model.encode_text(self._tokenize(new).to(self._device), normalize=True)
             self._text_features.update(zip(new, features, strict=True))
-        return torch.stack([self._text_features[prompt] for prompt in prompts])
+        return torch.stack([self._text_features[text] for text in texts])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.runtime.seeding import derive_seed, prompt_id, seeded
+from goldennoise.runtime.seeding import seeded
 
 MIN_SIGMA = 1e-4
 VALUE_WIDTH = 256
@@ -147,10 +147,7 @@ class Values:
         self.policy = policy
         self.text = batch.embedding.cond.float().mean(dim=1)
         width = 2 * batch.source[0].numel() + self.text.shape[1]
-        seeds = [
-            derive_seed(batch.root_seed, "find/value", prompt_id(prompt), seed)
-            for prompt, seed in zip(batch.prompts, batch.seeds, strict=True)
-        ]
+        seeds = batch.derived_seeds("find/value")
         self.networks = [_value_network(width, seed).to(batch.source.device) for seed in seeds]
         parameters = [parameter for network in self.networks for parameter in network.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=learning_rate)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.errors import ScorerError
 from goldennoise.scorers.protocol import Scorer
@@ -23,14 +24,14 @@ class Selector:
         self.differentiable = scorer.differentiable
         self._scorer = scorer
 
-    def of_images(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def of_images(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """Scores (B,) of images (B, 3, height, width) in [0, 1]. Raises `ScorerError` for a score of nan or inf."""
         scores = self._scorer.score(images, prompts)
         for prompt, score in zip(prompts, scores.tolist(), strict=True):
             # A comparison with a score that is no number is false, which would quietly keep whatever came before.
             if not abs(score) < float("inf"):
                 raise ScorerError(
-                    f'{self.name} gives {score} for an image of "{prompt}", so it cannot be compared: '
+                    f'{self.name} gives {score} for an image of "{prompt.text}", so it cannot be compared: '
                     "choose another scorer, or check that the model gives finite images."
                 )
         return scores if self._scorer.higher_is_better else -scores
@@ -46,7 +47,7 @@ class Selector:
         model: DiffusionModel,
         noise: Tensor,
         embedding: PromptEmbedding,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         num_steps: int | None,
         guidance: float | None = None,
     ) -> Tensor:

@@ -1,5 +1,5 @@
 """GenEval: an object detector decides whether an image shows what its prompt asks for."""
 
-from goldennoise.scorers.geneval.scorer import Config, build, version
+from goldennoise.scorers.geneval.scorer import Config, build, reads, version
 
-__all__ = ["Config", "build", "version"]
+__all__ = ["Config", "build", "reads", "version"]

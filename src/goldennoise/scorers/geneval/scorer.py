@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.geneval.colours import ColourNamer
     from goldennoise.scorers.geneval.detector import Detector
     from goldennoise.scorers.geneval.tasks import Task
@@ -51,16 +52,17 @@ class Geneval:
     may_select = False
 
     def __init__(self, tasks: "Mapping[str, Task]", detector: "Detector", colours: "ColourNamer", version: str) -> None:
-        """tasks: prompt -> what it asks for."""
+        """tasks: prompt -> what it asks for, where its metadata do not say so."""
         self.version = version
         self._tasks = tasks
         self._detector = detector
         self._colours = colours
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
-        """(B,), each 0 or 1. images: (B, 3, height, width), float in [0, 1]; prompts: of the metadata, word for word.
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+        """(B,), each 0 or 1. images: (B, 3, height, width), float in [0, 1]; prompts: with a task in their metadata, or
+        of the file of tasks, word for word.
 
-        Raises `ScorerError` for a prompt that is not in the metadata.
+        Raises `ScorerError` for a prompt without a task.
         """
         # The command line reads every Config before torch is loaded.
         import torch
@@ -75,13 +77,30 @@ class Geneval:
         found = self._detector.detect(image, MIN_CONFIDENCE)
         return is_right(task, found, lambda detection: self._colours.name(pixels, detection))
 
-    def _task(self, prompt: str) -> "Task":
-        if prompt not in self._tasks:
+    def _task(self, prompt: "Prompt") -> "Task":
+        from goldennoise.scorers.geneval.tasks import task_of
+
+        if "include" in prompt.metadata:
+            try:
+                return task_of(prompt.metadata)
+            except ValueError as error:
+                raise ScorerError(
+                    f"geneval: the row of {shortened(repr(prompt.text))} in its prompt file is {error}; "
+                    "write it like the published evaluation_metadata.jsonl, or call its column include otherwise"
+                ) from None
+        if prompt.text not in self._tasks:
             raise ScorerError(
-                f"geneval: {shortened(repr(prompt))} is not a prompt of GenEval, so nobody knows what it asks for; "
-                "choose prompts=geneval, or leave the scorer out"
+                f"geneval: {shortened(repr(prompt.text))} is not a prompt of GenEval, so nobody knows what it asks "
+                "for; choose prompts=geneval, or leave the scorer out"
             )
-        return self._tasks[prompt]
+        return self._tasks[prompt.text]
+
+
+def reads(config: Config) -> tuple[str, ...]:  # noqa: ARG001
+    """Columns of the prompts' metadata that decide a score."""
+    from goldennoise.scorers.geneval.tasks import COLUMNS
+
+    return COLUMNS
 
 
 def version(config: Config) -> str | None:

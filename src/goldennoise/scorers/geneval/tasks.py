@@ -12,6 +12,9 @@ from goldennoise.data.prompts.defects import Defect, refuse
 from goldennoise.data.prompts.readers import read_rows
 from goldennoise.errors import shortened
 
+COLUMNS = ("tag", "include", "exclude")
+"""What says of a prompt what it asks for; the last may be missing."""
+
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 """The six kinds of prompts."""
 
@@ -65,10 +68,9 @@ def read_tasks(path: Path) -> dict[str, Task]:
     for line, row in rows.rows:
         prompt = row.get("prompt")
         try:
-            task = _task(row)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"no task of GenEval ({type(error).__name__}: {error})"
-            defects.append(Defect(line, what, "write it like the published evaluation_metadata.jsonl"))
+            task = task_of(row)
+        except ValueError as error:
+            defects.append(Defect(line, str(error), "write it like the published evaluation_metadata.jsonl"))
             continue
         if not isinstance(prompt, str) or prompt in tasks:
             what = f"prompt {_cut(prompt)} stands there twice or is no text"
@@ -77,6 +79,14 @@ def read_tasks(path: Path) -> dict[str, Task]:
             tasks[prompt] = task
     refuse(path, defects)
     return tasks
+
+
+def task_of(row: Mapping[str, Any]) -> Task:
+    """The task that `COLUMNS` of a row hold. Raises `ValueError` for a row that is no task."""
+    try:
+        return _task(row)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no task of GenEval ({type(error).__name__}: {error})") from None
 
 
 def _task(row: Mapping[str, Any]) -> Task:

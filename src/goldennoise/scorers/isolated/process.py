@@ -28,6 +28,8 @@ from goldennoise.store.identity import undeciding
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from goldennoise.data.prompts import Prompt
+
 LAUNCHER = re.compile(r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+)")
 """Variables by which a process finds those that work with it: a child that read them would join or wait for them."""
 SERVED = Path(__file__).with_name("served.py")
@@ -80,7 +82,7 @@ class ProcessScorer:
         threading.Thread(target=_read, args=(self._child.stdout, self._lines), daemon=True).start()
         self.version = self._answer("version", str, config.start_timeout_s, "start")
 
-    def score(self, images: "Tensor", prompts: Sequence[str]) -> "Tensor":
+    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; the process sees them in 8 bits.
 
         Raises `ScorerError` if it has ended, takes too long, or does not answer with one finite number per image.
@@ -91,16 +93,17 @@ class ProcessScorer:
         from goldennoise.scorers.protocol import require_scores
 
         files = [self._written(number, image) for number, image in enumerate(images)]
+        texts = [prompt.text for prompt in prompts]
         # That the process has ended is told by its answer.
         with contextlib.suppress(BrokenPipeError):
             assert self._child.stdin is not None, "it was opened with a pipe"
-            self._child.stdin.write(json.dumps({"images": files, "prompts": list(prompts)}) + "\n")
+            self._child.stdin.write(json.dumps({"images": files, "prompts": texts}) + "\n")
             self._child.stdin.flush()
         values = self._answer("scores", list, self._config.batch_timeout_s, f"score {len(files)} images")
         if not all(isinstance(value, int | float) for value in values):
             raise self._failure(f"answered {values!r} in place of its scores")
         scores = torch.tensor(values, dtype=torch.float32)
-        require_scores(self.name, scores, [f'"{prompt}"' for prompt in prompts])
+        require_scores(self.name, scores, [f'"{text}"' for text in texts])
         return scores
 
     def _started(self, command: Sequence[str]) -> "subprocess.Popen[str]":

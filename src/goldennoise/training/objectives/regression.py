@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.methods.search.selector import Selector
 from goldennoise.training.engine.data import PairBatch
@@ -47,7 +48,8 @@ class Reward:
     def __call__(self, predicted: Tensor, batch: PairBatch) -> Tensor:
         with torch.no_grad():
             embedding = self.model.encode(batch.prompts)
-        scores = self.selector.through(self.model, predicted, embedding, batch.prompts, self.num_steps)
+        prompts = [Prompt.of(text) for text in batch.prompts]
+        scores = self.selector.through(self.model, predicted, embedding, prompts, self.num_steps)
         return 0.5 * _squared_distance(predicted, batch.source) - self.weight * scores.float()
 
 

@@ -71,7 +71,7 @@ class FakeTeacher(Method):
     """Moves the noise up for some prompts and down for others, by an amount of its own for every sample."""
 
     def golden(self, model: DiffusionModel, batch: SampleBatch) -> Tensor:
-        shift = torch.tensor([_number(text) - 0.5 for text in batch.prompts])[:, None, None, None]
+        shift = torch.tensor([_number(prompt.text) - 0.5 for prompt in batch.prompts])[:, None, None, None]
         model.num_evaluations += len(shift)
         return batch.source + shift + 0.1 * batch.fresh_noise("fake")
 
@@ -88,9 +88,9 @@ class FakeScorer:
     may_select: bool = True
     scored: list[str] = field(default_factory=list)
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        self.scored += prompts
-        return images.mean((1, 2, 3)) * torch.tensor([float(len(text)) for text in prompts])
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        self.scored += [prompt.text for prompt in prompts]
+        return images.mean((1, 2, 3)) * torch.tensor([float(len(prompt.text)) for prompt in prompts])
 
 
 def collector(batch_size: int = 4, model: FakeModel | None = None, **fields: object) -> Collector:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goldennoise.data.prompts import PromptsConfig, load_prompts, load_training_prompts
+from goldennoise.data.prompts import Prompt, PromptsConfig, load_prompts, load_training_prompts
 from goldennoise.data.prompts.files import prompts_of_file
 from goldennoise.errors import DataError, GoldenNoiseError
 
@@ -44,6 +44,22 @@ def test_json_lists_of_texts_and_objects(tmp_path: Path, content: object, indent
 def test_json_objects_have_categories(tmp_path: Path) -> None:
     config = PromptsConfig("file", path=str(written(tmp_path, "own.json", json.dumps(OBJECTS))), category_column="id")
     assert [prompt.category for prompt in load_prompts(config)] == ["coco_0", "coco_1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("own.json", json.dumps(OBJECTS)), ("own.csv", 'caption,id\na red cat,coco_0\n"a dog, 5"" tall",coco_1\n')],
+)
+def test_what_a_row_holds_beside_the_text_goes_with_the_prompt(tmp_path: Path, name: str, content: str) -> None:
+    prompts = load_prompts(PromptsConfig("file", path=str(written(tmp_path, name, content)), category_column="id"))
+    assert [prompt.metadata for prompt in prompts] == [{"id": "coco_0"}, {"id": "coco_1"}]
+    assert prompts[0] == Prompt.of("a red cat", "coco_0")
+    assert len({*prompts, Prompt.of("a red cat", "coco_0")}) == 2
+
+
+def test_a_prompt_of_a_text_file_has_no_metadata(tmp_path: Path) -> None:
+    (prompt,) = load_prompts(PromptsConfig("file", path=str(written(tmp_path, "own.txt", "a red cat\n"))))
+    assert prompt.metadata == {}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from tiny import as_prompts
 
 from goldennoise import GoldenNoise
 from goldennoise.data.shapes.captions import benchmark
@@ -48,5 +49,5 @@ def test_it_makes_more_images_right_on_captions_it_never_saw() -> None:
         golden = load_npnet("packaged/shapes")(source, model.encode(texts).cond)
         images = [model.decode(model.sample(noise, model.encode(texts))) for noise in (source, golden)]
     verifier = shapes_verifier.build(shapes_verifier.Config(), model.device)
-    random_right, golden_right = (float(verifier.score(each, texts).sum()) for each in images)
+    random_right, golden_right = (float(verifier.score(each, as_prompts(texts)).sum()) for each in images)
     assert golden_right > random_right

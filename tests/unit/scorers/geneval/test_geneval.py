@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import as_prompts
 from torch import Tensor
 from unit.scorers.geneval import tiny_networks
 
+from goldennoise import scorers
+from goldennoise.data.prompts import Prompt, prompts_digest
 from goldennoise.errors import ModelError, ScorerError
+from goldennoise.scorers import shapes_clip, weighted_sum
 from goldennoise.scorers.geneval import colours, detector
 from goldennoise.scorers.geneval.colours import ColourNamer
 from goldennoise.scorers.geneval.detector import Detector
@@ -62,8 +66,27 @@ def test_a_score_is_whether_what_is_asked_for_is_found(weights: Path, tmp_path: 
     absent = next(name for name in ("toilet", "kite", "cake") if name not in {each.name for each in found})
     tasks = [task(best.name), task(absent), task(best.name, colour), task(best.name, other_colour)]
     geneval = scorer(weights, tmp_path, tasks)
-    scores = geneval.score(images[:1].expand(4, -1, -1, -1), [str(each["prompt"]) for each in tasks])
+    scores = geneval.score(images[:1].expand(4, -1, -1, -1), as_prompts([str(each["prompt"]) for each in tasks]))
     assert scores.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_a_prompt_that_brings_its_task_needs_no_file(weights: Path, tmp_path: Path, images: Tensor) -> None:
+    found = max(Detector(str(weights / "detector"), CPU).detect(images[0], 0.05), key=lambda each: each.confidence)
+    absent = task("toilet" if found.name != "toilet" else "kite")
+    geneval = scorer(weights, tmp_path, [absent | {"prompt": "one"}])
+    brought = [Prompt.of("one", metadata=task(found.name)), Prompt.of("another", metadata=task(found.name))]
+    assert geneval.score(images[:1].expand(2, -1, -1, -1), brought).tolist() == [1.0, 1.0]
+    assert geneval.score(images[:1], as_prompts(["one"])).tolist() == [0.0]
+    with pytest.raises(ScorerError, match=r"^geneval: the row of 'one' .* is no task of GenEval \(KeyError: 'tag'\)"):
+        geneval.score(images[:1], [Prompt.of("one", metadata={"include": []})])
+
+
+def test_what_the_prompts_bring_decides_an_artifact() -> None:
+    plain, others = as_prompts(["one"]), [Prompt.of("one", metadata=task(name) | {"id": 3}) for name in ("cow", "dog")]
+    read = scorers.columns_read({"mine": weighted_sum.Config(parts={"geneval": 1.0}), "clip": shapes_clip.Config()})
+    assert read == ["exclude", "include", "tag"]
+    assert len({prompts_digest([prompt], read) for prompt in (*plain, *others)}) == 3
+    assert {prompts_digest([prompt]) for prompt in others} == {prompts_digest(plain)} == {prompts_digest(plain, read)}
 
 
 def test_batch_equals_single_and_order_follows(weights: Path, tmp_path: Path, images: Tensor) -> None:
@@ -72,20 +95,20 @@ def test_batch_equals_single_and_order_follows(weights: Path, tmp_path: Path, im
     name = next(name for names in seen for name in names if any(name not in others for others in seen))
     geneval = scorer(weights, tmp_path, [task(name)])
     prompts = [f"a photo of a plain {name}"] * len(images)
-    together = geneval.score(images, prompts)
+    together = geneval.score(images, as_prompts(prompts))
     assert together.tolist() == [float(name in names) for names in seen]
     assert 0 < together.mean() < 1
-    assert [geneval.score(image[None], prompts[:1]).item() for image in images] == together.tolist()
-    assert geneval.score(images.flip(0), prompts).flip(0).tolist() == together.tolist()
+    assert [geneval.score(image[None], as_prompts(prompts[:1])).item() for image in images] == together.tolist()
+    assert geneval.score(images.flip(0), as_prompts(prompts)).flip(0).tolist() == together.tolist()
 
 
 def test_the_published_prompts_are_known_and_no_others(weights: Path, images: Tensor) -> None:
     metadata = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
     config = Config(metadata=str(metadata), detector=str(weights / "detector"), clip=str(weights / "clip"))
     geneval = build(config, CPU)
-    assert geneval.score(images[:1], ["a photo of two clocks"]).tolist() == [0.0]
+    assert geneval.score(images[:1], as_prompts(["a photo of two clocks"])).tolist() == [0.0]
     with pytest.raises(ScorerError, match="geneval: 'a photo of 2 clocks' is not a prompt of GenEval"):
-        geneval.score(images[:1], ["a photo of 2 clocks"])
+        geneval.score(images[:1], as_prompts(["a photo of 2 clocks"]))
 
 
 def test_the_metadata_of_the_package_is_found_from_every_folder(

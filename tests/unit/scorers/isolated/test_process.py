@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import as_prompts
 from torch import Tensor
 
 from goldennoise import scorers
@@ -65,10 +66,14 @@ def wait_until_ended(file: Path) -> bool:
 
 def test_scores_are_those_of_the_images_and_their_prompts_in_order(start: Start, images: Tensor) -> None:
     scorer = start()
-    assert scorer.score(images, PROMPTS).tolist() == [1010, 2020, 3031]
-    assert scorer.score(images.flip(0), PROMPTS[::-1]).tolist() == [3031, 2020, 1010]
-    assert [scorer.score(images[i : i + 1], PROMPTS[i : i + 1]).item() for i in range(3)] == [1010, 2020, 3031]
-    assert scorer.score(images.double().requires_grad_(), PROMPTS).dtype == torch.float32
+    assert scorer.score(images, as_prompts(PROMPTS)).tolist() == [1010, 2020, 3031]
+    assert scorer.score(images.flip(0), as_prompts(PROMPTS[::-1])).tolist() == [3031, 2020, 1010]
+    assert [scorer.score(images[i : i + 1], as_prompts(PROMPTS[i : i + 1])).item() for i in range(3)] == [
+        1010,
+        2020,
+        3031,
+    ]
+    assert scorer.score(images.double().requires_grad_(), as_prompts(PROMPTS)).dtype == torch.float32
 
 
 def test_it_does_not_take_itself_for_one_of_our_processes(
@@ -126,14 +131,14 @@ def test_a_process_that_is_never_ready_is_ended(start: Start, tmp_path: Path) ->
 )
 def test_a_batch_without_scores_is_told(start: Start, images: Tensor, how: str, expected: str) -> None:
     with pytest.raises(ScorerError, match=re.escape(expected)):
-        start(how).score(images, PROMPTS)
+        start(how).score(images, as_prompts(PROMPTS))
 
 
 def test_a_batch_that_takes_too_long_ends_the_process(start: Start, images: Tensor, tmp_path: Path) -> None:
     scorer = start("hangs", batch_timeout_s=0.5)
     began = time.monotonic()
     with pytest.raises(ScorerError, match=r"took longer than 0\.5 s to score 3 images; its last words: "):
-        scorer.score(images, PROMPTS)
+        scorer.score(images, as_prompts(PROMPTS))
     assert time.monotonic() - began < process.END_S
     assert wait_until_ended(tmp_path / "pid")
 
@@ -143,7 +148,7 @@ def test_asked_again_after_a_failure_it_says_that_it_has_ended(start: Start, ima
     scorer = start(how)
     for _ in range(3):
         with pytest.raises(ScorerError) as caught:
-            scorer.score(images, PROMPTS)
+            scorer.score(images, as_prompts(PROMPTS))
     assert "ended with code" in str(caught.value)
 
 
@@ -169,7 +174,7 @@ def test_it_ends_with_its_object_and_takes_with_it_what_it_started(
 ) -> None:
     scorer = start("starts others")
     assert os.getsid(int((tmp_path / "pid").read_text())) != os.getsid(0)  # so Ctrl-C here does not reach it
-    scorer.score(images, PROMPTS)
+    scorer.score(images, as_prompts(PROMPTS))
     folder = Path(scorer._folder.name)
     assert is_running(tmp_path / "pid")
     assert is_running(tmp_path / "pid.other")
@@ -295,8 +300,8 @@ def test_vqascore_is_served_whatever_its_package_prints(
     scorer = vqascore.build(vqascore.Config(command=command, model="clip-flant5-xl"), torch.device("cpu"))
     assert (scorer.name, scorer.version) == ("vqascore", "t2v-metrics 1.2 clip-flant5-xl")
     expected = [1000 * len(prompt) + red for prompt, red in zip(PROMPTS, (10, 20, 31), strict=True)]
-    assert scorer.score(images, PROMPTS).tolist() == expected
-    assert scorer.score(images.flip(0), PROMPTS[::-1]).tolist() == expected[::-1]
+    assert scorer.score(images, as_prompts(PROMPTS)).tolist() == expected
+    assert scorer.score(images.flip(0), as_prompts(PROMPTS[::-1])).tolist() == expected[::-1]
 
 
 @pytest.mark.parametrize("arguments", ["image_paths, prompts", "prompts, image_paths"])
@@ -312,7 +317,7 @@ def test_hpsv3_is_served_by_the_package_and_by_its_repository(
     scorer = hpsv3.build(hpsv3.Config(command=command), torch.device("cpu"))
     assert (scorer.name, scorer.version) == ("hpsv3", "hpsv3 1.0.0")
     expected = [1000 * len(prompt) + red for prompt, red in zip(PROMPTS, (10, 20, 31), strict=True)]
-    assert scorer.score(images, PROMPTS).tolist() == expected
+    assert scorer.score(images, as_prompts(PROMPTS)).tolist() == expected
 
 
 def test_an_environment_without_the_package_is_told() -> None:
