@@ -9,7 +9,7 @@ import numpy as np
 from scene_data import caption_pools, draw_caption
 from scipy import ndimage
 
-from goldennoise.data.shapes.captions import AskedObject, Caption
+from goldennoise.data.shapes.captions import Caption, WantedObject
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import Scene, SceneObject, is_true, sample_scene
 from goldennoise.data.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
@@ -99,7 +99,7 @@ def spoiled(caption: Caption, rng: Rng) -> np.ndarray:
 
 def _crowded(caption: Caption, rng: Rng) -> Caption:
     """The caption with one object more: one of its own, or any."""
-    extra = AskedObject(str(rng.choice(SHAPES)))
+    extra = WantedObject(str(rng.choice(SHAPES)))
     if rng.random() < 0.5:
         extra = caption.objects[rng.integers(len(caption.objects))]
     return replace(caption, objects=(*caption.objects, extra), relation=None)
@@ -160,8 +160,8 @@ def _other_relation(caption: Caption, rng: Rng) -> Caption:
 def _swapped(caption: Caption, rng: Rng) -> Caption:  # noqa: ARG001
     first, second = caption.objects
     swapped = (
-        AskedObject(first.shape, second.colour, second.size),
-        AskedObject(second.shape, first.colour, first.size),
+        WantedObject(first.shape, second.colour, second.size),
+        WantedObject(second.shape, first.colour, first.size),
     )
     return replace(caption, objects=swapped)
 

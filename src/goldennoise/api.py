@@ -55,7 +55,7 @@ class GoldenNoise:
 
         revision: branch, tag or commit of a hub repository. svd_attention: of a published file; False runs the network
         that the published SDXL trainer trains, without attention and with the mean over singular vectors last.
-        Raises `ModelError` for a network that is not to be had, `ConfigError` for a folder without svd_attention.
+        Raises `ModelError` for a missing network, `ConfigError` for a folder without svd_attention.
         """
         found = find_npnet(path, revision)
         return cls(load_npnet(found, svd_attention=svd_attention), read_record(found) if found.is_dir() else None)

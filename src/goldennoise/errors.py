@@ -2,7 +2,7 @@
 
 
 class GoldenNoiseError(Exception):
-    """A mistake in what was asked or given; the command line shows its message and exits with code 2."""
+    """A mistake in what a user gave; the command line shows its message and exits with code 2."""
 
 
 class ConfigError(GoldenNoiseError):

@@ -20,7 +20,7 @@ def merge_lora(pipe: Any, lora: str) -> None:
     """Add a LoRA to the weights of a diffusers pipeline for good: sampling costs the same as without it.
 
     lora: a safetensors file, or a local folder or hub id with `STANDARD_FILE`, or "owner/name/FILE.safetensors".
-    Raises `ModelError` for a file that is not to be had, is damaged or does not fit the pipeline.
+    Raises `ModelError` for a file that is missing or damaged, or does not fit the pipeline.
     """
     if not hasattr(pipe, "load_lora_weights"):
         raise ModelError(

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def load(config: Any, compute: "ComputeConfig") -> "DiffusionModel":
-    """The model of a config. Raises `ModelError` for one that is not to be had, `ConfigError` for what it cannot do."""
+    """The model of a config. Raises `ModelError` for a missing one, `ConfigError` for what it cannot do."""
     device = compute.torch_device()
     # An offloaded model never is on the GPU as a whole, where it may not fit.
     model = families.component(config.kind).build(config, torch.device("cpu") if compute.offload else device)

@@ -64,7 +64,7 @@ def version(config: Config) -> str | None:
 
 
 def build(config: Config, device: "torch.device") -> HpsV2:
-    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.weights import read_weights
 

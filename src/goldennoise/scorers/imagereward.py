@@ -72,7 +72,7 @@ def version(config: Config) -> str | None:
 
 
 def build(config: Config, device: "torch.device") -> ImageReward:
-    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from transformers import BertTokenizer
 
     from goldennoise.scorers.networks.blip_reward import UNUSED, BlipReward

@@ -118,7 +118,7 @@ def version(config: Config) -> str | None:
 
 
 def build(config: Config, device: "torch.device") -> Mps:
-    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from torch.nn import ModuleDict
     from transformers import CLIPTokenizer
 

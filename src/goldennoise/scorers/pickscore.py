@@ -91,7 +91,7 @@ def version(config: Config) -> str | None:
 
 
 def build(config: Config, device: "torch.device") -> PickScore:
-    """Raises `ModelError` for weights that are not to be had, `ScorerError` for others than the published."""
+    """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from transformers import CLIPTokenizer
 
     from goldennoise.scorers.networks.transformers_clip import POSITION_IDS, untrained_clip

@@ -1,4 +1,4 @@
-"""The judge of the shapes world: exact, network-free. It only ever reports; it never filters pairs and never trains."""
+"""Right or wrong in the shapes world: exact, network-free. It only reports: it never filters pairs and never trains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Config:
 
 
 class ShapesVerifier:
-    """1 where everything the caption asks for holds, else 0; or the soft score in [0, 1]."""
+    """1 where everything in the caption holds, else 0; or the soft score in [0, 1]."""
 
     version = "1"
     higher_is_better = True

@@ -65,7 +65,7 @@ def run(config: RunConfig) -> Artifact:
 
 
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
-    """The npnet artifact meant, its files checked; None for everything that is to be had elsewhere."""
+    """The npnet artifact meant, its files checked; None for everything that lies elsewhere."""
     path = local_path(reference)
     is_elsewhere = path is not None and not (path / RECORD).is_file()
     if is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference):

@@ -1,4 +1,4 @@
-"""The trained networks of an evaluation: found, checked against the model, and asked what selected their pairs."""
+"""The trained networks of an evaluation: found, checked against the model, and what selected their pairs."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping

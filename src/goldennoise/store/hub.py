@@ -22,7 +22,7 @@ def find_file(source: str, file: str, *, revision: str | None = None, sha256: st
     sha256: what the file must hash to, in hex; None where it is not known.
 
     Raises:
-        ModelError: the file is not to be had, which names it and the command that fetches it, or it is damaged.
+        ModelError: the file is damaged, or missing: then the message names the command that fetches it.
     """
     folder = local_path(source)
     path = folder / file if folder is not None and folder.is_dir() else _from_hub(source, file, revision)

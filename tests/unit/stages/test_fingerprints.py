@@ -37,7 +37,7 @@ PINNED = {
 }
 
 
-class Asked(BaseException):
+class Told(BaseException):
     """In place of a run: what the stage asks the store for."""
 
     def __init__(self, kind: str, identity: Mapping[str, Any], inputs: Sequence[Artifact]) -> None:
@@ -59,15 +59,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         draft.commit({})
 
     def begin(_: ArtifactStore, kind: str, *rest: Any) -> None:
-        raise Asked(kind, rest[2], rest[3])
+        raise Told(kind, rest[2], rest[3])
 
     monkeypatch.setattr(ArtifactStore, "begin", begin)
     return tmp_path
 
 
-def asked(case: str) -> Asked:
+def told(case: str) -> Told:
     config = load(CASES[case])
-    with pytest.raises(Asked) as raised:
+    with pytest.raises(Told) as raised:
         stages.component(config.stage.kind).run(config)
     return raised.value
 
@@ -75,4 +75,4 @@ def asked(case: str) -> Asked:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("case", CASES)
 def test_what_decides_an_artifact_is_what_it_was(case: str) -> None:
-    assert asked(case).fingerprint[:12] == PINNED[case]
+    assert told(case).fingerprint[:12] == PINNED[case]

@@ -19,7 +19,7 @@ from goldennoise.store.files import file_digest
 
 
 class PairReader:
-    """The pairs of a folder. Memory does not grow with their number: noise is read when asked for.
+    """The pairs of a folder. Memory does not grow with their number: noise is read when it is needed.
 
     index: one row per pair (see `pairs.index`), in collecting order. latent_shape: (C, h, w).
     A shard is checked against its checksum when it is first read. Raises `DataError` naming a damaged file.
@@ -44,7 +44,7 @@ class PairReader:
         return len(self.index)
 
     def noise(self, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-        """Source and golden noise (num, C, h, w) of these positions of the index, in the order asked."""
+        """Source and golden noise (num, C, h, w) of these positions of the index, in their order."""
         rows = np.asarray(rows)
         if not rows.size:
             empty = torch.empty(0, *self.latent_shape)

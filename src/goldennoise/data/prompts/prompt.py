@@ -21,7 +21,7 @@ class Prompt:
     id: str
     category: str
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Column -> value of what its row in a prompt file holds beside the text, such as what a benchmark asks for."""
+    """Column -> value of what its row in a prompt file holds beside the text, such as what a benchmark demands."""
 
     @classmethod
     def of(cls, text: str, category: str = UNCATEGORISED, metadata: Mapping[str, Any] | None = None) -> "Prompt":

@@ -15,13 +15,13 @@ def load_prompts(config: PromptsConfig, num_prompts: int | None = None) -> list[
 
     The benchmark split is `shapes.captions.benchmark()`; the other splits are whole, shuffled by a fixed seed, with
     the kinds taking turns. Raises `DataError` for a file that cannot be read as it is or a category that is not
-    there, `ConfigError` when the set has fewer than `num_prompts` or is asked to repeat prompts.
+    there, `ConfigError` when the set has fewer than `num_prompts` or would repeat prompts.
     """
     return first(distinct_prompts(config), num_prompts)
 
 
 def distinct_prompts(config: PromptsConfig) -> list[Prompt]:
-    """Every prompt of the set once; `ConfigError` if the config asks for repetitions."""
+    """Every prompt of the set once; `ConfigError` if the config would repeat prompts."""
     if config.duplicates == "keep":
         raise ConfigError(
             "prompts.duplicates=keep: this stage tells prompts apart by their text, so none may be repeated; choose "

@@ -1,6 +1,6 @@
 """Captions of the shapes world: six kinds, their wording, and three disjoint splits.
 
-A `Caption` is what is asked; its `key` names the combination of attributes whatever the wording
+A `Caption` is what an image should show; its `key` names the combination of attributes whatever the wording
 or the order of the objects, and whole keys belong to one split. So no benchmark combination is
 ever seen in training, in any wording.
 """
@@ -21,8 +21,8 @@ SIZE_CHOICES = (None, *SIZES)
 
 
 @dataclass(frozen=True)
-class AskedObject:
-    """One object a caption asks for; `None` leaves the attribute free."""
+class WantedObject:
+    """One object of a caption; `None` leaves the attribute free."""
 
     shape: str
     colour: str | None = None
@@ -34,10 +34,10 @@ class AskedObject:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a prompt asks for: exactly these objects, and `objects[0]` in `relation` to `objects[1]`."""
+    """What an image should show: exactly these objects, and `objects[0]` in `relation` to `objects[1]`."""
 
     kind: str
-    objects: tuple[AskedObject, ...]
+    objects: tuple[WantedObject, ...]
     relation: str | None = None
     template: str = TEMPLATES[0]
 
@@ -47,13 +47,13 @@ class Caption:
             phrase = f"{COUNTS[len(self.objects)]} {self.objects[0].words()}"
             phrase += "es" if phrase.endswith("s") else "s"
         else:
-            phrase = f" {self.relation or 'and'} ".join(f"a {asked.words()}" for asked in self.objects)
+            phrase = f" {self.relation or 'and'} ".join(f"a {wanted.words()}" for wanted in self.objects)
         return self.template.format(phrase)
 
     @property
     def key(self) -> str:
-        """The combination asked for, whatever the wording and the order of the objects."""
-        parts, relation = [asked.words() for asked in self.objects], self.relation
+        """The wanted combination, whatever the wording and the order of the objects."""
+        parts, relation = [wanted.words() for wanted in self.objects], self.relation
         if relation in ("right of", "below"):
             parts, relation = parts[::-1], OPPOSITE[relation]
         elif relation is None:
@@ -91,19 +91,19 @@ def benchmark(num_captions: int = 1000, split: str = "benchmark") -> list[Captio
 
 
 def _phrases() -> Iterator[Caption]:
-    single = [AskedObject(shape, size=size) for shape, size in itertools.product(SHAPES, SIZE_CHOICES)]
-    coloured = [AskedObject(shape, colour) for shape, colour in itertools.product(SHAPES, COLOURS)]
-    for asked in single:
-        yield Caption("single_object", (asked,))
+    single = [WantedObject(shape, size=size) for shape, size in itertools.product(SHAPES, SIZE_CHOICES)]
+    coloured = [WantedObject(shape, colour) for shape, colour in itertools.product(SHAPES, COLOURS)]
+    for wanted in single:
+        yield Caption("single_object", (wanted,))
     for first, second in itertools.permutations(single, 2):
         if first.shape != second.shape:
             yield Caption("two_object", (first, second))
     choices = itertools.product(COUNTS, SHAPES, (None, *COLOURS), SIZE_CHOICES)
     for count, shape, colour, size in choices:
-        yield Caption("counting", (AskedObject(shape, colour, size),) * count)
+        yield Caption("counting", (WantedObject(shape, colour, size),) * count)
     for shape, colour, size in itertools.product(SHAPES, COLOURS, SIZE_CHOICES):
-        yield Caption("colors", (AskedObject(shape, colour, size),))
-    plain = [AskedObject(shape) for shape in SHAPES]
+        yield Caption("colors", (WantedObject(shape, colour, size),))
+    plain = [WantedObject(shape) for shape in SHAPES]
     for objects in (plain, coloured):
         for (first, second), relation in itertools.product(itertools.permutations(objects, 2), RELATIONS):
             yield Caption("position", (first, second), relation)

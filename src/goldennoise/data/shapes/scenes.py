@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from goldennoise.data.shapes.captions import AskedObject, Caption
+from goldennoise.data.shapes.captions import Caption, WantedObject
 from goldennoise.data.shapes.vocabulary import COLOURS, IMAGE_SIZE_PX, RELATIONS, SHAPES, SIZE_BOUNDARY_PX, SIZES
 
 Rgb = tuple[int, int, int]
@@ -42,20 +42,20 @@ class Scene:
 def sample_scene(caption: Caption, rng: np.random.Generator) -> Scene:
     """A random scene of which `caption` is true, with free attributes drawn uniformly."""
     while True:
-        halves = [_half_extent(asked, rng) for asked in caption.objects]
+        halves = [_half_extent(wanted, rng) for wanted in caption.objects]
         centres = _place(halves, caption.relation, rng)
         if centres is not None:
             break
     objects = tuple(
-        _paint(asked, half, centre, rng) for asked, half, centre in zip(caption.objects, halves, centres, strict=True)
+        _paint(wanted, half, centre, rng) for wanted, half, centre in zip(caption.objects, halves, centres, strict=True)
     )
     return Scene(_background(rng), objects)
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
     """A scene of 1 to 4 objects with every attribute free."""
-    asked = tuple(AskedObject(str(shape)) for shape in rng.choice(SHAPES, size=rng.integers(1, 5)))
-    return sample_scene(Caption("free", asked), rng)
+    wanted = tuple(WantedObject(str(shape)) for shape in rng.choice(SHAPES, size=rng.integers(1, 5)))
+    return sample_scene(Caption("free", wanted), rng)
 
 
 def is_true(caption: Caption, scene: Scene) -> bool:
@@ -72,8 +72,8 @@ def is_true(caption: Caption, scene: Scene) -> bool:
     return False
 
 
-def fits(asked: AskedObject, found: SceneObject) -> bool:
-    return asked.shape == found.shape and asked.colour in (None, found.colour) and asked.size in (None, found.size)
+def fits(wanted: WantedObject, found: SceneObject) -> bool:
+    return wanted.shape == found.shape and wanted.colour in (None, found.colour) and wanted.size in (None, found.size)
 
 
 def related(relation: str, dx_px: float, dy_px: float) -> bool:
@@ -82,17 +82,17 @@ def related(relation: str, dx_px: float, dy_px: float) -> bool:
     return dx_px * right + dy_px * down > abs(dx_px * down + dy_px * right)
 
 
-def _assign(asked: list[AskedObject], found: list[SceneObject]) -> bool:
-    if not asked:
+def _assign(wanted: list[WantedObject], found: list[SceneObject]) -> bool:
+    if not wanted:
         return True
     return any(
-        fits(asked[0], candidate) and _assign(asked[1:], found[:index] + found[index + 1 :])
+        fits(wanted[0], candidate) and _assign(wanted[1:], found[:index] + found[index + 1 :])
         for index, candidate in enumerate(found)
     )
 
 
-def _half_extent(asked: AskedObject, rng: np.random.Generator) -> float:
-    size = asked.size or str(rng.choice(list(SIZES)))
+def _half_extent(wanted: WantedObject, rng: np.random.Generator) -> float:
+    size = wanted.size or str(rng.choice(list(SIZES)))
     return float(rng.uniform(*SIZES[size]))
 
 
@@ -113,11 +113,11 @@ def _place(halves: list[float], relation: str | None, rng: np.random.Generator) 
     return [(float(x), float(y)) for x, y in centres[np.argmax(good)]]
 
 
-def _paint(asked: AskedObject, half: float, centre: tuple[float, float], rng: np.random.Generator) -> SceneObject:
-    colour = asked.colour or str(rng.choice(list(COLOURS)))
+def _paint(wanted: WantedObject, half: float, centre: tuple[float, float], rng: np.random.Generator) -> SceneObject:
+    colour = wanted.colour or str(rng.choice(list(COLOURS)))
     jitter = rng.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, size=3)
     red, green, blue = (int(np.clip(value, 0, 255)) for value in np.array(COLOURS[colour]) + jitter)
-    return SceneObject(asked.shape, colour, (red, green, blue), centre[0], centre[1], half)
+    return SceneObject(wanted.shape, colour, (red, green, blue), centre[0], centre[1], half)
 
 
 def _background(rng: np.random.Generator) -> Rgb:

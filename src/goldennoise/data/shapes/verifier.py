@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from goldennoise.data.shapes.captions import AskedObject, Caption
+from goldennoise.data.shapes.captions import Caption, WantedObject
 from goldennoise.data.shapes.renderer import coverage
 from goldennoise.data.shapes.scenes import related
 from goldennoise.data.shapes.vocabulary import COLOURS, SHAPES, SIZE_BOUNDARY_PX
@@ -53,7 +53,7 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What of a caption holds: `checks` maps each asked attribute to whether it holds, `soft` is in [0, 1]."""
+    """What of a caption holds: `checks` maps each wanted attribute to whether it holds, `soft` is in [0, 1]."""
 
     checks: dict[str, bool]
     soft: float
@@ -83,20 +83,20 @@ def read(pixels: Array) -> list[FoundObject]:
 
 
 def judge(found: list[FoundObject], caption: Caption) -> Verdict:
-    """The verdict under the assignment of found to asked objects that serves the caption best."""
-    asked = caption.objects
-    count = len(found) == len(asked)
+    """The verdict under the assignment of found to wanted objects that serves the caption best."""
+    wanted = caption.objects
+    count = len(found) == len(wanted)
     best = Verdict({"count": count} | _unmet(caption), 0.0)
     largest = sorted(found, key=lambda item: item.half_px, reverse=True)[:MAX_ASSIGNED]
-    for chosen in itertools.permutations(largest, min(len(largest), len(asked))):
-        pairs = list(zip(asked, chosen, strict=False))
+    for chosen in itertools.permutations(largest, min(len(largest), len(wanted))):
+        pairs = list(zip(wanted, chosen, strict=False))
         checks = [_checks(*pair) for pair in pairs]
-        complete = len(pairs) == len(asked)
-        names = dict.fromkeys(name for asked_object in asked for name in _asked_names(asked_object))
+        complete = len(pairs) == len(wanted)
+        names = dict.fromkeys(name for one in wanted for name in _attribute_names(one))
         verdict = {"count": count} | {name: complete and all(c.get(name, True) for c in checks) for name in names}
         parts = [float(np.mean(list(c.values()))) * o.fit for c, (_, o) in zip(checks, pairs, strict=True)]
-        parts += [0.0] * (len(asked) - len(pairs))
-        parts.append(1 - min(1.0, abs(len(found) - len(asked)) / len(asked)))
+        parts += [0.0] * (len(wanted) - len(pairs))
+        parts.append(1 - min(1.0, abs(len(found) - len(wanted)) / len(wanted)))
         if caption.relation is not None:
             verdict["relation"] = complete and _related(caption.relation, chosen)
             parts.append(float(verdict["relation"]))
@@ -155,17 +155,17 @@ def _nearest_colour(rgb: Array) -> str | None:
     return list(COLOURS)[nearest] if distances[nearest] <= MAX_COLOUR_DISTANCE else None
 
 
-def _asked_names(asked: AskedObject) -> list[str]:
-    return ["shape"] + ["colour"] * (asked.colour is not None) + ["size"] * (asked.size is not None)
+def _attribute_names(wanted: WantedObject) -> list[str]:
+    return ["shape"] + ["colour"] * (wanted.colour is not None) + ["size"] * (wanted.size is not None)
 
 
 def _unmet(caption: Caption) -> dict[str, bool]:
-    names = [name for asked in caption.objects for name in _asked_names(asked)]
+    names = [name for wanted in caption.objects for name in _attribute_names(wanted)]
     return dict.fromkeys(names + ["relation"] * (caption.relation is not None), False)
 
 
-def _checks(asked: AskedObject, found: FoundObject) -> dict[str, bool]:
-    return {name: getattr(asked, name) == getattr(found, name) for name in _asked_names(asked)}
+def _checks(wanted: WantedObject, found: FoundObject) -> dict[str, bool]:
+    return {name: getattr(wanted, name) == getattr(found, name) for name in _attribute_names(wanted)}
 
 
 def _related(relation: str, chosen: tuple[FoundObject, ...]) -> bool:

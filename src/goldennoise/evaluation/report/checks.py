@@ -1,4 +1,4 @@
-"""Tables that ask whether a gain is one: noise out of range, seeds that collapse, a scorer that was hacked."""
+"""Tables that test a gain: noise out of range, seeds that collapse, a scorer that was hacked."""
 
 import math
 from collections.abc import Sequence

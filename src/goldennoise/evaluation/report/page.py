@@ -24,7 +24,7 @@ class Figure:
 class PageContent:
     """All that `templates/page.html` shows, from top to bottom.
 
-    results, kinds: of all prompts, and by kind of prompt. checks: tables that ask whether a gain is one.
+    results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain.
     method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
     made: term -> text, how the numbers were made.
     """

@@ -1,4 +1,4 @@
-"""GenEval: an object detector decides whether an image shows what its prompt asks for."""
+"""GenEval: an object detector decides whether an image shows what its prompt demands."""
 
 from goldennoise.scorers.geneval.scorer import Config, build, reads, version
 

@@ -27,7 +27,7 @@ class ColourNamer:
     def __init__(self, source: str, device: torch.device) -> None:
         """source: a local folder with open_clip_model.safetensors, or a hub id.
 
-        Raises `ModelError` for a file that is not to be had or holds another network.
+        Raises `ModelError` for a file that is missing or holds another network.
         """
         weights = find_file(source, "open_clip_model.safetensors")
         try:

@@ -35,7 +35,7 @@ class Detector:
     def __init__(self, source: str, device: torch.device) -> None:
         """source: a local folder with config.json and model.safetensors, or a hub id.
 
-        Raises `ModelError` for files that are not to be had, or hold another network or other classes.
+        Raises `ModelError` for files that are missing, or hold another network or other classes.
         """
         weights = find_file(source, "model.safetensors")
         read_description(find_file(source, "config.json"), EXPECTED, ModelError)

@@ -1,4 +1,4 @@
-"""Whether what a detector found in an image is what a prompt of GenEval asks for: rules without any network.
+"""Whether what a detector found in an image is what a prompt of GenEval demands: rules without any network.
 
 Rules and thresholds are those of `evaluation/evaluate_images.py` of GitHub djghosh13/geneval, the evaluation of
 arXiv 2310.11513, with its defaults. Its suppression of overlapping boxes is off by default (an overlap of 1.0 at most
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from goldennoise.scorers.geneval.tasks import Asked, Task
+from goldennoise.scorers.geneval.tasks import Clause, Task
 
 MIN_CONFIDENCE = 0.3
 MIN_CONFIDENCE_COUNTING = 0.9
@@ -43,23 +43,23 @@ class Detection:
 
 
 Colour = Callable[[Detection], str]
-"""Names the colour of an object, one of `tasks.COLOURS`; asked only of objects whose colour decides."""
+"""Names the colour of an object, one of `tasks.COLOURS`; called for objects whose colour decides."""
 
 
 def is_right(task: Task, detections: Sequence[Detection], colour_of: Colour) -> bool:
     """Whether every clause of the task that must hold does, and none that must not."""
     found = _by_class(task, detections)
-    chosen = [found[asked.name][: asked.count] for asked in task.include]
-    for asked, objects in zip(task.include, chosen, strict=True):
-        if len(objects) < asked.count or not _has_colour(asked, objects, colour_of):
+    chosen = [found[clause.name][: clause.count] for clause in task.include]
+    for clause, objects in zip(task.include, chosen, strict=True):
+        if len(objects) < clause.count or not _has_colour(clause, objects, colour_of):
             return False
-        if asked.relation is not None and not _stands(asked.relation, objects, chosen[asked.target]):
+        if clause.relation is not None and not _stands(clause.relation, objects, chosen[clause.target]):
             return False
-    return all(len(found[asked.name]) < asked.count for asked in task.exclude)
+    return all(len(found[clause.name]) < clause.count for clause in task.exclude)
 
 
 def _by_class(task: Task, detections: Sequence[Detection]) -> dict[str, list[Detection]]:
-    """The detections that count, the most confident first: clauses look at as many of those as they ask for."""
+    """The detections that count, the most confident first: clauses look at as many of those as they demand."""
     threshold = MIN_CONFIDENCE_COUNTING if task.tag == "counting" else MIN_CONFIDENCE
     found: dict[str, list[Detection]] = defaultdict(list)
     for detection in sorted(detections, key=lambda detection: -detection.confidence):
@@ -68,8 +68,8 @@ def _by_class(task: Task, detections: Sequence[Detection]) -> dict[str, list[Det
     return found
 
 
-def _has_colour(asked: Asked, objects: Sequence[Detection], colour_of: Colour) -> bool:
-    return asked.colour is None or all(colour_of(each) == asked.colour for each in objects)
+def _has_colour(clause: Clause, objects: Sequence[Detection], colour_of: Colour) -> bool:
+    return clause.colour is None or all(colour_of(each) == clause.colour for each in objects)
 
 
 def _stands(relation: str, objects: Sequence[Detection], targets: Sequence[Detection]) -> bool:

@@ -1,4 +1,4 @@
-"""GenEval (Ghosh et al., arXiv 2310.11513): whether an image shows the objects, counts, colours and places asked for.
+"""GenEval (Ghosh et al., arXiv 2310.11513): whether an image shows the objects, counts, colours and places of a prompt.
 
 Its number for a model is the mean of the shares right of the six kinds of prompts. Thresholds, rules and both networks
 are those of the published evaluation, but the detector's weights are of another training (see `geneval.detector`), so
@@ -30,7 +30,7 @@ DETECTOR_FILE, CLIP_FILE = "model.safetensors", "open_clip_model.safetensors"
 
 @dataclass(frozen=True)
 class Config:
-    """metadata: GenEval's file of what each prompt asks for.
+    """metadata: GenEval's file of what each prompt demands.
 
     detector, clip: local folders or hub ids of a Mask2Former for instances of COCO and of OpenAI's CLIP ViT-L/14.
     """
@@ -43,7 +43,7 @@ class Config:
 
 
 class Geneval:
-    """1 where the image is what its prompt asks for, else 0."""
+    """1 where the image is what its prompt demands, else 0."""
 
     name = "geneval"
     higher_is_better = True
@@ -52,7 +52,7 @@ class Geneval:
     may_select = False
 
     def __init__(self, tasks: "Mapping[str, Task]", detector: "Detector", colours: "ColourNamer", version: str) -> None:
-        """tasks: prompt -> what it asks for, where its metadata do not say so."""
+        """tasks: prompt -> what it demands, where its metadata do not say so."""
         self.version = version
         self._tasks = tasks
         self._detector = detector
@@ -90,8 +90,8 @@ class Geneval:
                 ) from None
         if prompt.text not in self._tasks:
             raise ScorerError(
-                f"geneval: {shortened(repr(prompt.text))} is not a prompt of GenEval, so nobody knows what it asks "
-                "for; choose prompts=geneval, or leave the scorer out"
+                f"geneval: {shortened(repr(prompt.text))} is not a prompt of GenEval, so what it demands is not "
+                "known; choose prompts=geneval, or leave the scorer out"
             )
         return self._tasks[prompt.text]
 

@@ -1,4 +1,4 @@
-"""What each prompt of GenEval asks for, read from its published metadata (arXiv 2310.11513).
+"""What each prompt of GenEval demands, read from its published metadata (arXiv 2310.11513).
 
 The metadata is `prompts/evaluation_metadata.jsonl` of GitHub djghosh13/geneval; ours are the words for its fields.
 """
@@ -35,7 +35,7 @@ CLASSES = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class Clause:
     """At least `count` objects of a class. colour: of each of them.
 
     relation, target: each of them stands so to each object of the clause before it with this index.
@@ -53,8 +53,8 @@ class Task:
     """include: every clause must hold. exclude: none may. Clauses do not share objects out among each other."""
 
     tag: str
-    include: tuple[Asked, ...]
-    exclude: tuple[Asked, ...] = ()
+    include: tuple[Clause, ...]
+    exclude: tuple[Clause, ...] = ()
 
 
 def read_tasks(path: Path) -> dict[str, Task]:
@@ -90,30 +90,30 @@ def task_of(row: Mapping[str, Any]) -> Task:
 
 
 def _task(row: Mapping[str, Any]) -> Task:
-    include = tuple(_asked(clause, index) for index, clause in enumerate(row["include"]))
-    task = Task(row["tag"], include, tuple(_asked(clause, 0) for clause in row.get("exclude", [])))
+    include = tuple(_clause(clause, index) for index, clause in enumerate(row["include"]))
+    task = Task(row["tag"], include, tuple(_clause(clause, 0) for clause in row.get("exclude", [])))
     if not isinstance(task.tag, str):
         raise TypeError(f"tag {_cut(task.tag)} is no text")
     if not task.include and not task.exclude:
-        raise ValueError("nothing is asked for")
+        raise ValueError("it has no clause")
     return task
 
 
-def _asked(clause: Mapping[str, Any], index: int) -> Asked:
-    """Clause number `index`; ValueError for a value that nothing can be judged by."""
-    relation, target = clause.get("position", (None, 0))
-    asked = Asked(clause["class"], clause["count"], clause.get("color"), relation, target)
-    if asked.name not in CLASSES:
-        raise ValueError(f"class {_cut(asked.name)} is none of COCO's 80 under GenEval's names")
-    if asked.colour not in (None, *COLOURS):
-        raise ValueError(f"color {_cut(asked.colour)} is none of {', '.join(COLOURS)}")
+def _clause(row: Mapping[str, Any], index: int) -> Clause:
+    """Clause number `index`; ValueError for a value that decides nothing."""
+    relation, target = row.get("position", (None, 0))
+    clause = Clause(row["class"], row["count"], row.get("color"), relation, target)
+    if clause.name not in CLASSES:
+        raise ValueError(f"class {_cut(clause.name)} is none of COCO's 80 under GenEval's names")
+    if clause.colour not in (None, *COLOURS):
+        raise ValueError(f"color {_cut(clause.colour)} is none of {', '.join(COLOURS)}")
     if relation is not None and (relation not in RELATIONS or type(target) is not int or target not in range(index)):
         raise ValueError(f"position {_cut([relation, target])} is no relation to a clause before it")
-    if type(asked.count) is not int:
-        raise TypeError(f"count {_cut(asked.count)} is no whole number")
-    if asked.count < 1:
-        raise ValueError(f"count {asked.count} is below 1")
-    return asked
+    if type(clause.count) is not int:
+        raise TypeError(f"count {_cut(clause.count)} is no whole number")
+    if clause.count < 1:
+        raise ValueError(f"count {clause.count} is below 1")
+    return clause
 
 
 def _cut(value: object) -> str:

@@ -141,7 +141,7 @@ class ProcessScorer:
         except queue.Empty:
             raise self._failure(f"took longer than {timeout_s:g} s to {purpose}") from None
         if not line:
-            # Whoever asks again gets the same answer.
+            # The next call gets the same answer.
             self._lines.put("")
             raise self._failure(f"ended with code {self._child.wait()}")
         try:

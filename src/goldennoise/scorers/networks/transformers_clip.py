@@ -18,7 +18,7 @@ def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor
     """The architecture that config.json in `path`, a folder or a hub id, describes.
 
     tensors: the weights it is for, and maybe others.
-    Raises `ModelError` for a file that is not to be had, `ScorerError` for one that describes no CLIP, or a CLIP far
+    Raises `ModelError` for a missing file, `ScorerError` for one that describes no CLIP, or a CLIP far
     larger than its weights.
     """
     file = find_file(path, "config.json", revision=revision)

@@ -16,7 +16,7 @@ def read_weights(path: str, file: str, revision: str | None, sha256: str | None)
     """Tensors by name, on the CPU.
 
     path: a folder or a hub id; file: in it, safetensors or what torch saved, where a `state_dict` is looked into.
-    Raises `ModelError` for a file that is not to be had or has another hash, `ScorerError` for one that is damaged or
+    Raises `ModelError` for a file that is missing or has another hash, `ScorerError` for one that is damaged or
     could run code.
     """
     found = find_file(path, file, revision=revision, sha256=sha256)
@@ -48,7 +48,7 @@ def frozen(network: nn.Module, device: torch.device, dtype: str) -> Any:
 def load_tokenizer(tokenizer_class: Any, path: str, revision: str | None) -> Any:
     """A transformers tokenizer from a folder or the hub.
 
-    Raises `ModelError` for files that are not to be had, `ScorerError` for damaged ones.
+    Raises `ModelError` for missing files, `ScorerError` for damaged ones.
     """
     # Without them from_pretrained does not complain: it makes a tokenizer that knows no words.
     files = [find_file(path, file, revision=revision) for file in TOKENIZER_FILES]

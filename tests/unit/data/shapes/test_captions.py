@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from goldennoise.data.shapes.captions import AskedObject, Caption, all_captions, benchmark, caption_of, captions
+from goldennoise.data.shapes.captions import Caption, WantedObject, all_captions, benchmark, caption_of, captions
 from goldennoise.data.shapes.vocabulary import KINDS
 from goldennoise.runtime.seeding import prompt_id
 
@@ -17,7 +17,7 @@ def test_splits_share_no_combination_and_no_text() -> None:
 
 
 def test_key_ignores_wording_and_order() -> None:
-    red, blue = AskedObject("circle", "red"), AskedObject("square", "blue")
+    red, blue = WantedObject("circle", "red"), WantedObject("square", "blue")
     left = Caption("position", (red, blue), "left of")
     right = Caption("position", (blue, red), "right of", template="a picture of {}")
     assert left.key == right.key
@@ -28,9 +28,9 @@ def test_key_ignores_wording_and_order() -> None:
 @pytest.mark.parametrize(
     ("caption", "text"),
     [
-        (Caption("counting", (AskedObject("cross", "red"),) * 2), "two red crosses"),
-        (Caption("position", (AskedObject("ring"), AskedObject("circle")), "above"), "a ring above a circle"),
-        (Caption("single_object", (AskedObject("square", size="small"),)), "a small square"),
+        (Caption("counting", (WantedObject("cross", "red"),) * 2), "two red crosses"),
+        (Caption("position", (WantedObject("ring"), WantedObject("circle")), "above"), "a ring above a circle"),
+        (Caption("single_object", (WantedObject("square", size="small"),)), "a small square"),
     ],
 )
 def test_wording(caption: Caption, text: str) -> None:

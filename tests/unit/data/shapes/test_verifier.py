@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from goldennoise.data.shapes.captions import AskedObject, Caption, all_captions
+from goldennoise.data.shapes.captions import Caption, WantedObject, all_captions
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import Scene, SceneObject, is_true, random_scene, sample_scene
 from goldennoise.data.shapes.verifier import read, verify
@@ -46,7 +46,7 @@ def test_reads_every_object_of_random_scenes() -> None:
 
 CIRCLE = ("circle", "red", 18.0, 32.0, 8.0)
 SQUARE = ("square", "blue", 45.0, 32.0, 12.0)
-LEFT = Caption("position", (AskedObject("circle", "red"), AskedObject("square", "blue")), "left of")
+LEFT = Caption("position", (WantedObject("circle", "red"), WantedObject("square", "blue")), "left of")
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ LEFT = Caption("position", (AskedObject("circle", "red"), AskedObject("square", 
         (drawn(CIRCLE, SQUARE), LEFT, None),
         (drawn(CIRCLE, SQUARE), Caption("position", LEFT.objects, "right of"), "relation"),
         (drawn(CIRCLE), LEFT, "count"),
-        (drawn(CIRCLE), Caption("colors", (AskedObject("circle", "green"),)), "colour"),
-        (drawn(CIRCLE), Caption("single_object", (AskedObject("ring"),)), "shape"),
-        (drawn(CIRCLE), Caption("single_object", (AskedObject("circle", size="large"),)), "size"),
+        (drawn(CIRCLE), Caption("colors", (WantedObject("circle", "green"),)), "colour"),
+        (drawn(CIRCLE), Caption("single_object", (WantedObject("ring"),)), "shape"),
+        (drawn(CIRCLE), Caption("single_object", (WantedObject("circle", size="large"),)), "size"),
     ],
 )
 def test_names_what_does_not_hold(image: np.ndarray, caption: Caption, wrong: str | None) -> None:
@@ -78,4 +78,4 @@ def test_soft_score_grows_with_what_is_right() -> None:
 def test_a_torn_object_is_no_shape_of_the_world() -> None:
     image = drawn(CIRCLE)
     image[28:36, 10:26] = DARK
-    assert not verify(image, Caption("single_object", (AskedObject("circle"),))).right
+    assert not verify(image, Caption("single_object", (WantedObject("circle"),))).right

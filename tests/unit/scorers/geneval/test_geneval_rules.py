@@ -12,15 +12,15 @@ from unit.scorers.geneval import naive_geneval
 from unit.scorers.geneval.objects import at, coloured, found, nobody_asks
 
 from goldennoise.scorers.geneval.rules import Detection, is_right, relations
-from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, Asked, Task, read_tasks
+from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, Clause, Task, read_tasks
 
 PUBLISHED = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
-BENCH = Task("single_object", (Asked("bench", 1),))
-PAIR = Task("two_object", (Asked("bench", 1), Asked("cow", 1)))
-TWO_COWS = Task("counting", (Asked("cow", 2),), (Asked("cow", 3),))
-RED_COW = Task("colors", (Asked("cow", 1, "red"),))
-RED_COW_BLUE_DOG = Task("color_attr", (Asked("cow", 1, "red"), Asked("dog", 1, "blue")))
-DOG_LEFT_OF_COW = Task("position", (Asked("cow", 1), Asked("dog", 1, relation="left of", target=0)))
+BENCH = Task("single_object", (Clause("bench", 1),))
+PAIR = Task("two_object", (Clause("bench", 1), Clause("cow", 1)))
+TWO_COWS = Task("counting", (Clause("cow", 2),), (Clause("cow", 3),))
+RED_COW = Task("colors", (Clause("cow", 1, "red"),))
+RED_COW_BLUE_DOG = Task("color_attr", (Clause("cow", 1, "red"), Clause("dog", 1, "blue")))
+DOG_LEFT_OF_COW = Task("position", (Clause("cow", 1), Clause("dog", 1, relation="left of", target=0)))
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_only_the_most_confident_object_is_looked_at(first: str, right: bool) ->
 
 
 def test_every_object_of_a_count_must_have_the_colour() -> None:
-    task = Task("colors", (Asked("cow", 2, "red"),))
+    task = Task("colors", (Clause("cow", 2, "red"),))
     cows = [found("cow", confidence=confidence) for confidence in (0.5, 0.6, 0.7)]
     assert is_right(task, cows, lambda cow: "red" if cow.confidence > 0.5 else "blue")
     assert not is_right(task, cows, lambda cow: "red" if cow.confidence != 0.6 else "blue")
 
 
 def test_every_object_must_stand_so_to_every_target() -> None:
-    two = Task("position", (Asked("cow", 2), Asked("dog", 2, relation="above", target=0)))
+    two = Task("position", (Clause("cow", 2), Clause("dog", 2, relation="above", target=0)))
     first_ones = [at("cow", 40, 80), at("dog", 40, 20)]
     assert is_right(two, [*first_ones, at("cow", 60, 80), at("dog", 60, 20)], nobody_asks)
     assert not is_right(two, [*first_ones, at("cow", 60, 80), at("dog", 60, 140)], nobody_asks)
@@ -91,10 +91,10 @@ def test_every_object_must_stand_so_to_every_target() -> None:
 
 
 def test_a_place_is_relative_to_the_clause_it_names() -> None:
-    asked = (Asked("cow", 1), Asked("bench", 1), Asked("dog", 1, relation="below", target=1))
+    asked = (Clause("cow", 1), Clause("bench", 1), Clause("dog", 1, relation="below", target=1))
     detections = [at("cow", 50, 90), at("bench", 50, 10), at("dog", 50, 50)]
     assert is_right(Task("position", asked), detections, nobody_asks)
-    other = (*asked[:2], Asked("dog", 1, relation="below", target=0))
+    other = (*asked[:2], Clause("dog", 1, relation="below", target=0))
     assert not is_right(Task("position", other), detections, nobody_asks)
 
 
@@ -119,9 +119,9 @@ def test_an_unsure_third_object_is_no_mistake_in_counting() -> None:
 def test_only_sixteen_objects_of_a_class_count() -> None:
     benches = [found("bench")] * 20 + [found("cow")] * 16
     for name, count, right in [("bench", 16, True), ("bench", 17, False), ("cow", 16, True)]:
-        assert is_right(Task("counting", (Asked(name, count),)), benches, nobody_asks) == right
+        assert is_right(Task("counting", (Clause(name, count),)), benches, nobody_asks) == right
     sixteen_first = [found("bench", confidence=0.5)] + [found("bench", confidence=0.8)] * 16
-    every = Task("colors", (Asked("bench", 16, "red"),))
+    every = Task("colors", (Clause("bench", 16, "red"),))
     assert is_right(every, sixteen_first, lambda bench: "red" if bench.confidence == 0.8 else "blue")
 
 

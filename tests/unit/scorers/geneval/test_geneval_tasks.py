@@ -9,7 +9,7 @@ import pytest
 
 from goldennoise.data.prompts import PromptsConfig, load_prompts
 from goldennoise.errors import DataError
-from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, RELATIONS, TAGS, Asked, Task, read_tasks
+from goldennoise.scorers.geneval.tasks import CLASSES, COLOURS, RELATIONS, TAGS, Clause, Task, read_tasks
 
 PUBLISHED = Path(__file__).parents[4] / "data" / "prompts" / "geneval_metadata.jsonl"
 BENCH = {"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a photo of a bench"}
@@ -28,12 +28,12 @@ def test_the_published_file_is_read_whole(published: dict[str, Task]) -> None:
 
 
 def test_what_a_line_says_is_what_is_asked(published: dict[str, Task]) -> None:
-    assert published["a photo of two clocks"] == Task("counting", (Asked("clock", 2),), (Asked("clock", 3),))
+    assert published["a photo of two clocks"] == Task("counting", (Clause("clock", 2),), (Clause("clock", 3),))
     assert published["a photo of a dog right of a teddy bear"] == Task(
-        "position", (Asked("teddy bear", 1), Asked("dog", 1, relation="right of", target=0))
+        "position", (Clause("teddy bear", 1), Clause("dog", 1, relation="right of", target=0))
     )
     assert published["a photo of a purple wine glass and a black apple"] == Task(
-        "color_attr", (Asked("wine glass", 1, "purple"), Asked("apple", 1, "black"))
+        "color_attr", (Clause("wine glass", 1, "purple"), Clause("apple", 1, "black"))
     )
 
 
@@ -81,7 +81,7 @@ def test_prompts_of_the_set_are_those_of_the_tasks_with_their_tags(published: di
             {"include": [{"class": "cow", "count": 1}, {"class": "dog", "count": 1, "position": ["above", 0.0]}]},
             "['above', 0.0] is no relation",
         ),
-        ({"include": []}, "nothing is asked for"),
+        ({"include": []}, "it has no clause"),
         ({"tag": 7}, "tag 7 is no text"),
         ({"include": [{"class": "b" * 5000, "count": 1}]}, "none of COCO's 80"),
         ({"prompt": 7}, "prompt 7 stands there twice or is no text"),
