@@ -56,10 +56,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class _Names:
+    """What is the same for every stage."""
+
     name: str = "shapes"
+    """Of the artifact that is made."""
     version: str = "auto"
+    """auto, or v1, v2, ..."""
     outputs: str = "outputs"
+    """Folder of all artifacts; `~` is the home folder."""
     seed: int = 0
+    """The root of all randomness, at least 0 and below 2**63."""
 
     def __post_init__(self) -> None:
         check_name(self.name, self.version)
@@ -69,19 +75,24 @@ class _Names:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(_Names):
-    """Everything one run is decided by; `scorer` and `method` map option names, which are display names, to configs.
-
-    name, version: of the artifact that is made. outputs: folder of all artifacts. seed: the root of all randomness.
-    """
+    """Everything that decides one run."""
 
     stage: Any
+    """Config of the stage."""
     model: Any
+    """Config of the frozen text-to-image model."""
     prompts: "PromptsConfig"
+    """Which prompts."""
     scorer: dict[str, Any]
+    """Name as displayed -> config."""
     npnet: "ArchitectureConfig | LayoutArchitecture"
+    """Architecture of the network to train."""
     method: dict[str, Any]
+    """Name as displayed -> config."""
     compute: "ComputeConfig"
+    """Where and how it computes."""
     logger: "LoggerConfig"
+    """Where training curves go."""
 
 
 def _folder(outputs: str) -> str:

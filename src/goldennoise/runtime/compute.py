@@ -28,26 +28,28 @@ MOST = 1024
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """device: auto takes CUDA if there is one, else cpu. devices: processes of torchrun or srun, which share the work.
-
-    batch_size: prompts sampled at once. num_workers: data loader processes. num_threads: of torch on the CPU, None
-    leaves its own choice.
-
-    Memory: decode_batch_size: images decoded at once, None for all of a batch. offload: keep each network on the CPU
-    until it is its turn. Speed: channels_last: the memory format of convolutions. compile: torch.compile of the
-    denoiser. attention: one of `ATTENTION`, None for diffusers' own choice.
-    """
+    """Where and how a stage computes."""
 
     device: str = "auto"
+    """auto takes CUDA if there is one, else cpu; cpu, cuda or mps."""
     devices: int = 1
+    """Processes of torchrun or srun, which share the work; at least 1."""
     batch_size: int = 16
+    """Prompts sampled at once, at least 1."""
     num_workers: int = 0
+    """Data loader processes, from 0 to 1024."""
     num_threads: int | None = None
+    """Of torch on the CPU, from 1 to 1024; null leaves torch's own choice."""
     decode_batch_size: int | None = None
+    """Images decoded at once, at least 1; null for all of a batch. Saves memory."""
     offload: bool = False
+    """Keep each network on the CPU until it is its turn. Saves memory of a GPU."""
     channels_last: bool = False
+    """The memory format of convolutions. Saves time on some machines."""
     compile: bool = False
+    """torch.compile of the denoiser. Saves time after the first batch."""
     attention: str | None = None
+    """One of `ATTENTION`; null for diffusers' own choice."""
 
     def __post_init__(self) -> None:
         require(self.device in DEVICES, "device", self.device, "auto, cpu, cuda or mps")

@@ -24,13 +24,17 @@ HEAD_FILE = "sac+logos+ava1-l14-linearMSE.pth"
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """path, revision, sha256: of CLIP; those that begin with head_: of the predictor's head."""
+    """Weights of CLIP and of the predictor's head."""
 
     kind: str = "aesthetic"
     path: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+    """Holds open_clip_model.safetensors: a folder or a hub id."""
     head_path: str = undeciding(default="camenduru/improved-aesthetic-predictor")
+    """The head's: a folder or a hub id."""
     head_revision: str | None = undeciding(default=None)
+    """Of the hub repository; null for the newest."""
     head_sha256: str | None = undeciding(default="21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0")
+    """What the head's file must hash to; null checks nothing."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

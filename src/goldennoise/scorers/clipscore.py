@@ -21,13 +21,14 @@ WEIGHT = 2.5
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """prefix: what stands before every prompt, "A photo depicts" in the paper and its code; "" for the bare prompt, as
-    torchmetrics and many tables of text-to-image models have it. The two give different scores.
-    """
+    """Weights of CLIP, and what stands before a prompt."""
 
     kind: str = "clipscore"
     path: str = undeciding(default="timm/vit_base_patch32_clip_224.openai")
+    """Holds open_clip_model.safetensors: a folder or a hub id."""
     prefix: str = "A photo depicts"
+    """"A photo depicts" in the paper and its code; "" for the bare prompt, as torchmetrics and many tables of text-to-
+    image models have it. The two give different scores."""
 
 
 class ClipScore:

@@ -22,13 +22,14 @@ SCALE = 100.0
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """release: v2.0 or v2.1. The reference's score() takes v2.0 unless told otherwise, the tables of arXiv 2411.09502
-    have v2.1; scores of the two do not compare.
-    """
+    """Weights, and which of two releases."""
 
     kind: str = "hpsv2"
     path: str = undeciding(default="xswu/HPSv2")
+    """Holds the weights of the release: a folder or a hub id."""
     release: str = "v2.1"
+    """v2.0 or v2.1, whose scores do not compare. The reference's score() takes v2.0 by default; the tables of arXiv
+    2411.09502 have v2.1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

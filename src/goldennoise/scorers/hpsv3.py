@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ProcessConfig):
+    """The environment of its package."""
+
     kind: str = "hpsv3"
-    # The package imports matplotlib and tensorboard and does not say so.
     command: str = undeciding(
         default="uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard "
         "python"
     )
+    """The package imports matplotlib and tensorboard without requiring them."""
 
 
 def version(config: Config) -> None:

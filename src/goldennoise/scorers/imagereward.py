@@ -24,12 +24,15 @@ NUM_TOKENS = 35
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """path: holds ImageReward.pt; tokenizer_path: a folder or a hub id of BERT's tokenizer."""
+    """Weights and tokenizer."""
 
     kind: str = "imagereward"
     path: str = undeciding(default="THUDM/ImageReward")
+    """Holds ImageReward.pt: a folder or a hub id."""
     tokenizer_path: str = undeciding(default="google-bert/bert-base-uncased")
+    """A folder or a hub id of BERT's tokenizer."""
     tokenizer_revision: str | None = undeciding(default=None)
+    """Of the hub repository; null for the newest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

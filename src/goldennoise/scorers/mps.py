@@ -36,12 +36,15 @@ NUM_KEPT = 256
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """path: holds model.safetensors; clip_path: a folder or a hub id with the config.json and tokenizer of its CLIP."""
+    """Weights, and the CLIP they continue."""
 
     kind: str = "mps"
     path: str = undeciding(default="RE-N-Y/mpsv1")
+    """Holds model.safetensors: a folder or a hub id."""
     clip_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    """A folder or a hub id with the config.json and the tokenizer of its CLIP."""
     clip_revision: str | None = undeciding(default=None)
+    """Of the hub repository; null for the newest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

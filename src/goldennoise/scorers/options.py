@@ -14,17 +14,17 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """path: a local folder that holds the file of weights, or a hub id (with `revision`).
-
-    sha256: what that file must hash to, in hex; null checks nothing. dtype: of the networks; scores are float32.
-    """
+    """What every scorer with published weights takes."""
 
     kind: str = ""
-    # The version holds the hash of the file; where it lies decides nothing.
     path: str = undeciding(default="")
+    """A local folder that holds the file of weights, or a hub id."""
     revision: str | None = undeciding(default=None)
+    """Branch, tag or commit of a hub repository; null for the newest."""
     sha256: str | None = undeciding(default=None)
+    """What the file of weights must hash to, 64 hex digits; null checks nothing."""
     dtype: str = "float32"
+    """Of the networks: float32, bfloat16 or float16. Scores are float32."""
 
     def __post_init__(self) -> None:
         require(bool(self.path), "path", repr(self.path), "a folder or a hub id")

@@ -20,12 +20,15 @@ NUM_TOKENS = 77
 
 @dataclass(frozen=True)
 class Config(WeightsConfig):
-    """path: holds model.safetensors and config.json; tokenizer_path: a folder or a hub id of its tokenizer."""
+    """Weights and tokenizer."""
 
     kind: str = "pickscore"
     path: str = undeciding(default="yuvalkirstain/PickScore_v1")
+    """Holds model.safetensors and config.json: a folder or a hub id."""
     tokenizer_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    """A folder or a hub id of its tokenizer."""
     tokenizer_revision: str | None = undeciding(default=None)
+    """Of the hub repository; null for the newest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config:
-    """soft: report the share of what is right in each image in place of whether all of it is."""
+    """What a score counts."""
 
     kind: str = "shapes_verifier"
     soft: bool = False
+    """Report the share of what is right in each image in place of whether all of it is."""
 
 
 class ShapesVerifier:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ProcessConfig):
-    """model: one of the package's; the paper's best is clip-flant5-xxl, of 11 billion parameters."""
+    """The environment of its package, and the model."""
 
     kind: str = "vqascore"
     model: str = "clip-flant5-xxl"
+    """One of the package's; the paper's best is clip-flant5-xxl, of 11 billion parameters."""
     command: str = undeciding(default="vqascore/bin/python")
+    """A Python that has the package, which installs only beside old versions of torch."""
 
 
 def version(config: Config) -> None:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """parts: kind of scorer -> weight above 0, on the part's own scale; each part has its default options."""
+    """Which scorers, with which weights."""
 
     kind: str = "weighted_sum"
     parts: dict[str, float]
+    """Kind of scorer -> weight above 0, on the part's own scale; each part has its default options."""
 
     def __post_init__(self) -> None:
         require(bool(self.parts), "parts", self.parts, "at least one scorer with its weight, as in {shapes_clip: 1.0}")

@@ -7,11 +7,12 @@ from goldennoise.errors import require
 
 @dataclass(frozen=True)
 class Config:
-    """stages: what is run, one after the other, each as stage=NAME would; an experiment, or the stages' own files, say
-    what each of them does."""
+    """Several stages as one."""
 
     kind: str = "all"
     stages: tuple[str, ...] = ("collect", "train", "eval", "report")
+    """What runs, one after the other, each as stage=NAME would; an experiment, or the stages' own files, set their
+    options."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))

@@ -18,24 +18,27 @@ from goldennoise.store.identity import deciding, undeciding
 
 @dataclass(frozen=True)
 class Config:
-    """num_prompts: the first ones of the set, None for all; num_seeds: pairs of each.
-
-    source_network: an npnet artifact whose golden noise the teacher starts from, None for the random noise itself; the
-    source of a pair stays random, so NPNet learns both rounds as one. preference: the scorer that decides which pairs
-    are kept, by more than `margin` in its unit; None keeps all of them and samples no image. seed_index: of a prompt's
-    first pair; another one gives other noise for the same prompts.
-    other_model: as in eval, "allow" takes a network that was trained for another model.
-    """
+    """Which pairs to make, and which of them to keep."""
 
     kind: str = "collect"
     num_prompts: int | None = None
+    """The first prompts of the set, at least 1; null for all."""
     num_seeds: int = 1
+    """Pairs of each prompt, at least 1."""
     source_network: str | None = undeciding(default=None)
+    """A trained network whose golden noise the method starts from; null for the source noise. The source of a pair
+    stays random, so a network learns both rounds as one."""
     preference: str | None = "shapes_clip"
+    """The scorer that decides which pairs are kept; null keeps all of them and samples no image."""
     margin: float = 0.0
+    """By how much it has to prefer the golden image, in its unit."""
     prompts_per_shard: int = undeciding(default=64)
+    """What a killed run loses at most, at least 1."""
     seed_index: int = 0
+    """Of a prompt's first pair, at least 0; another one gives other noise for the same prompts."""
     other_model: str = undeciding(default="refuse")
+    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
+    "refuse"."""
 
     def __post_init__(self) -> None:
         require(

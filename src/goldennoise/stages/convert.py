@@ -16,18 +16,17 @@ LAYOUTS = ("goldennoise", "nested", "flat")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """npnet: an npnet artifact, its folder, a hub id "owner/name" (with @REVISION), or a published checkpoint file.
-
-    layout: "goldennoise" makes an npnet artifact; "nested" (.pth) and "flat" (.safetensors) a checkpoint artifact, one
-    file that code for the published checkpoints loads.
-    svd_attention: of a published file; false runs the network that the published SDXL trainer trains, without
-    attention. No published layout holds that network.
-    """
+    """A network, and the layout to write it in."""
 
     kind: str = "convert"
     npnet: str
+    """An npnet artifact, its folder, a hub id "owner/name" (with @REVISION), or a published checkpoint file."""
     layout: str = "goldennoise"
+    """"goldennoise" makes an npnet artifact; "nested" (.pth) and "flat" (.safetensors) a checkpoint artifact, one file
+    for code that loads the published checkpoints."""
     svd_attention: bool = True
+    """Of a published file: false runs the network that the published SDXL trainer trains, without attention. No
+    published layout holds that network."""
 
     def __post_init__(self) -> None:
         require(bool(self.npnet), "npnet", repr(self.npnet), "an npnet artifact, a folder, a hub id or a file")

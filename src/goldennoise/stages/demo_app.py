@@ -25,10 +25,12 @@ NUM_KEPT = 100
 
 @dataclass(frozen=True)
 class Config:
-    """other_model: as in eval, "allow" takes a network that was trained for another model."""
+    """What the page may use."""
 
     kind: str = "demo_app"
     other_model: str = "refuse"
+    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
+    "refuse"."""
 
     def __post_init__(self) -> None:
         require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config:
-    """num_prompts: the first ones of the set, None for all. num_seeds: source noises per prompt.
-
-    reference: the method that every other one is compared with. num_bootstrap: resamples behind an interval.
-    prompts_per_part: what a killed run loses at most, per method. other_model: "allow" takes a network that was trained
-    for another model, such as SDXL's for a model distilled from it.
-    """
+    """What is compared, on how many prompts and seeds."""
 
     kind: str = "eval"
     num_prompts: int | None = None
+    """The first prompts of the set, at least 1; null for all."""
     num_seeds: int = 5
+    """Source noises of each prompt, at least 1."""
     reference: str = "standard"
+    """The method that every other one is compared with."""
     num_bootstrap: int = 10_000
+    """Resamples behind an interval, at least 100."""
     prompts_per_part: int = undeciding(default=16)
+    """What a killed run loses at most, per method; at least 1."""
     other_model: str = undeciding(default="refuse")
+    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
+    "refuse"."""
 
     def __post_init__(self) -> None:
         num_prompts = self.num_prompts

@@ -11,11 +11,13 @@ from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 
 @dataclass(frozen=True)
 class Config:
-    """scores: the artifact to report on. num_examples: rows of the image grid."""
+    """Scores, and how many of their images."""
 
     kind: str = "report"
     scores: str = "scores/shapes@latest"
+    """The scores artifact to report on, such as "scores/shapes@v1"."""
     num_examples: int = 12
+    """Rows of the image grid, at least 1."""
 
     def __post_init__(self) -> None:
         require(bool(self.scores), "scores", repr(self.scores), "the name of a scores artifact")

@@ -23,18 +23,19 @@ PICTURE = "side_by_side.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """prompt: one text. num_seeds: source noises, a row of the picture each; those of eval for the same prompt.
-
-    seeds: their indices, such as [3] for the fourth alone; None for the first `num_seeds`. An image is the same bit for
-    bit whichever others are made with it.
-    other_model: as in eval, "allow" takes a network that was trained for another model.
-    """
+    """One prompt, and the seeds of its images."""
 
     kind: str = "sample"
     prompt: str
+    """One text."""
     num_seeds: int = 1
+    """Source noises, a row of the picture each, at least 1; those of eval for the same prompt."""
     seeds: list[int] | None = None
+    """Their indices, such as [3] for the fourth alone; null for the first `num_seeds`. An image is the same bit for bit
+    whichever others are made with it."""
     other_model: str = undeciding(default="refuse")
+    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
+    "refuse"."""
 
     def __post_init__(self) -> None:
         require(bool(self.prompt.strip()), "prompt", repr(self.prompt), "a text")

@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """images: a folder, `~` is the home folder; `goldennoise.data.pairing` says which prompt each of its images shows.
-
-    images_per_prompt: neighbours in the order of names that belong to one prompt, where that order decides.
-    images_per_part: what a killed run loses at most.
-    """
+    """A folder of images; `goldennoise.data.pairing` says which prompt each of them shows."""
 
     kind: str = "score"
     images: str
+    """The folder; `~` is the home folder."""
     images_per_prompt: int = 1
+    """Neighbours in the order of names that belong to one prompt, where that order decides; at least 1."""
     images_per_part: int = undeciding(default=256)
+    """What a killed run loses at most, at least 1."""
 
     def __post_init__(self) -> None:
         require(bool(self.images), "images", repr(self.images), "a folder of images")

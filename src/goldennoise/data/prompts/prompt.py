@@ -30,27 +30,27 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptsConfig:
-    """Which prompts: a split of the shapes world, or a file.
-
-    path: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt in
-        each. `~` is the home folder.
-    text_column: None takes the only column called prompt, prompts, caption or text.
-    category: only prompts of this category.
-    duplicates, empty: "refuse" is right for a file of one's own; "keep_first" and "leave_out" are for published sets
-        that hold repeated or empty prompts as they are, and are counted in the log. "keep" repeats a repeated prompt,
-        for images that belong to the lines of the file.
-    held_out: prompt files whose prompts are never collected from, because something is measured on them.
-    """
+    """Which prompts: a split of the shapes world, or a file."""
 
     kind: str = "shapes"
     split: str = "train"
+    """Of the shapes world: train, validation or benchmark."""
     path: str | None = None
+    """Of a file: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt
+    in each. `~` is the home folder."""
     text_column: str | None = None
+    """Null takes the only column called prompt, prompts, caption or text."""
     category_column: str | None = None
+    """The kind of each prompt; null leaves all of them without one."""
     category: str | None = None
+    """Only prompts of this category; null for all."""
     duplicates: str = "refuse"
+    """"refuse" suits a file of your own. "keep_first" suits published sets with repeated prompts, which the log counts.
+    "keep" repeats a repeated prompt, for images that belong to the lines of the file."""
     empty: str = "refuse"
+    """"refuse" suits a file of your own; "leave_out" suits published sets with empty prompts, which the log counts."""
     held_out: list[str] = field(default_factory=list)
+    """Prompt files whose prompts are never collected from, because something is measured on them."""
 
     def __post_init__(self) -> None:
         require(self.kind in ("shapes", "file"), "kind", self.kind, "shapes or file")

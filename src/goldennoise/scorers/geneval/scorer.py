@@ -30,16 +30,16 @@ DETECTOR_FILE, CLIP_FILE = "model.safetensors", "open_clip_model.safetensors"
 
 @dataclass(frozen=True)
 class Config:
-    """metadata: GenEval's file of what each prompt demands.
-
-    detector, clip: local folders or hub ids of a Mask2Former for instances of COCO and of OpenAI's CLIP ViT-L/14.
-    """
+    """Where the tasks and both networks lie."""
 
     kind: str = "geneval"
     # The version names what they hold; where it lies decides nothing.
     metadata: str = undeciding(default="data/prompts/geneval_metadata.jsonl")
+    """GenEval's file of what each prompt demands, for prompts whose own row does not say it."""
     detector: str = undeciding(default="facebook/mask2former-swin-small-coco-instance")
+    """A Mask2Former for instances of COCO: a local folder or a hub id."""
     clip: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+    """OpenAI's CLIP ViT-L/14: a local folder or a hub id."""
 
 
 class Geneval:

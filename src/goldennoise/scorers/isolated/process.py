@@ -42,14 +42,14 @@ NUM_LAST_LINES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessConfig:
-    """command: a Python that has the scorer's package, as a shell would read it.
-
-    start_timeout_s: for its environment, its weights and loading them. batch_timeout_s: for the scores of a batch.
-    """
+    """What every scorer in a process of its own takes."""
 
     command: str = undeciding()
+    """A Python that has the scorer's package, as a shell would read it."""
     start_timeout_s: float = undeciding(default=3600.0)
+    """For its environment, its weights and loading them, in seconds."""
     batch_timeout_s: float = undeciding(default=600.0)
+    """For the scores of a batch, in seconds."""
 
     def __post_init__(self) -> None:
         require(bool(_words(self.command)), "command", repr(self.command), "a command that a shell could read")

@@ -20,15 +20,15 @@ MODES = ("offline", "online", "disabled")
 
 @dataclass(frozen=True)
 class LoggerConfig:
-    """kind "csv" writes training.csv alone, which the other kinds write too.
-
-    project, mode: of Weights & Biases; "offline" needs no key and no network, `wandb sync` uploads later. Without a
-    mode the environment variable WANDB_MODE has it, "offline" where that is not set either.
-    """
+    """Where training curves go beside training.csv."""
 
     kind: str = "csv"
+    """csv for training.csv alone, wandb or tensorboard."""
     project: str = "goldennoise"
+    """Of Weights & Biases, at most 128 characters."""
     mode: str | None = None
+    """Of Weights & Biases: online, offline or disabled; offline needs no key and no network, `wandb sync` uploads
+    later. Null takes the environment variable WANDB_MODE, offline where that is not set."""
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
