@@ -5,16 +5,16 @@
 FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
 	$$name $(FITS) 2>/dev/null && echo $$name && break; done)
-# cpu, on a machine without a GPU, installs PyTorch's builds for the CPU: 1 GB in place of 8. See uv's --torch-backend.
+# On a machine without a GPU, cpu installs PyTorch for the CPU: 1 GB instead of 8. See uv's --torch-backend.
 TORCH_BACKEND ?=
-# Test processes, of one thread and about 2 GB each.
+# Number of test processes. Each has one thread and about 2 GB.
 WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python -m goldennoise
 UV_VERSION := 0.13.8
 
-help:  ## this list
+help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## make .venv with the pinned versions
@@ -36,13 +36,13 @@ endif
 demo: setup  ## the whole pipeline on the shapes world: pairs, network, comparison, page
 	$(RUN) experiment=demo
 
-test: setup  ## all tests but the slow ones
+test: setup  ## all tests except the slow ones and those for a GPU
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 test-slow: setup  ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m slow --timeout 7200
 
-parity: setup  ## the scorers beside the packages that published them, each in an environment of its own
+parity: setup  ## compare the scorers with the packages that published them
 	$(BIN)/python scripts/parity
 
 lint: setup  ## style, types, import rules
@@ -51,19 +51,19 @@ lint: setup  ## style, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup  ## put the code into the house's format
+format: setup  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## throughput of collect, and of every scorer at its published size beside a reference
+bench: setup  ## throughput of collect, and of every scorer at its published size
 	$(BIN)/python scripts/bench_collect.py
 	$(BIN)/python scripts/parity/bench.py
 
-bench-models: setup  ## full-size models with random weights: seconds and memory by option (for a GPU)
+bench-models: setup  ## seconds and memory of full-size models with random weights (for a GPU)
 	$(BIN)/python scripts/bench_models.py sdxl pixart_sigma
 
 world: setup  ## train, ship and measure the shapes world again (hours)
 	$(BIN)/python scripts/shapes_world
 
-clean:  ## remove what the stages made
+clean:  ## remove outputs/
 	rm -rf outputs
