@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 
 NUM_TOKENS, TEXT_DIM = 77, 16
@@ -214,15 +215,13 @@ class TinyModel:
 
     def sample(
         self,
-        noise: Tensor,
+        plan: SamplingPlan,
         embedding: PromptEmbedding,
-        num_steps: int | None = None,
-        guidance: float | None = None,
         step_seeds: Sequence[int] | None = None,  # noqa: ARG002
     ) -> Tensor:
-        num_steps = self.num_steps if num_steps is None else num_steps
-        guidance = self.guidance if guidance is None else guidance
-        latents = noise
+        num_steps = self.num_steps if plan.num_steps is None else plan.num_steps
+        guidance = self.guidance if plan.guidance is None else plan.guidance
+        latents = plan.noise
         for position in range(num_steps):
             prediction = self.predict(latents, position, embedding, guidance, num_steps)
             latents = self.move(latents, prediction, position, position + 1, num_steps)

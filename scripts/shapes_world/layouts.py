@@ -37,6 +37,7 @@ from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.diffusion.families import stable_diffusion
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.statistics import compare
 from goldennoise.generation.noise import noise_statistics
@@ -200,7 +201,7 @@ def _once(name: str, model: DiffusionModel, samples: Samples, make: Callable[[],
         noise, right, scores, clip = make(), [], [], ShapesClip(CPU)
         for start in range(0, len(noise), BATCH):
             rows = slice(start, start + BATCH)
-            images = model.decode(model.sample(noise[rows], model.encode(samples.texts[rows])))
+            images = model.decode(model.sample(SamplingPlan(noise[rows]), model.encode(samples.texts[rows])))
             right += measure._right(images, samples.captions[rows]).astype(float).tolist()
             scores += clip.score(images, list(map(Prompt.of, samples.texts[rows]))).tolist()
         statistics = {key: values.tolist() for key, values in noise_statistics(noise).items()}

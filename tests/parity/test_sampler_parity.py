@@ -23,6 +23,7 @@ from tiny import tiny_pipeline, tiny_xl_pipeline
 from goldennoise.diffusion import families
 from goldennoise.diffusion.families.latent_unet import StableDiffusion, StableDiffusionXL
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
@@ -52,7 +53,9 @@ def assert_same_images(
     expected = pipe(PROMPTS, latents=noise, generator=generators, timesteps=timesteps, **arguments).images
     model = model or from_pipeline(pipe)
     with torch.no_grad():
-        images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance, seeds))
+        images = model.decode(
+            model.sample(SamplingPlan(noise, guidance=guidance, num_steps=num_steps), model.encode(PROMPTS), seeds)
+        )
     assert expected.std() > 0.05
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
@@ -151,7 +154,9 @@ def test_a_unet_distilled_with_guidance(family: str, guidance: float) -> None:
     model = from_pipeline(pipe)
     embedding = model.encode(PROMPTS)
     assert torch.equal(embedding.cond, embedding.uncond)
-    model.sample(gaussian_noise((4, 8, 8), [0, 1, 2]), embedding, 4, guidance, [0, 1, 2])
+    model.sample(
+        SamplingPlan(gaussian_noise((4, 8, 8), [0, 1, 2]), guidance=guidance, num_steps=4), embedding, [0, 1, 2]
+    )
     assert model.num_evaluations == 12
 
 
@@ -173,7 +178,7 @@ def test_another_size_of_sdxl(size_px: tuple[int, int]) -> None:
     expected = pipe(PROMPTS, latents=noise, height=height, width=width, **arguments).images
     model = from_pipeline(pipe)
     with torch.no_grad():
-        images = model.decode(model.sample(noise, model.encode(PROMPTS), 4, 3.0))
+        images = model.decode(model.sample(SamplingPlan(noise, guidance=3.0, num_steps=4), model.encode(PROMPTS)))
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
 
@@ -185,7 +190,7 @@ def test_a_negative_prompt_of_sdxl(negative: str) -> None:
     arguments: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 3.0, "output_type": "pt"}
     expected = pipe(PROMPTS[:1], negative_prompt=[negative], latents=noise, **arguments).images
     with torch.no_grad():
-        images = model.decode(model.sample(noise, model.encode(PROMPTS[:1])))
+        images = model.decode(model.sample(SamplingPlan(noise), model.encode(PROMPTS[:1])))
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 
 

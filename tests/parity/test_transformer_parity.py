@@ -17,6 +17,7 @@ from tiny_transformers import TRANSFORMERS, tiny_hunyuan_pipeline, tiny_pixart_p
 from goldennoise.diffusion import families
 from goldennoise.diffusion.families import stable_diffusion_3
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -50,7 +51,9 @@ def assert_same_images(
         **arguments,
     ).images
     with torch.no_grad():
-        images = model.decode(model.sample(noise, model.encode(PROMPTS), num_steps, guidance))
+        images = model.decode(
+            model.sample(SamplingPlan(noise, guidance=guidance, num_steps=num_steps), model.encode(PROMPTS))
+        )
     assert expected.std() > 0.05
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
 

@@ -15,6 +15,7 @@ from tiny_transformers import TRANSFORMERS
 import goldennoise
 from goldennoise import GoldenNoise, load_npnet, re_denoise
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
 from goldennoise.errors import ConfigError, ModelError
@@ -211,7 +212,7 @@ def test_golden_noise_of_a_transformer_goes_into_its_pipeline(kind: str) -> None
         (re_denoise(pipe, PROMPTS, latents=source, num_steps=2), re_denoise_model(model, source, embedding, **EXACT)),
     ):
         latents = pipe(PROMPTS, latents=golden, num_inference_steps=1, **arguments).images
-        sampled = model.sample(expected, embedding, num_steps=1, guidance=3.0)
+        sampled = model.sample(SamplingPlan(expected, guidance=3.0, num_steps=1), embedding)
         torch.testing.assert_close(latents, model.for_pipeline(sampled), rtol=0, atol=1e-4)
 
 

@@ -16,6 +16,7 @@ from goldennoise.diffusion.latent_images import LatentImages
 from goldennoise.diffusion.latent_texts import LatentTexts
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
@@ -130,16 +131,10 @@ class LatentPipeline(LatentImages, LatentTexts):
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._schedule.diffuse(latents, noise, start, end, num_steps)
 
-    def sample(
-        self,
-        noise: Tensor,
-        embedding: PromptEmbedding,
-        num_steps: int | None = None,
-        guidance: float | None = None,
-        step_seeds: Sequence[int] | None = None,
-    ) -> Tensor:
-        num_steps = self.num_steps if num_steps is None else num_steps
-        guidance = self.guidance if guidance is None else guidance
+    def sample(self, plan: SamplingPlan, embedding: PromptEmbedding, step_seeds: Sequence[int] | None = None) -> Tensor:
+        noise = plan.noise
+        num_steps = self.num_steps if plan.num_steps is None else plan.num_steps
+        guidance = self.guidance if plan.guidance is None else plan.guidance
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
         # Here and not before: golden noise is also made for pipelines that sample on their own.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from goldennoise.diffusion.plan import SamplingPlan
+
 if TYPE_CHECKING:
     from goldennoise.runtime.compute import ComputeConfig
 
@@ -94,15 +96,8 @@ class DiffusionModel(Protocol):
         """
         ...
 
-    def sample(
-        self,
-        noise: Tensor,
-        embedding: PromptEmbedding,
-        num_steps: int | None = None,
-        guidance: float | None = None,
-        step_seeds: Sequence[int] | None = None,
-    ) -> Tensor:
-        """Latents (B, C, h, w) at the end of sampling from initial noise of unit scale (B, C, h, w).
+    def sample(self, plan: SamplingPlan, embedding: PromptEmbedding, step_seeds: Sequence[int] | None = None) -> Tensor:
+        """Latents (B, C, h, w) at the end of sampling as `plan` has it.
 
         step_seeds: of the noise that a stochastic sampler draws at its steps, one for each row, so that equal noise
         and seed give equal images; a deterministic sampler needs none. Raises `ModelError` where they are missing.

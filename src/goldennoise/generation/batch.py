@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.generation.cost import Cost, measure
@@ -55,8 +56,8 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
     source = source_noise(model, samples, root_seed)
     batch = SampleBatch(prompts, [sample.seed for sample in samples], embedding, source, root_seed)
     with measure(model) as cost:
-        noise = method.golden(model, batch)
-        latents = model.sample(noise, embedding, guidance=method.guidance, step_seeds=batch.step_seeds)
+        plan = method.plan(model, batch)
+        latents = model.sample(plan, embedding, batch.step_seeds)
         images = model.decode(latents)
     for sample, image in zip(samples, images, strict=True):
         if not bool(image.isfinite().all()):
@@ -64,7 +65,7 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
                 f'{model.name} gives pixels that are not finite for "{sample.prompt.text}" with seed {sample.seed}; '
                 "run it in a wider number format, or leave out the method that changed its noise"
             )
-    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), noise, cost)
+    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), plan.noise, cost)
 
 
 @torch.no_grad()
@@ -72,4 +73,5 @@ def warm_up(model: DiffusionModel, samples: Sequence[Sample], root_seed: int) ->
     """Run one short pass, so that what a device sets up once is not counted as the first method's time."""
     embedding = model.encode([sample.prompt.text for sample in samples])
     source = source_noise(model, samples, root_seed)
-    model.decode(model.sample(source, embedding, num_steps=1, step_seeds=[sample.seed for sample in samples]))
+    plan = SamplingPlan(source, num_steps=1)
+    model.decode(model.sample(plan, embedding, [sample.seed for sample in samples]))

@@ -17,8 +17,9 @@ from goldennoise.data.pairs.index import Scores, index_rows, located
 from goldennoise.data.pairs.preference import PreferenceFilter
 from goldennoise.data.pairs.shards import Shard, tensors_path, valid, write_shard
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ModelError
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.generation.loader import Loader
 from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
@@ -80,7 +81,13 @@ class Collector:
         prompts, seeds = [prompt for prompt, _ in samples], [seed for _, seed in samples]
         embedding, source = self.model.encode([prompt.text for prompt in prompts]), self.source_noise(samples)
         batch = SampleBatch(prompts, seeds, embedding, source, self.root_seed)
-        golden = self.teacher.golden(self.model, batch).to(source)
+        plan = self.teacher.plan(self.model, batch)
+        if not plan.is_noise_alone:
+            raise ConfigError(
+                "the method of this run plans more of sampling than its noise, which is all that pairs hold: choose "
+                "one that changes neither guidance nor steps"
+            )
+        golden = plan.noise.to(source)
         _require_noise(golden, source, prompts)
         return source, golden, index_rows(samples, self._scores(batch, golden), self.preference)
 
@@ -91,7 +98,7 @@ class Collector:
         # One batch for both images halves the number of calls of the denoiser: [source 0, golden 0, source 1, ...].
         noise = torch.stack([batch.source, golden], dim=1).flatten(0, 1)
         step_seeds = [seed for seed in batch.step_seeds for _ in range(2)]
-        images = self.model.decode(self.model.sample(noise, batch.embedding.repeat(2), step_seeds=step_seeds))
+        images = self.model.decode(self.model.sample(SamplingPlan(noise), batch.embedding.repeat(2), step_seeds))
         doubled = [prompt for prompt in batch.prompts for _ in range(2)]
         called = [f'the {image} image of "{prompt.text}"' for prompt in batch.prompts for image in ("source", "golden")]
         scores = score_batch(self.scorers, images, doubled, called)

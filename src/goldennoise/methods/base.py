@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import require
 
 if TYPE_CHECKING:
@@ -42,14 +43,15 @@ class SearchConfig(MethodConfig):
 
 
 class Method(ABC):
-    """One way to turn source noise into the noise that sampling starts from; compared in eval, a teacher in collect."""
-
-    guidance: float | None = None
-    """Guidance scale to sample with, None for the model's own."""
+    """One way to plan sampling from source noise; compared in eval, a teacher in collect. Most plan the noise alone."""
 
     @abstractmethod
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Golden noise for `batch.source`, same shape; row i depends on sample i alone."""
+
+    def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:
+        """How the batch is sampled: by default from its golden noise with the model's own settings."""
+        return SamplingPlan(self.golden(model, batch))
 
 
 class OnSphere(Method):
@@ -57,12 +59,15 @@ class OnSphere(Method):
 
     def __init__(self, method: Method) -> None:
         self.method = method
-        self.guidance = method.guidance
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        golden = self.method.golden(model, batch)
+        return self.plan(model, batch).noise
+
+    def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:
+        plan = self.method.plan(model, batch)
+        golden = plan.noise
         norms = batch.source.float().flatten(1).norm(dim=1) / golden.float().flatten(1).norm(dim=1)
-        return (golden.float() * norms.view(-1, 1, 1, 1)).to(golden.dtype)
+        return replace(plan, noise=(golden.float() * norms.view(-1, 1, 1, 1)).to(golden.dtype))
 
 
 class After(Method):
@@ -73,5 +78,9 @@ class After(Method):
         self.second = second
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        source = self.first.golden(model, batch).to(batch.source)
-        return self.second.golden(model, replace(batch, source=source))
+        return self.plan(model, batch).noise
+
+    def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:
+        """That of the second method, from the noise of the first."""
+        source = self.first.plan(model, batch).noise.to(batch.source)
+        return self.second.plan(model, replace(batch, source=source))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
 
@@ -33,6 +34,9 @@ class Standard(Method):
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
         return batch.source
+
+    def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:  # noqa: ARG002
+        return SamplingPlan(batch.source, self.guidance)
 
 
 def build(config: Config, tools: "MethodTools") -> Standard:  # noqa: ARG001

@@ -20,6 +20,7 @@ from unit.test_api import ARCHITECTURE, CONFIG, _network
 
 from goldennoise import GoldenNoise, api, load_npnet, re_denoise
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
 from goldennoise.networks.checkpoint import save_npnet
 from goldennoise.networks.config import NPNetConfig
@@ -176,7 +177,7 @@ def test_training_goes_on_after_golden_noise(kind: str) -> None:
     for call in (by_network, by_re_denoise):
         call(pipe, network, generator=generator())
     model = from_pipeline(pipe)
-    model.decode(model.sample(source_for(kind), model.encode(PROMPTS), num_steps=1)).sum().backward()
+    model.decode(model.sample(SamplingPlan(source_for(kind), num_steps=1), model.encode(PROMPTS))).sum().backward()
     for name in (model.denoiser, "vae", *model.text_encoders):
         trained = [weight for weight in getattr(pipe, name).parameters() if weight.requires_grad]
         assert any(weight.grad is not None and weight.grad.any() for weight in trained), name
@@ -196,7 +197,7 @@ def test_an_adapter_in_training_is_left_as_it_was(kind: str) -> None:
         assert torch.equal(call(pipe, network, latents=source), call(pipe, network, latents=source))
     assert changes(before, state_of(pipe)) == []
     model = from_pipeline(pipe)
-    model.sample(source, model.encode(PROMPTS), num_steps=1).sum().backward()
+    model.sample(SamplingPlan(source, num_steps=1), model.encode(PROMPTS)).sum().backward()
     assert all(weight.grad is not None for weight in denoiser.parameters() if weight.requires_grad)
 
 

@@ -20,6 +20,7 @@ from goldennoise.diffusion.families.latent_unet import StableDiffusion, StableDi
 from goldennoise.diffusion.families.stable_diffusion import Config, build
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -48,7 +49,9 @@ def test_a_folder_gives_the_same_images_as_its_pipeline(folder: Path) -> None:
     images = tiny_pipeline()(
         ["red"], negative_prompt=["blue"], latents=noise, num_inference_steps=3, guidance_scale=2.0, output_type="pt"
     ).images
-    torch.testing.assert_close(model.decode(model.sample(noise, model.encode(["red"]))), images, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        model.decode(model.sample(SamplingPlan(noise), model.encode(["red"]))), images, rtol=0, atol=1e-4
+    )
 
 
 def test_the_dtype_and_the_image_size_are_the_configs(folder: Path) -> None:

@@ -18,6 +18,7 @@ from goldennoise.diffusion.families import pixart_sigma
 from goldennoise.diffusion.families.stable_diffusion import Config, build
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE, merge_lora
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -51,7 +52,7 @@ def test_images_are_those_of_the_pipeline_with_the_lora(model_folder: Path, lora
     asked = str(lora if given == "folder" else lora / STANDARD_FILE)
     model = build(Config(path=str(model_folder), num_steps=3, guidance=2.0, lora=asked), CPU)
     noise = gaussian_noise(model.latent_shape, [0])
-    images = model.decode(model.sample(noise, model.encode(["red"])))
+    images = model.decode(model.sample(SamplingPlan(noise), model.encode(["red"])))
     pipe = tiny_pipeline()
     settings = {"latents": noise, "num_inference_steps": 3, "guidance_scale": 2.0, "output_type": "pt"}
     without = pipe(["red"], **settings).images

@@ -11,6 +11,7 @@ from tiny_flows import tiny_flux_pipeline
 
 from goldennoise.diffusion import families, setup
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.runtime.seeding import gaussian_noise
@@ -21,7 +22,7 @@ PROMPTS = ["a red circle", "two blue squares", "a green ring"]
 def images_of(model: Any) -> torch.Tensor:
     noise = gaussian_noise(model.latent_shape, range(3)).to(model.dtype)
     with torch.no_grad():
-        return model.decode(model.sample(noise, model.encode(PROMPTS), num_steps=2))
+        return model.decode(model.sample(SamplingPlan(noise, num_steps=2), model.encode(PROMPTS)))
 
 
 @pytest.mark.parametrize("pipeline", [tiny_pipeline, tiny_xl_pipeline])

@@ -16,10 +16,12 @@ from goldennoise.data.pairs import PairReader, PreferenceFilter
 from goldennoise.data.pairs.index import merge, total_figures
 from goldennoise.data.pairs.shards import part_path, tensors_path, valid
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ModelError, ScorerError
+from goldennoise.errors import ConfigError, ModelError, ScorerError
 from goldennoise.generation.collector import ShardWorker, cut
 from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.standard import Standard
 from goldennoise.runtime.executors.ranks import Ranks
 from goldennoise.runtime.progress import Counter, Progress
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
@@ -77,7 +79,7 @@ def test_scores_belong_to_the_images_of_their_own_noise(tmp_path: Path) -> None:
     _, source, golden = pairs(tmp_path)
     model, texts = FakeModel(), index["prompt"].tolist()
     for column, noise in (("brightness_source", source), ("brightness_golden", golden)):
-        images = model.decode(model.sample(noise, model.encode(texts)))
+        images = model.decode(model.sample(SamplingPlan(noise), model.encode(texts)))
         assert index[column].to_numpy() == pytest.approx(
             FakeScorer().score(images, as_prompts(texts)).numpy(), abs=1e-6
         )
@@ -242,6 +244,11 @@ def test_score_that_is_not_finite_names_scorer_image_and_prompt(tmp_path: Path) 
 def test_golden_noise_that_is_not_finite_names_the_prompt(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match='"prompt number 2"'):
         collect_pairs(lambda: collector(teacher=BrokenTeacher()), tmp_path, prompts(4), 8)
+
+
+def test_a_method_that_plans_more_than_noise_is_no_teacher(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="plans more of sampling than its noise, which is all that pairs hold"):
+        collect_pairs(lambda: collector(teacher=Standard(guidance=2.0)), tmp_path, prompts(4), 8)
 
 
 def test_filter_follows_the_chosen_scorer(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from unit.generation.fakes import Brightness, Reddish, Shift, prompts
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.generation.batch import generate, grid, source_noise
 from goldennoise.generation.cost import NO_MEMORY, PROCESS_MEMORY, measure
@@ -52,7 +53,7 @@ def test_images_come_from_the_source_noise_of_the_grid() -> None:
     made = generate(model, Shift(0.0), samples, root_seed=5)
     noise = gaussian_noise((4, 8, 8), [derive_seed(5, "evaluation", s.prompt.id, s.seed) for s in samples])
     assert torch.equal(source_noise(model, samples, 5), noise)
-    expected = model.decode(model.sample(noise, model.encode([s.prompt.text for s in samples])))
+    expected = model.decode(model.sample(SamplingPlan(noise), model.encode([s.prompt.text for s in samples])))
     assert made.pixels.dtype == torch.uint8
     assert torch.equal(made.pixels, (expected * 255).round().to(torch.uint8))
     assert torch.equal(made.noise, noise)
@@ -62,12 +63,13 @@ def test_images_come_from_the_source_noise_of_the_grid() -> None:
 
 def test_a_method_may_choose_the_guidance() -> None:
     class Guided(Shift):
-        guidance = 1.0
+        def plan(self, model: TinyModel, batch: SampleBatch) -> SamplingPlan:
+            return SamplingPlan(self.golden(model, batch), guidance=1.0)
 
     model, samples = TinyModel(), grid(prompts(1), 2)
     made = generate(model, Guided(0.0), samples, root_seed=5)
     embedding = model.encode([sample.prompt.text for sample in samples])
-    expected = model.decode(model.sample(source_noise(model, samples, 5), embedding, guidance=1.0))
+    expected = model.decode(model.sample(SamplingPlan(source_noise(model, samples, 5), guidance=1.0), embedding))
     assert torch.equal(made.pixels, (expected * 255).round().to(torch.uint8))
     assert made.cost.num_evaluations == 2 * 4
 
@@ -75,7 +77,7 @@ def test_a_method_may_choose_the_guidance() -> None:
 def test_cost_counts_what_the_method_itself_evaluates() -> None:
     class Doubled(Shift):
         def golden(self, model: TinyModel, batch: SampleBatch) -> Tensor:
-            model.sample(batch.source, batch.embedding)
+            model.sample(SamplingPlan(batch.source), batch.embedding)
             return batch.source
 
     samples = grid(prompts(1), 3)

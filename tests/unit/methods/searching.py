@@ -7,6 +7,7 @@ from tiny import TinyModel, as_prompts
 from torch import Tensor
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -39,4 +40,4 @@ def make_batch() -> SampleBatch:
 def scores(noise: Tensor, batch: SampleBatch) -> Tensor:
     """Greenness (B,) of what the model makes of `noise`."""
     model = TinyModel()
-    return Greenness().score(model.decode(model.sample(noise, batch.embedding)), batch.prompts)
+    return Greenness().score(model.decode(model.sample(SamplingPlan(noise), batch.embedding)), batch.prompts)

@@ -9,6 +9,7 @@ from torch import Tensor
 from unit.methods.searching import PROMPTS, make_batch
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ScorerError
 from goldennoise.methods.best_of_n import BestOfN
 from goldennoise.methods.protocol import SampleBatch
@@ -53,7 +54,7 @@ def test_the_known_best_of_every_row_is_found(higher_is_better: bool) -> None:
     model, batch = TinyModel(), make_batch()
     winners = [2, 0, 3]
     noise = torch.stack([candidate(batch, number)[row] for row, number in enumerate(winners)])
-    images = model.decode(model.sample(noise, batch.embedding))
+    images = model.decode(model.sample(SamplingPlan(noise), batch.embedding))
     scorer = Likeness(dict(zip(PROMPTS, images, strict=True)), higher_is_better)
     torch.testing.assert_close(BestOfN(4, Selector(scorer)).golden(model, batch), noise)
 
@@ -68,7 +69,7 @@ def test_more_candidates_never_score_worse(higher_is_better: bool) -> None:
     scores = []
     for num_candidates in (1, 2, 4, 12):
         golden = BestOfN(num_candidates, Selector(scorer)).golden(model, batch)
-        images = model.decode(model.sample(golden, batch.embedding))
+        images = model.decode(model.sample(SamplingPlan(golden), batch.embedding))
         scores.append(sign * scorer.score(images, as_prompts(PROMPTS)))
     for worse, better in itertools.pairwise(scores):
         assert (better >= worse - 1e-6).all()

@@ -11,6 +11,7 @@ from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 from goldennoise.config.compose import load
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
 from goldennoise.methods.protocol import SampleBatch
@@ -65,7 +66,7 @@ def test_the_gradient_goes_through_a_diffusers_unet_and_leaves_its_weights_alone
     direction, step = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1), 1e-2
     with torch.no_grad():
         up, down = (
-            Greenness().score(model.decode(model.sample(noise, batch.embedding)), as_prompts(PROMPTS))
+            Greenness().score(model.decode(model.sample(SamplingPlan(noise), batch.embedding)), as_prompts(PROMPTS))
             for noise in (batch.source + step * direction, batch.source - step * direction)
         )
     torch.testing.assert_close((up - down) / (2 * step), gradient.flatten(1).norm(dim=1), rtol=2e-2, atol=1e-4)
@@ -82,7 +83,10 @@ def test_the_gradient_goes_through_sampling_with_its_own_guidance(
     assert model.num_evaluations == len(PROMPTS) * 3 * passes * 4
 
     def expected(noise: Tensor) -> Tensor:
-        return Greenness().score(model.decode(model.sample(noise, batch.embedding, 3, same_as)), as_prompts(PROMPTS))
+        return Greenness().score(
+            model.decode(model.sample(SamplingPlan(noise, guidance=same_as, num_steps=3), batch.embedding)),
+            as_prompts(PROMPTS),
+        )
 
     torch.testing.assert_close(found_scores, expected(batch.source))
     step = 1e-2 * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -98,7 +102,7 @@ def test_the_scored_image_is_the_sampled_one_with_the_same_steps_guidance_and_sa
     scorer = Keeping()
     for guidance, num_steps, same in ((None, None, True), (2.0, 4, True), (1.0, 4, False), (2.0, 3, False)):
         Selector(scorer).through(model, noise, embedding, as_prompts(PROMPTS), num_steps, guidance)
-        sampled = model.decode(model.sample(noise, embedding))
+        sampled = model.decode(model.sample(SamplingPlan(noise), embedding))
         assert torch.allclose(scorer.images, sampled, atol=1e-5) == same
 
 
@@ -170,7 +174,7 @@ def test_the_best_iterate_is_kept_where_the_last_is_worse() -> None:
             return -(images - start).square().mean((1, 2, 3)) - 1e-3 * images.mean((1, 2, 3))
 
     with torch.no_grad():
-        start = TinyModel().decode(TinyModel().sample(batch.source, batch.embedding))
+        start = TinyModel().decode(TinyModel().sample(SamplingPlan(batch.source), batch.embedding))
     assert torch.equal(Gradient(wild, Selector(Negative())).golden(TinyModel(), batch), batch.source)
 
 

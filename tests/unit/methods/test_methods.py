@@ -9,7 +9,7 @@ from unit.methods.searching import Greenness
 from goldennoise import methods
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
-from goldennoise.methods.base import Method
+from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.tools import MethodTools
 from goldennoise.networks.checkpoint import save_npnet
@@ -234,9 +234,20 @@ def test_keeping_the_norm_changes_nothing_else(tools: MethodTools) -> None:
 
 
 def test_only_standard_can_sample_with_another_guidance(tools: MethodTools) -> None:
-    assert make_method("standard", tools, guidance=1.5).guidance == 1.5
-    assert make_method("standard", tools, guidance=1.5, keep_norm=True).guidance == 1.5
-    assert {make_method(kind, tools).guidance for kind in SETTINGS} == {None}
+    batch = make_batch()
+    for keep_norm in (False, True):
+        plan = make_method("standard", tools, guidance=1.5, keep_norm=keep_norm).plan(TinyModel(), batch)
+        assert (plan.guidance, plan.num_steps, plan.is_noise_alone) == (1.5, None, False)
+        torch.testing.assert_close(plan.noise, batch.source)
+    assert all(make_method(kind, tools).plan(TinyModel(), batch).is_noise_alone for kind in SETTINGS)
+
+
+def test_one_method_after_another_plans_from_its_noise(tools: MethodTools) -> None:
+    batch, first = make_batch(), make_method("re_denoise", tools)
+    golden = first.golden(TinyModel(), batch)
+    plan = After(first, make_method("standard", tools, guidance=1.5)).plan(TinyModel(), batch)
+    assert torch.equal(plan.noise, golden)
+    assert plan.guidance == 1.5
 
 
 @pytest.mark.parametrize("kind", ["best_of_n", "zero_order", "gradient", "find"])

@@ -14,6 +14,7 @@ from unit.generation import fakes
 from unit.generation.fakes import Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
 
 from goldennoise import methods
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.evaluation import side_by_side
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
@@ -49,7 +50,7 @@ def test_images_scores_and_the_picture(
     for row in table.itertuples():
         noise = gaussian_noise(model.latent_shape, [derive_seed(0, "evaluation", prompt_id(PROMPT), row.seed)])
         amount = 0.2 if row.method == "shifted" else 0.0
-        expected = model.decode(model.sample(noise + amount, model.encode([PROMPT])))[0]
+        expected = model.decode(model.sample(SamplingPlan(noise + amount), model.encode([PROMPT])))[0]
         with Image.open(artifact.path / row.image) as image:
             found = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255
         assert (found - expected).abs().max() < 0.5 / 255 + 1e-5

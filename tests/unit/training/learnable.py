@@ -19,6 +19,7 @@ from goldennoise.data.pairs.reader import PairReader
 from goldennoise.data.pairs.shards import Shard, write_shard
 from goldennoise.data.prompts import Prompt, PromptsConfig
 from goldennoise.diffusion import families
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.networks.config import ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
@@ -64,8 +65,8 @@ class FakeModel:
         cond = torch.stack([text_of(prompt) for prompt in prompts])
         return PromptEmbedding(cond, torch.zeros_like(cond), {})
 
-    def sample(self, noise: Tensor, embedding: PromptEmbedding, step_seeds: Sequence[int]) -> Tensor:  # noqa: ARG002
-        return noise + embedding.cond.mean()
+    def sample(self, plan: SamplingPlan, embedding: PromptEmbedding, step_seeds: Sequence[int]) -> Tensor:  # noqa: ARG002
+        return plan.noise + embedding.cond.mean()
 
     def decode(self, latents: Tensor) -> Tensor:
         return torch.sigmoid(latents[:, :3])

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.errors import ScorerError
 from goldennoise.scorers.protocol import Scorer
@@ -39,7 +40,7 @@ class Selector:
     @torch.no_grad()
     def of_noise(self, model: DiffusionModel, noise: Tensor, batch: "SampleBatch") -> Tensor:
         """Scores (B,) of the images that the model samples from `noise` (B, C, h, w) for the samples of a batch."""
-        latents = model.sample(noise, batch.embedding, step_seeds=batch.step_seeds)
+        latents = model.sample(SamplingPlan(noise), batch.embedding, batch.step_seeds)
         return self.of_images(model.decode(latents), batch.prompts).to(noise.device)
 
     def through(

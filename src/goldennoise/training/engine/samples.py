@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from PIL import Image
 from torch import Tensor
 
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.networks.kinds import GoldenNetwork
 from goldennoise.networks.npnet.singular_values import SvdFactors
@@ -65,5 +66,5 @@ class SampleImages(Callback):
         return list((pairs * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
     def _images(self, noise: Tensor) -> Tensor:
-        step_seeds = list(range(len(noise)))
-        return self.model.decode(self.model.sample(noise, self.examples.embedding, step_seeds=step_seeds)).clamp(0, 1)
+        plan, step_seeds = SamplingPlan(noise), list(range(len(noise)))
+        return self.model.decode(self.model.sample(plan, self.examples.embedding, step_seeds)).clamp(0, 1)

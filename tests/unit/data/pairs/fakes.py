@@ -12,6 +12,7 @@ from torch import Tensor
 from goldennoise.data.pairs import PreferenceFilter
 from goldennoise.data.pairs.index import merge
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.generation.collector import Collector, ShardWorker, cut
 from goldennoise.methods.base import Method
@@ -53,14 +54,12 @@ class FakeModel:
 
     def sample(
         self,
-        noise: Tensor,
+        plan: SamplingPlan,
         embedding: PromptEmbedding,
-        num_steps: int | None = None,
-        guidance: float | None = None,
         step_seeds: Sequence[int] | None = None,  # noqa: ARG002
     ) -> Tensor:
-        self.num_evaluations += len(noise) * (num_steps or self.num_steps)
-        noise = noise * (guidance or self.guidance)
+        self.num_evaluations += len(plan.noise) * (plan.num_steps or self.num_steps)
+        noise = plan.noise * (plan.guidance or self.guidance)
         return noise + embedding.cond.mean((1, 2))[:, None, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:

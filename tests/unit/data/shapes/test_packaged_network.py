@@ -11,6 +11,7 @@ from goldennoise import GoldenNoise
 from goldennoise.data.shapes.captions import benchmark
 from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.diffusion.families import stable_diffusion
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.networks.checkpoint import load_npnet
 from goldennoise.networks.sources import PACKAGED, resolve_network
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
@@ -47,7 +48,7 @@ def test_it_makes_more_images_right_on_captions_it_never_saw() -> None:
     source = gaussian_noise(model.latent_shape, [derive_seed(1, "packaged", prompt_id(text)) for text in texts])
     with torch.no_grad():
         golden = load_npnet("packaged/shapes")(source, model.encode(texts).cond)
-        images = [model.decode(model.sample(noise, model.encode(texts))) for noise in (source, golden)]
+        images = [model.decode(model.sample(SamplingPlan(noise), model.encode(texts))) for noise in (source, golden)]
     verifier = shapes_verifier.build(shapes_verifier.Config(), model.device)
     random_right, golden_right = (float(verifier.score(each, as_prompts(texts)).sum()) for each in images)
     assert golden_right > random_right

@@ -13,6 +13,7 @@ from tiny_transformers import TRANSFORMERS
 from goldennoise.diffusion import families
 from goldennoise.diffusion.families.latent_flux import Flux
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.runtime.seeding import gaussian_noise
@@ -53,10 +54,10 @@ def noise(model: DiffusionModel) -> torch.Tensor:
 
 @torch.no_grad()
 def test_a_row_does_not_depend_on_its_batch(model: DiffusionModel, noise: torch.Tensor) -> None:
-    latents = model.sample(noise, model.encode(PROMPTS))
+    latents = model.sample(SamplingPlan(noise), model.encode(PROMPTS))
     images = model.decode(latents)
     for row, prompt in enumerate(PROMPTS):
-        alone = model.sample(noise[row : row + 1], model.encode([prompt]))
+        alone = model.sample(SamplingPlan(noise[row : row + 1]), model.encode([prompt]))
         torch.testing.assert_close(alone[0], latents[row], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(model.decode(alone)[0], images[row], rtol=1e-4, atol=1e-5)
 
@@ -64,7 +65,7 @@ def test_a_row_does_not_depend_on_its_batch(model: DiffusionModel, noise: torch.
 @torch.no_grad()
 def test_every_row_has_its_own_prompt(model: DiffusionModel, noise: torch.Tensor) -> None:
     same = noise[:1].expand(4, -1, -1, -1)
-    latents = model.sample(same, model.encode(PROMPTS))
+    latents = model.sample(SamplingPlan(same), model.encode(PROMPTS))
     for row in range(1, 4):
         assert (latents[row] - latents[0]).abs().max() > 1e-3
 
@@ -79,7 +80,7 @@ def test_evaluations_are_counted_per_sample_and_pass(
     assert model.num_evaluations == 0
     model.predict(noise, 0, embedding, guidance, 10)
     assert model.num_evaluations == 4 * passes
-    model.sample(noise[:3], embedding[:3], num_steps=5, guidance=guidance)
+    model.sample(SamplingPlan(noise[:3], guidance=guidance, num_steps=5), embedding[:3])
     assert model.num_evaluations == 4 * passes + 3 * 5 * passes
 
 
@@ -104,7 +105,9 @@ def test_sampling_is_predicting_and_moving(model: DiffusionModel, noise: torch.T
     for position in range(6):
         prediction = model.predict(latents, position, embedding, 4.0, 6)
         latents = model.move(latents, prediction, position, position + 1, 6)
-    torch.testing.assert_close(model.sample(noise, embedding, 6, 4.0), latents, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        model.sample(SamplingPlan(noise, guidance=4.0, num_steps=6), embedding), latents, rtol=1e-4, atol=1e-4
+    )
 
 
 @torch.no_grad()
@@ -155,9 +158,9 @@ def test_a_model_without_guidance_says_once_that_a_scale_changes_nothing(caplog:
     model = make_model(tiny_flux_pipeline(distilled=True))
     noise = gaussian_noise(model.latent_shape, [0])
     embedding = model.encode(["a ring"])
-    model.sample(noise, embedding)
+    model.sample(SamplingPlan(noise), embedding)
     assert not caplog.records
-    weak, strong = (model.sample(noise, embedding, guidance=guidance) for guidance in (1.0, 5.5))
+    weak, strong = (model.sample(SamplingPlan(noise, guidance=guidance), embedding) for guidance in (1.0, 5.5))
     assert torch.equal(weak, strong)
     assert [record.getMessage() for record in caplog.records] == [
         f"FluxPipeline takes no guidance, so a scale of {guidance} changes nothing" for guidance in (1.0, 5.5)
@@ -170,7 +173,7 @@ def test_a_half_precision_model_stays_close_to_the_full_one(kind: str) -> None:
     full, half = make_model(shared(kind)), make_model(FAMILIES[kind]().to(torch.bfloat16))
     noise = gaussian_noise(full.latent_shape, range(len(PROMPTS)))
     assert half.dtype == torch.bfloat16
-    latents, expected = (model.sample(noise, model.encode(PROMPTS)) for model in (half, full))
+    latents, expected = (model.sample(SamplingPlan(noise), model.encode(PROMPTS)) for model in (half, full))
     assert latents.dtype == torch.float32
     assert (latents - expected).abs().mean() < 0.1 * expected.abs().mean()
     assert (half.decode(latents) - full.decode(expected)).abs().mean() < 0.1
@@ -183,7 +186,7 @@ def test_a_loaded_model_is_frozen_and_lets_gradients_through_to_the_noise(kind: 
     side_px = 8 * shared(kind).vae_scale_factor if kind == "flux" else None  # the class alone knows it
     model: Any = component.build(component.Config(path=str(tmp_path), height=side_px, width=side_px), CPU)
     noise = gaussian_noise(model.latent_shape, [0]).requires_grad_()
-    model.decode(model.sample(noise, model.encode(["a"]), num_steps=1)).sum().backward()
+    model.decode(model.sample(SamplingPlan(noise, num_steps=1), model.encode(["a"]))).sum().backward()
     assert noise.grad is not None
     assert noise.grad.abs().max() > 0
     for network in (part for part in model._pipe.components.values() if isinstance(part, torch.nn.Module)):

@@ -8,6 +8,7 @@ from tiny import tiny_pipeline
 
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.diffusion.families.stable_diffusion import Config
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ConfigError
 from goldennoise.runtime.seeding import gaussian_noise
@@ -32,7 +33,7 @@ def test_the_dtype_of_the_latents_is_kept(noise: torch.Tensor, dtype: torch.dtyp
     embedding = model.encode(PROMPTS)
     latents = noise.to(dtype)
     prediction = model.predict(latents, 0, embedding, 3.0, 10)
-    assert prediction.dtype == model.sample(latents, embedding).dtype == dtype
+    assert prediction.dtype == model.sample(SamplingPlan(latents), embedding).dtype == dtype
     assert model.decode(latents).dtype == torch.float32
     torch.testing.assert_close(
         prediction.float(), model.predict(latents.float(), 0, embedding, 3.0, 10), rtol=1e-2, atol=1e-2
@@ -44,9 +45,9 @@ def test_a_half_precision_model_stays_close_to_the_full_one(noise: torch.Tensor)
     full = make_model()
     half = make_model(tiny_pipeline().to(torch.bfloat16))
     assert half.dtype == torch.bfloat16
-    latents = half.sample(noise, half.encode(PROMPTS))
+    latents = half.sample(SamplingPlan(noise), half.encode(PROMPTS))
     assert latents.dtype == torch.float32
-    assert (latents - full.sample(noise, full.encode(PROMPTS))).abs().mean() < 0.1
+    assert (latents - full.sample(SamplingPlan(noise), full.encode(PROMPTS))).abs().mean() < 0.1
 
 
 @torch.no_grad()
@@ -61,7 +62,7 @@ def test_gradients_reach_the_noise() -> None:
     model = make_model()
     noise = gaussian_noise((4, 8, 8), [0, 1]).requires_grad_()
     embedding = model.encode(PROMPTS[:2])
-    model.decode(model.sample(noise, embedding, num_steps=2)).sum().backward()
+    model.decode(model.sample(SamplingPlan(noise, num_steps=2), embedding)).sum().backward()
     assert noise.grad is not None
     assert noise.grad.abs().min(0).values.max() > 0
 
@@ -92,7 +93,10 @@ def test_a_model_of_velocities_is_the_same_model(noise: torch.Tensor) -> None:
         expected = epsilon_model.predict(noise, position, embedding, 3.0, 10)
         torch.testing.assert_close(model.predict(noise, position, embedding, 3.0, 10), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
-        model.sample(noise, embedding), epsilon_model.sample(noise, embedding), rtol=1e-4, atol=1e-4
+        model.sample(SamplingPlan(noise), embedding),
+        epsilon_model.sample(SamplingPlan(noise), embedding),
+        rtol=1e-4,
+        atol=1e-4,
     )
     arguments: dict[str, Any] = {"denoise_guidance": 5.5, "invert_guidance": 1.0, "num_steps": 10, "depth": 2}
     golden, expected = (re_denoise(each, noise, embedding, **arguments) for each in (model, epsilon_model))
@@ -137,7 +141,7 @@ def test_another_image_size() -> None:
     model = make_model(height=48, width=64)
     assert model.latent_shape == (4, 12, 16)
     noise = gaussian_noise(model.latent_shape, [0])
-    assert model.decode(model.sample(noise, model.encode(["a"]), num_steps=1)).shape == (1, 3, 48, 64)
+    assert model.decode(model.sample(SamplingPlan(noise, num_steps=1), model.encode(["a"]))).shape == (1, 3, 48, 64)
 
 
 @torch.no_grad()
@@ -146,9 +150,9 @@ def test_a_multistep_scheduler_does_not_remember_the_call_before(noise: torch.Te
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     model = make_model(pipe)
     embedding = model.encode(PROMPTS)
-    first = model.sample(noise, embedding)
-    model.sample(-noise, embedding, num_steps=3)
-    assert torch.equal(model.sample(noise, embedding), first)
+    first = model.sample(SamplingPlan(noise), embedding)
+    model.sample(SamplingPlan(-noise, num_steps=3), embedding)
+    assert torch.equal(model.sample(SamplingPlan(noise), embedding), first)
 
 
 @torch.no_grad()
@@ -157,7 +161,7 @@ def test_sampling_leaves_the_scheduler_of_the_pipeline_as_it_was(noise: torch.Te
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.scheduler.set_timesteps(9)
     model = make_model(pipe)
-    model.sample(noise, model.encode(PROMPTS), num_steps=3)
+    model.sample(SamplingPlan(noise, num_steps=3), model.encode(PROMPTS))
     assert pipe.scheduler.num_inference_steps == len(pipe.scheduler.timesteps) == 9
     assert pipe.scheduler.step_index is None
 
@@ -165,7 +169,7 @@ def test_sampling_leaves_the_scheduler_of_the_pipeline_as_it_was(noise: torch.Te
 def test_too_many_sampling_steps_are_refused(noise: torch.Tensor) -> None:
     model = make_model()
     with pytest.raises(ConfigError, match="num_steps=1000"):
-        model.sample(noise, model.encode(PROMPTS), num_steps=1000)
+        model.sample(SamplingPlan(noise, num_steps=1000), model.encode(PROMPTS))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 from tiny import tiny_xl_pipeline
 
 from goldennoise.diffusion.families.latent_unet import StableDiffusionXL
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -46,7 +47,7 @@ def test_rows_of_an_embedding_keep_their_pooled_part() -> None:
 def test_a_half_precision_model_stays_close_to_the_full_one(dtype: torch.dtype) -> None:
     full, half = make_model(), make_model(tiny_xl_pipeline().to(dtype))
     noise = gaussian_noise((4, 8, 8), range(3))
-    latents, expected = (model.sample(noise, model.encode(PROMPTS)) for model in (half, full))
+    latents, expected = (model.sample(SamplingPlan(noise), model.encode(PROMPTS)) for model in (half, full))
     assert latents.dtype == torch.float32
     assert (latents - expected).abs().mean() < 0.05 * expected.abs().mean()
     assert (half.decode(latents) - full.decode(expected)).abs().mean() < 0.1
@@ -68,7 +69,7 @@ def test_a_vae_that_overflows_in_float16_decodes_in_float32() -> None:
 def test_gradients_reach_the_noise_through_an_upcast_vae() -> None:
     model = make_model(tiny_xl_pipeline().to(torch.float16))
     noise = gaussian_noise((4, 8, 8), [0]).requires_grad_()
-    model.decode(model.sample(noise, model.encode(["a"]), num_steps=1)).sum().backward()
+    model.decode(model.sample(SamplingPlan(noise, num_steps=1), model.encode(["a"]))).sum().backward()
     assert noise.grad is not None
     assert noise.grad.abs().max() > 0
 

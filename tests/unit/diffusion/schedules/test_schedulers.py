@@ -9,6 +9,7 @@ from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
 from goldennoise.diffusion import families
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.diffusion.schedules.schedulers import (
     SCHEDULERS,
@@ -61,10 +62,10 @@ def test_an_option_is_the_same_sampler_whatever_the_pipeline_was_set_to(option: 
 def test_draws_of_the_steps_follow_the_seeds(option: str) -> None:
     model, noise = model_with(option), gaussian_noise((4, 8, 8), [0, 0, 0])
     embedding = model.encode(["a"] * 3)
-    first, same, other = model.sample(noise, embedding, num_steps=4, step_seeds=[1, 1, 2])
+    first, same, other = model.sample(SamplingPlan(noise, num_steps=4), embedding, [1, 1, 2])
     assert torch.equal(first, same)
     assert (first - other).abs().max() > 1e-2
-    alone = model.sample(noise[:1], model.encode(["a"]), num_steps=4, step_seeds=[2])[0]
+    alone = model.sample(SamplingPlan(noise[:1], num_steps=4), model.encode(["a"]), [2])[0]
     assert (alone - other).abs().max() < 1e-5 * other.abs().max()
 
 
@@ -73,7 +74,7 @@ def test_draws_of_the_steps_follow_the_seeds(option: str) -> None:
 def test_a_stochastic_sampler_needs_seeds(option: str) -> None:
     model = model_with(option)
     with pytest.raises(ModelError, match=r"Scheduler draws noise at its steps, .*give sample\(\) step_seeds"):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]))
+        model.sample(SamplingPlan(gaussian_noise((4, 8, 8), [0])), model.encode(["a"]))
 
 
 @torch.no_grad()
@@ -82,7 +83,7 @@ def test_a_scheduler_nothing_is_known_of_is_refused() -> None:
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     model = from_pipeline(pipe)
     with pytest.raises(ModelError, match=r"^Nothing is known of DDPMScheduler, .* one of DDIMScheduler, "):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), step_seeds=[0])
+        model.sample(SamplingPlan(gaussian_noise((4, 8, 8), [0])), model.encode(["a"]), [0])
 
 
 @torch.no_grad()
@@ -99,7 +100,7 @@ def test_a_scheduler_without_betas_is_refused(scheduler: Any) -> None:
 def test_a_seed_for_every_row() -> None:
     model = model_with("euler_a")
     with pytest.raises(ConfigError, match=r"^step_seeds=\[1, 2\]: step_seeds must be one for each of the 3 rows"):
-        model.sample(gaussian_noise((4, 8, 8), range(3)), model.encode(["a"] * 3), step_seeds=[1, 2])
+        model.sample(SamplingPlan(gaussian_noise((4, 8, 8), range(3))), model.encode(["a"] * 3), [1, 2])
 
 
 @torch.no_grad()
@@ -109,10 +110,10 @@ def test_more_steps_than_a_consistency_model_has_are_refused() -> None:
     model = model_with("lcm")
     noise, embedding = gaussian_noise((4, 8, 8), [0]), model.encode(["a"])
     with pytest.raises(ConfigError, match=r"^num_steps=51: num_steps must be at most 50 for a LCMScheduler$"):
-        model.sample(noise, embedding, num_steps=51, step_seeds=[0])
+        model.sample(SamplingPlan(noise, num_steps=51), embedding, [0])
     # A sampler whose config was made from LCM's is not bound by it.
     model._pipe.scheduler = make_scheduler("ddim", model._pipe.scheduler.config)
-    assert model.sample(noise, embedding, num_steps=51, guidance=1.0).isfinite().all()
+    assert model.sample(SamplingPlan(noise, guidance=1.0, num_steps=51), embedding).isfinite().all()
 
 
 @pytest.mark.parametrize("option", sorted({*SCHEDULERS} - {*TAKE_TIMESTEPS}))
@@ -137,7 +138,7 @@ def test_timesteps_that_training_did_not_have_are_refused(option: str) -> None:
     pipe.scheduler = make_scheduler(option, pipe.scheduler.config)
     model = StableDiffusion(pipe, name="tiny", num_steps=2, guidance=3.0, timesteps=[1000, 400])
     with pytest.raises(ConfigError, match=r"^timesteps=\[1000, 400\]: timesteps must be below 1000, the steps of"):
-        model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), step_seeds=[0])
+        model.sample(SamplingPlan(gaussian_noise((4, 8, 8), [0])), model.encode(["a"]), [0])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_zero_terminal_snr_is_kept(option: str) -> None:
 @torch.no_grad()
 def test_what_six_steps_of_a_sampler_cost(option: str, passes: int) -> None:
     model = model_with(option)
-    model.sample(gaussian_noise((4, 8, 8), [0]), model.encode(["a"]), num_steps=6, guidance=1.0, step_seeds=[0])
+    model.sample(SamplingPlan(gaussian_noise((4, 8, 8), [0]), guidance=1.0, num_steps=6), model.encode(["a"]), [0])
     assert model.num_evaluations == passes
 
 

@@ -13,6 +13,7 @@ from unit.methods.searching import PROMPTS, Greenness
 from unit.training.learnable import BRIEF, SMALL, FakeModel
 
 from goldennoise.data.pairs.reader import PairReader
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.methods.search.selector import Selector
 from goldennoise.networks.npnet.singular_values import SvdFactors
 from goldennoise.runtime.seeding import gaussian_noise
@@ -64,7 +65,9 @@ def test_the_reward_is_the_score_through_few_steps_and_the_distance_from_the_sou
     predicted = batch.source + 0.1 * batch.golden
     losses = Reward(model, Selector(Greenness()), num_steps=3, weight=0.02)(predicted, batch)
     embedding = model.encode(PROMPTS)
-    scores = Greenness().score(model.decode(model.sample(predicted, embedding, num_steps=3)), as_prompts(PROMPTS))
+    scores = Greenness().score(
+        model.decode(model.sample(SamplingPlan(predicted, num_steps=3), embedding)), as_prompts(PROMPTS)
+    )
     distance = (0.1 * batch.golden).square().mean((1, 2, 3))
     torch.testing.assert_close(losses, 0.5 * distance - 0.02 * scores)
 
@@ -83,7 +86,7 @@ def test_descending_the_reward_raises_the_score_and_a_small_weight_holds_it_back
         return noise.detach()
 
     def scores(noise: Tensor) -> Tensor:
-        return Greenness().score(model.decode(model.sample(noise, embedding)), as_prompts(PROMPTS))
+        return Greenness().score(model.decode(model.sample(SamplingPlan(noise), embedding)), as_prompts(PROMPTS))
 
     weak, strong = optimised(0.001), optimised(0.05)
     assert (scores(strong) > scores(weak)).all()
