@@ -36,7 +36,7 @@ from goldennoise.data.shapes.captions import Caption, benchmark, captions
 from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
-from goldennoise.diffusion.families import stable_diffusion
+from goldennoise.diffusion import families
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.evaluation.statistics import compare
@@ -89,7 +89,8 @@ class Samples:
 def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     FOLDER.mkdir(parents=True, exist_ok=True)
-    model = stable_diffusion.build(stable_diffusion.Config(num_steps=20, guidance=3.0), CPU)
+    family = families.component("stable_diffusion")
+    model = family.build(family.Config(num_steps=20, guidance=3.0), CPU)
     samples, vae = Samples(), model._pipe.vae
 
     @cache

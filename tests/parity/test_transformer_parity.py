@@ -15,7 +15,6 @@ from tiny_flows import BY_RESOLUTION, FLOWS, tiny_flux_pipeline, tiny_sana_pipel
 from tiny_transformers import TRANSFORMERS, tiny_hunyuan_pipeline, tiny_pixart_pipeline
 
 from goldennoise.diffusion import families
-from goldennoise.diffusion.families import stable_diffusion_3
 from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -113,8 +112,9 @@ def test_sd3_without_t5(tmp_path: Path) -> None:
     pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
     assert_same_images(pipe, 4, 3.0)
     pipe.save_pretrained(tmp_path)
-    config = stable_diffusion_3.Config(path=str(tmp_path), num_steps=4)
-    model = stable_diffusion_3.build(config, torch.device("cpu"))
+    family = families.component("stable_diffusion_3")
+    config = family.Config(path=str(tmp_path), num_steps=4)
+    model = family.build(config, torch.device("cpu"))
     assert model.encode(PROMPTS).cond.shape[1] == 77 + 256
 
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import huggingface_hub.constants
@@ -14,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_pipeline, tiny_xl_pipeline
 
 from goldennoise.data.shapes import locations
-from goldennoise.diffusion import weight_files
-from goldennoise.diffusion.families import stable_diffusion_xl
+from goldennoise.diffusion import families, weight_files
 from goldennoise.diffusion.families.latent_unet import StableDiffusion, StableDiffusionXL
-from goldennoise.diffusion.families.stable_diffusion import Config, build
+from goldennoise.diffusion.families.table import StableDiffusion as Config
+from goldennoise.diffusion.families.table import StableDiffusionXL as XLConfig
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.diffusion.plan import SamplingPlan
@@ -25,6 +26,12 @@ from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
 CPU = torch.device("cpu")
+
+
+def build(config: Any, device: torch.device) -> Any:
+    return families.component(config.kind).build(config, device)
+
+
 UNET = "unet/diffusion_pytorch_model.safetensors"
 SCHEDULER = "scheduler/scheduler_config.json"
 
@@ -102,7 +109,7 @@ def test_a_pipeline_of_another_family_is_refused(folder: Path) -> None:
 
 def test_a_pipeline_of_another_family_of_ours_comes_with_its_kind(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"holds a StableDiffusionPipeline.*: set model\.kind=stable_diffusion\.$"):
-        stable_diffusion_xl.build(stable_diffusion_xl.Config(path=str(folder)), CPU)
+        build(XLConfig(path=str(folder)), CPU)
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
@@ -110,8 +117,8 @@ def test_an_sdxl_folder(tmp_path: Path, variant: str | None) -> None:
     tiny_xl_pipeline().save_pretrained(tmp_path / "mine", variant=variant)
     warnings = _Warnings()
     diffusers.utils.logging.get_logger("diffusers").addHandler(warnings)
-    config = stable_diffusion_xl.Config(path=str(tmp_path / "mine"), dtype="float16", variant=variant, width=64)
-    model = stable_diffusion_xl.build(config, CPU)
+    config = XLConfig(path=str(tmp_path / "mine"), dtype="float16", variant=variant, width=64)
+    model = build(config, CPU)
     diffusers.utils.logging.get_logger("diffusers").removeHandler(warnings)
     assert isinstance(model, StableDiffusionXL)
     assert (model.name, model.guidance, model.latent_shape) == ("mine", 5.0, (4, 8, 16))

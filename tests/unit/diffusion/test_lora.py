@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_pipeline, tiny_xl_pipeline
 from tiny_transformers import TRANSFORMERS
 
+from goldennoise.diffusion import families
 from goldennoise.diffusion import lora as lora_module
-from goldennoise.diffusion.families import pixart_sigma
-from goldennoise.diffusion.families.stable_diffusion import Config, build
+from goldennoise.diffusion.families.table import PixArtSigma
+from goldennoise.diffusion.families.table import StableDiffusion as Config
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.diffusion.lora import STANDARD_FILE, merge_lora
 from goldennoise.diffusion.plan import SamplingPlan
@@ -23,6 +24,10 @@ from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
 CPU = torch.device("cpu")
+
+
+def build(config: Any, device: torch.device) -> Any:
+    return families.component(config.kind).build(config, device)
 
 
 def write_lora(pipe: Any, folder: Path) -> Path:
@@ -210,4 +215,4 @@ def test_a_folder_without_one_names_the_file(model_folder: Path) -> None:
 def test_a_family_that_diffusers_reads_no_lora_for_is_refused(tmp_path: Path, lora: Path) -> None:
     TRANSFORMERS["pixart_sigma"]().save_pretrained(tmp_path / "pixart")
     with pytest.raises(ModelError, match="diffusers reads no LoRA for a PixArtSigmaPipeline; merge it"):
-        pixart_sigma.build(pixart_sigma.Config(path=str(tmp_path / "pixart"), lora=str(lora)), CPU)
+        build(PixArtSigma(path=str(tmp_path / "pixart"), lora=str(lora)), CPU)

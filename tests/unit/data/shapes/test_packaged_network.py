@@ -10,7 +10,7 @@ from tiny import as_prompts
 from goldennoise import GoldenNoise
 from goldennoise.data.shapes.captions import benchmark
 from goldennoise.data.shapes.locations import PIPELINE
-from goldennoise.diffusion.families import stable_diffusion
+from goldennoise.diffusion import families
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.networks.checkpoint import load_npnet
 from goldennoise.networks.sources import PACKAGED, resolve_network
@@ -42,7 +42,8 @@ def test_a_method_that_names_it_uses_it_where_it_lies(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_makes_more_images_right_on_captions_it_never_saw() -> None:
     """On the validation split: 120 captions, one noise each."""
-    model = stable_diffusion.build(stable_diffusion.Config(num_steps=20, guidance=3.0), torch.device("cpu"))
+    family = families.component("stable_diffusion")
+    model = family.build(family.Config(num_steps=20, guidance=3.0), torch.device("cpu"))
     captions = benchmark(120, "validation")
     texts = [caption.text for caption in captions]
     source = gaussian_noise(model.latent_shape, [derive_seed(1, "packaged", prompt_id(text)) for text in texts])

@@ -7,7 +7,7 @@ from diffusers import DPMSolverMultistepScheduler
 from tiny import tiny_pipeline
 
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
-from goldennoise.diffusion.families.stable_diffusion import Config
+from goldennoise.diffusion.families.table import StableDiffusion as Config
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ConfigError

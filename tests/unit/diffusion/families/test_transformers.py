@@ -23,7 +23,7 @@ DEFAULTS = {
     "sana": (20, 4.5, (4, 16, 16), (300, 16)),
 }
 """Steps, guidance and shapes of noise and text of a pipeline that is passed."""
-PIPELINES = {name: family.__name__.rpartition(".")[2] for name, family in families.pipelines().items()}
+PIPELINES = {name: family.Config().kind for name, family in families.pipelines().items()}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
