@@ -7,7 +7,17 @@ from torch import Tensor
 
 BANDS = {"low_frequency": (0.0, 0.25), "middle_frequency": (0.25, 0.5), "high_frequency": (0.5, math.inf)}
 """Shares of the Nyquist frequency, from and below, between which the higher of a frequency's two directions lies."""
-STATISTICS = ("norm", "mean", "variance", "autocorrelation", *BANDS, "gaussianity")
+STATISTICS = {
+    "norm": "norm / √d",
+    "mean": "mean",
+    "variance": "variance",
+    "autocorrelation": "autocorrelation",
+    "low_frequency": "low frequencies",
+    "middle_frequency": "middle frequencies",
+    "high_frequency": "high frequencies",
+    "gaussianity": "log10 bound",
+}
+"""Statistic -> its title in the report."""
 BLOCK = 2
 NUM_PERMUTATIONS = 16
 

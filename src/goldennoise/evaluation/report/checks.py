@@ -10,16 +10,6 @@ from goldennoise.evaluation.summary import MethodResult, ScorerInfo, Spread, Sum
 from goldennoise.generation.noise import BANDS, STATISTICS
 from goldennoise.generation.thumbnails import THUMBNAIL_PX, THUMBNAILS
 
-_TITLES = {
-    "norm": "norm / √d",
-    "mean": "mean",
-    "variance": "variance",
-    "autocorrelation": "autocorrelation",
-    "low_frequency": "low frequencies",
-    "middle_frequency": "middle frequencies",
-    "high_frequency": "high frequencies",
-    "gaussianity": "log10 bound",
-}
 _RANGE = "[95 % of samples]"
 _COSINE = Scale(1.0, 3, "", "")
 _IMAGES = Scale(1.0, 2, "", "")
@@ -54,7 +44,7 @@ def spectrum_table(summary: Summary) -> Table:
 
 
 def _of_noise(summary: Summary, caption: str, names: Sequence[str], notes: Sequence[str]) -> Table:
-    columns = [Column("method", numeric=False), *(Column(_TITLES[name], _RANGE) for name in names)]
+    columns = [Column("method", numeric=False), *(Column(STATISTICS[name], _RANGE) for name in names)]
     rows = [
         [Cell(method), *(_spread(result.noise[name]) for name in names)] for method, result in summary.methods.items()
     ]
