@@ -35,8 +35,9 @@ from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.setup import enable_tiling
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.runtime.compute import ComputeConfig
 
 GUIDANCE = 5.0

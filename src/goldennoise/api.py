@@ -18,10 +18,10 @@ from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
+from goldennoise.networks.base import NetworkInputs
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
-from goldennoise.networks.config import LayoutNPNetConfig, NPNetConfig
-from goldennoise.networks.kinds import GoldenNetwork
 from goldennoise.networks.model_card import CARD, model_card
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.networks.sources import find_npnet, read_record
 from goldennoise.store.hub import upload
 
@@ -41,7 +41,7 @@ class GoldenNoise:
         `goldennoise.networks.model_card`.
         """
         # By its config: a network compiled by torch is none of our classes.
-        is_network = isinstance(getattr(network, "config", None), NPNetConfig | LayoutNPNetConfig)
+        is_network = isinstance(getattr(network, "config", None), NetworkInputs)
         allowed = "an NPNet, as load_npnet gives it; GoldenNoise.from_pretrained takes the path of one"
         require(is_network, "network", f"a {type(network).__name__}", allowed)
         self.network = copy.deepcopy(network).eval()

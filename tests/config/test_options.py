@@ -13,7 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from goldennoise.config.compose import FIXED, REGISTRIES, RunConfig, load
 from goldennoise.config.files import conf_folder
 from goldennoise.errors import ConfigError
-from goldennoise.networks.config import ARCHITECTURES, ArchitectureConfig
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+
+# ??? ARCHITECTURES
 
 CONF = conf_folder()
 STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
@@ -32,8 +34,6 @@ NEEDED = {
 def config_class(group: str, kind: str) -> type:
     if group in REGISTRIES:
         return importlib.import_module(REGISTRIES[group]).component(kind).Config
-    if group == "npnet":
-        return ARCHITECTURES[kind]
     module, name = FIXED[group]
     return getattr(importlib.import_module(module), name)
 

@@ -21,8 +21,9 @@ from PIL import Image
 from tiny import tiny_pipeline
 
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.publishing import save_published
 from goldennoise.store.drafts import Draft
 

@@ -18,8 +18,8 @@ from unit.networks.small_npnet import SMALL
 
 from goldennoise.data.shapes.captions import captions
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import NPNetConfig
-from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import build as seeded_npnet
 
 EXAMPLES = ROOT / "examples"
 PROMPT = "a cat on a bench"

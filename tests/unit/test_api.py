@@ -20,8 +20,10 @@ from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 
 PROMPTS = ["a red circle", "two blue squares"]
 ARCHITECTURE = ArchitectureConfig(

@@ -33,13 +33,13 @@ from goldennoise.store.paths import expanded
 
 if TYPE_CHECKING:
     from goldennoise.data.prompts import PromptsConfig
-    from goldennoise.networks.config import ArchitectureConfig, LayoutArchitecture
     from goldennoise.runtime.compute import ComputeConfig
     from goldennoise.training.engine.loggers import LoggerConfig
 
 REGISTRIES = {
     "stage": "goldennoise.stages",
     "model": "goldennoise.diffusion.families",
+    "npnet": "goldennoise.networks",
     "scorer": "goldennoise.scorers",
     "method": "goldennoise.methods",
 }
@@ -85,7 +85,7 @@ class RunConfig(_Names):
     """Which prompts."""
     scorer: dict[str, Any]
     """Name as displayed -> config."""
-    npnet: "ArchitectureConfig | LayoutArchitecture"
+    npnet: Any
     """Architecture of the network to train."""
     method: dict[str, Any]
     """Name as displayed -> config."""
@@ -152,7 +152,7 @@ def typed(tree: DictConfig) -> RunConfig:
         if key not in names:
             raise ConfigError(unknown_option(key, value, names))
     own = fill("", _Names, {field.name: values[field.name] for field in fields(_Names) if field.name in values})
-    parts: dict[str, Any] = {"npnet": _architecture(_group(values, "npnet"))}
+    parts: dict[str, Any] = {}
     for key, (module, class_name) in FIXED.items():
         parts[key] = fill(key, getattr(importlib.import_module(module), class_name), _group(values, key))
     for key in REGISTRIES:
@@ -234,12 +234,3 @@ def _component(group: str, key: str, values: object) -> Any:
     if kind not in registry.kinds():
         raise ConfigError(unknown_choice(f"{key}.kind", kind, registry.kinds()))
     return fill(key, registry.component(kind).Config, values)
-
-
-def _architecture(values: Mapping[str, Any]) -> Any:
-    from goldennoise.networks.config import ARCHITECTURES
-
-    kind = str(values.get("kind", "npnet"))
-    if kind not in ARCHITECTURES:
-        raise ConfigError(unknown_choice("npnet.kind", kind, list(ARCHITECTURES)))
-    return fill("npnet", ARCHITECTURES[kind], values)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import SampleBatch
     from goldennoise.methods.tools import MethodTools
-    from goldennoise.networks.kinds import GoldenNetwork
+    from goldennoise.networks.network import GoldenNetwork
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from goldennoise import networks
 from goldennoise.errors import ConfigError, ModelError, require, shortened
-from goldennoise.networks.config import ARCHITECTURES, LayoutNPNetConfig, NPNetConfig, network_config
-from goldennoise.networks.kinds import GoldenNetwork, filled_network
+from goldennoise.networks.base import NetworkInputs
+from goldennoise.networks.network import GoldenNetwork, filled_network
 from goldennoise.networks.published import load_published
 from goldennoise.networks.sources import CONFIG, FORMAT, WEIGHTS, find_npnet, read_content
 from goldennoise.store.files import whole, write_json
@@ -57,13 +58,13 @@ def _load_folder(folder: Path) -> GoldenNetwork:
     return filled_network(_config(content, tensors, folder / CONFIG), tensors, folder / WEIGHTS)
 
 
-def _config(content: Any, tensors: Mapping[str, Tensor], path: Path) -> NPNetConfig | LayoutNPNetConfig:
+def _config(content: Any, tensors: Mapping[str, Tensor], path: Path) -> NetworkInputs:
     """The network that `content`, read from `path`, describes, if `tensors` are enough for it."""
-    examples = {kind: network_config(part(), (8, 8, 8), 1, 1) for kind, part in ARCHITECTURES.items()}
     parts = content.get("architecture") if isinstance(content, dict) else None
     kind = parts.get("kind") if isinstance(parts, dict) else None
     # What names no kind of ours is held against the published one, whose error then says what is wrong.
-    example = examples.get(str(kind), examples["npnet"])
+    known = kind if kind in networks.kinds() else "npnet"
+    example: NetworkInputs = networks.component(known).NetworkConfig((8, 8, 8), 1, 1)
     network = _typed(content, example, path)
     architecture = _typed(network["architecture"], example.architecture, path)
     _refuse_oversize(network | architecture, tensors, path)

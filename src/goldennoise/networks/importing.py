@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from goldennoise.networks.base import NetworkInputs
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
-from goldennoise.networks.config import NetworkInputs
 from goldennoise.networks.published import load_published
 from goldennoise.networks.sources import (
     does_not_name_its_model,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from goldennoise.errors import ModelError, require, shortened
-from goldennoise.networks.config import NetworkInputs
+from goldennoise.networks.base import NetworkInputs
 from goldennoise.store.hub import HUB_ID
 
 CARD = "README.md"

@@ -21,13 +21,10 @@ from typing import Any
 from torch import Tensor
 
 from goldennoise.errors import ModelError, require, shortened
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.kinds import filled_network
-from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.network import GoldenNetwork, filled_network
+from goldennoise.networks.npnet import PUBLISHED_TOKENS, Config, NetworkConfig
 from goldennoise.store.tensors import is_plain, read_tensors
 
-NUM_TOKENS = 77
-"""Length of the text encoder's output for every published file; the files themselves do not tell."""
 ATTENTION = "unet_svd.attention."
 PREFIXES = {
     "singular_values.left.": "unet_svd.mlp1.",
@@ -56,7 +53,7 @@ UNUSED = re.compile(
 _MAX_NESTING = 6
 
 
-def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = NUM_TOKENS) -> NPNet:
+def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = PUBLISHED_TOKENS) -> GoldenNetwork:
     """An NPNet in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
 
     svd_attention: True runs the network of the published inference code and of the published DiT trainer. The published
@@ -75,9 +72,7 @@ def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int
         for name, tensor in tensors.items()
         if not UNUSED.fullmatch(name) and (svd_attention or not name.startswith(ATTENTION))
     }
-    network = filled_network(config, found, path, published_name)
-    assert isinstance(network, NPNet), "its configuration is an NPNet's"
-    return network
+    return filled_network(config, found, path, published_name)
 
 
 def published_name(name: str) -> str:
@@ -137,19 +132,19 @@ def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
                 levels.append((depth + 1, f"{prefix}{name}.", value))
 
 
-def _config(tensors: Mapping[str, Tensor], svd_attention: bool, num_tokens: int, path: Path) -> NPNetConfig:
+def _config(tensors: Mapping[str, Tensor], svd_attention: bool, num_tokens: int, path: Path) -> NetworkConfig:
     left, right, text = (
         _width(tensors, name, path)
         for name in ("unet_svd.mlp1.0.weight", "unet_svd.mlp2.0.weight", "embeeding.linear.weight")
     )
     if text % num_tokens:
         raise ModelError(f"{path} takes {text} numbers of text, which are not {num_tokens} tokens of one width.")
-    architecture = ArchitectureConfig(svd_attention=svd_attention, canonical_signs=False)
+    architecture = Config(svd_attention=svd_attention, canonical_signs=False)
     vector_mean = "before" if svd_attention else "after"
     # Every published network lays 4 channels out 2 x 2.
     latent_shape = (4, left // 2, right // 2)
     try:
-        return NPNetConfig(latent_shape, num_tokens, text // num_tokens, architecture, vector_mean)
+        return NetworkConfig(latent_shape, num_tokens, text // num_tokens, architecture, vector_mean)
     except ModelError as error:
         raise ModelError(f"{path} is no published NPNet: {error}") from error
 

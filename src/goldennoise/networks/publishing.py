@@ -9,25 +9,20 @@ No attention gives the network that the published SDXL trainer trains, whose mea
 """
 
 from collections import defaultdict
-from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from goldennoise.errors import ModelError
-from goldennoise.networks.config import ArchitectureConfig, NetworkInputs, NPNetConfig
-from goldennoise.networks.kinds import GoldenNetwork
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.networks.npnet.network import NPNet
-from goldennoise.networks.published import NUM_TOKENS, published_name
+from goldennoise.networks.published import published_name
 from goldennoise.store.files import whole
 
 FILES = {"nested": "npnet.pth", "flat": "npnet.safetensors"}
 """Layout -> name of its file. The flat one spells the text embedding `text_embedding.`."""
-
-_FREE = ("drop_path_rate", "pretrained_backbone", "svd_attention")
-"""Options of an architecture that decide nothing a published layout would lose."""
 
 _HEAD_CLASSES = 1000
 
@@ -37,42 +32,14 @@ def save_published(network: GoldenNetwork, path: Path, layout: str) -> None:
 
     Raises `ModelError` for a network that the published layouts cannot hold.
     """
-    refuse_unpublishable(network.config)
-    assert isinstance(network, NPNet), "nothing else is publishable"
-    tensors = published_tensors(network)
+    network.config.refuse_unpublishable()
+    tensors = published_tensors(cast(NPNet, network))
     with whole(path) as beside:
         if layout == "flat":
             renamed = {name.replace("embeeding.", "text_embedding.", 1): tensor for name, tensor in tensors.items()}
             save_file(renamed, beside)
         else:
             torch.save(_nested(tensors), beside)
-
-
-def refuse_unpublishable(config: NetworkInputs) -> None:
-    """Raise `ModelError` naming every setting that differs from the published network's."""
-    if not isinstance(config, NPNetConfig):
-        raise ModelError(
-            "A published layout holds the network of arXiv 2411.09502, and this one draws layouts of images: keep it "
-            "in the layout goldennoise."
-        )
-    published = ArchitectureConfig(canonical_signs=False)
-    others = [
-        f"{option.name}={getattr(config.architecture, option.name)}, not {getattr(published, option.name)}"
-        for option in fields(published)
-        if option.name not in _FREE and getattr(config.architecture, option.name) != getattr(published, option.name)
-    ]
-    if config.latent_shape[0] != 4:
-        others.append(f"{config.latent_shape[0]} latent channels, not 4")
-    if config.vector_mean != "before":
-        others.append(f"vector_mean={config.vector_mean}, not before")
-    if config.num_tokens != NUM_TOKENS:
-        others.append(f"{config.num_tokens} tokens, not {NUM_TOKENS}")
-    if others:
-        raise ModelError(
-            "A published layout holds tensors without settings, so whoever reads it builds the published network and "
-            f"would get other golden noise: this NPNet has {'; '.join(others)}; keep it in the layout goldennoise, or "
-            "train one with npnet=published npnet.canonical_signs=false."
-        )
 
 
 def published_tensors(network: NPNet) -> dict[str, Tensor]:

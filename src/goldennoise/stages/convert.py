@@ -77,11 +77,11 @@ def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
 def _publish(config: RunConfig, store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:
     from goldennoise.networks.checkpoint import load_npnet
     from goldennoise.networks.published import load_published
-    from goldennoise.networks.publishing import FILES, refuse_unpublishable, save_published
+    from goldennoise.networks.publishing import FILES, save_published
 
     stage: Config = config.stage
     network = load_published(path, stage.svd_attention) if path.is_file() else load_npnet(path)
-    refuse_unpublishable(network.config)
+    network.config.refuse_unpublishable()
     options = {"kind": "convert", "layout": stage.layout, "svd_attention": stage.svd_attention}
     identity = {"stage": options, "source": None if inputs else source_digests(path)}
     outcome = store.begin("checkpoint", config.name, config.version, identity, inputs, asdict(config))

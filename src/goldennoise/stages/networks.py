@@ -11,6 +11,7 @@ from goldennoise.diffusion.identity import differences
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.networks.sources import resolve_network
 from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.training import objectives
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +67,14 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
     trained = network.record["config"]
     if "selected_by" in trained:
         return set(network.recorded("config", "selected_by", kind=list))
-    if "objective" not in network.recorded("config", "stage", kind=dict):
+    objective = network.recorded("config", "stage", kind=dict).get("objective")
+    if objective not in objectives.kinds():
         log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
         return None
     measured = set()
-    if trained["stage"]["objective"] == "reward":
-        reward = network.recorded("config", "stage", "reward_scorer", kind=str)
-        measured |= _measured_in(network, [reward])
+    option = objectives.component(objective).Loss.scorer_option
+    if option is not None:
+        measured |= _measured_in(network, [network.recorded("config", "stage", option, kind=str)])
     for pairs in _inputs(store, network, "pairs"):
         if pairs is None:
             return None

@@ -2,13 +2,13 @@
 
 import logging
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
@@ -16,14 +16,11 @@ from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
 from goldennoise.store.record import read_artifact, read_json
+from goldennoise.training import objectives
 from goldennoise.training.engine.options import WORK, TrainingOptions
 
 if TYPE_CHECKING:
-    import torch
-
-    from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.scorers.protocol import Scorer
-    from goldennoise.training.objectives.regression import Objective
+    from goldennoise.training.objectives.base import Objective
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +30,12 @@ OUTCOME = "training.json"
 
 @dataclass(frozen=True)
 class Input:
-    """pairs: the artifact to learn from, for example "pairs/shapes@latest"."""
+    """What to learn from."""
 
     kind: str = "train"
+    """Of this stage."""
     pairs: str = "pairs/shapes@latest"
+    """The pairs artifact to learn from."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,14 @@ def run(config: RunConfig) -> Artifact:
 
     Raises `ArtifactError` for pairs that are damaged or of another model.
     """
-    _check_objective(config)
+    loss = _loss(config)
     with opened(config, "npnet") as job:
-        pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store).path))))
-        if done := job.begin(partial(_identity, config), [pairs]):
+        pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store, loss).path))))
+        decides, refuse_unfit = partial(_identity, config, loss), partial(_refuse_unfit_scorer, job, loss)
+        if done := job.begin(decides, [pairs], refuse_unfit=refuse_unfit):
             return done
         if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
-            _train(job, pairs)
+            _train(job, loss, pairs)
         return job.finish(_finish)
 
 
@@ -79,15 +79,28 @@ def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
     return all(isinstance(counts.get(name), int | float) for name in needed)
 
 
-def _check_objective(config: RunConfig) -> None:
-    if (config.npnet.kind == "layouts") != (config.stage.objective == "layout_likelihood"):
+def _loss(config: RunConfig) -> "type[Objective]":
+    """What the network is trained for. Raises `ConfigError` for an objective that does not fit the rest of the run."""
+    stage: Config = config.stage
+    losses: dict[str, type[Objective]] = {kind: objectives.component(kind).Loss for kind in objectives.kinds()}
+    loss, chosen = losses[stage.objective], f"stage.objective={stage.objective}"
+    if loss.output != config.npnet.output:
+        names = defaultdict(list)
+        for kind, other in losses.items():
+            names[other.output].append(kind)
+        told = (f"networks that draw {output} learn by {', '.join(kinds)}" for output, kinds in sorted(names.items()))
+        raise ConfigError(f"{chosen} with npnet.kind={config.npnet.kind}: {'; '.join(told)}")
+    option = loss.scorer_option
+    if option is not None and getattr(stage, option) not in config.scorer:
+        known = ", ".join(config.scorer) or "none"
         raise ConfigError(
-            f"stage.objective={config.stage.objective} with npnet.kind={config.npnet.kind}: networks that draw layouts "
-            "learn by layout_likelihood, and no other network does"
+            f"stage.{option}={getattr(stage, option)}: the objective {stage.objective} needs one of the scorers of "
+            f"this run ({known}), which scorer=[...] chooses"
         )
+    return loss
 
 
-def _pairs(config: RunConfig, store: ArtifactStore) -> Artifact:
+def _pairs(config: RunConfig, store: ArtifactStore, loss: "type[Objective]") -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
     changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
     if changes:
@@ -95,61 +108,66 @@ def _pairs(config: RunConfig, store: ArtifactStore) -> Artifact:
             f"{pairs.reference} holds pairs of another model ({'; '.join(changes)}): train with that model, "
             "or choose other pairs with stage.pairs"
         )
-    if config.stage.objective == "gain_weighted":
-        _refuse_no_gains(pairs)
+    if loss.needs_gains and pairs.recorded("config", "stage", "preference") is None:
+        raise ConfigError(
+            f"stage.objective={config.stage.objective}: {pairs.reference} was collected with stage.preference=null, so "
+            "none has a gain; collect with a preference, or train with objective=regression"
+        )
     pairs.check()
     return pairs
 
 
-def _refuse_no_gains(pairs: Artifact) -> None:
-    if pairs.recorded("config", "stage", "preference") is None:
-        raise ConfigError(
-            f"stage.objective=gain_weighted: {pairs.reference} was collected with stage.preference=null, so none has "
-            "a gain; collect with a preference, or train with objective=regression"
-        )
-
-
-def _identity(config: RunConfig, _: ScoredBy) -> dict[str, Any]:
+def _identity(config: RunConfig, loss: "type[Objective]", scored_by: ScoredBy) -> dict[str, Any]:
+    """What decides the network: of the options of objectives those of its own alone."""
+    own = {option for kind in objectives.kinds() for option in objectives.component(kind).Loss.own_options}
+    left_out = {"pairs", *own.difference(loss.own_options)}
+    options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}
+    if loss.scorer_option is not None:
+        options[loss.scorer_option] = scored_by()[options[loss.scorer_option]]
     return {
-        "stage": _decisive_options(config),
+        "stage": options,
         "npnet": asdict(config.npnet),
         "model": model_identity(config.model),
         "seed": config.seed,
     }
 
 
-def _decisive_options(config: RunConfig) -> dict[str, Any]:
-    """The options of the stage that decide what is learnt, the reward's only where there is one."""
-    options = {key: value for key, value in asdict(config.stage).items() if key != "pairs"}
-    chosen = _reward_scorer(config)
-    if chosen is None:
-        return {key: value for key, value in options.items() if not key.startswith("reward_")}
-    scorer = scorers.component(chosen.kind).build(chosen, config.compute.torch_device())
-    _refuse_unfit_reward(scorer)
-    return options | {"reward_scorer": scorers.identities({"": chosen}, {"": scorer})[""]}
+def _refuse_unfit_scorer(job: Job, loss: "type[Objective]") -> None:
+    """Raise `ConfigError` for a scorer that the objective cannot ascend."""
+    option = loss.scorer_option
+    if option is None:
+        return
+    from goldennoise.scorers.protocol import refuse_reporting_only
+
+    scorer = job.loader.scorers[getattr(job.config.stage, option)]
+    refuse_reporting_only(scorer, f"stage.{option}")
+    if not scorer.differentiable:
+        raise ConfigError(
+            f"stage.{option}={scorer.name}: {scorer.name} is not differentiable, which the objective "
+            f"{job.config.stage.objective} needs; choose another scorer, or collect with a method that searches and "
+            "train with objective=regression"
+        )
 
 
-def _train(job: Job, pairs: Artifact) -> None:
+def _train(job: Job, loss: "type[Objective]", pairs: Artifact) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.data.pairs.reader import PairReader
-    from goldennoise.diffusion import setup
     from goldennoise.networks.checkpoint import save_npnet
     from goldennoise.training.engine import loggers
-    from goldennoise.training.engine.fit import Setting, train_npnet
+    from goldennoise.training.engine.fit import Setting, Training, train_npnet
 
     config, processes, folder = job.config, job.processes, job.path
-    device, origin = config.compute.torch_device(), _origin(config, pairs)
+    device, origin = config.compute.torch_device(), _origin(config, loss, pairs)
     version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
-    needed = processes.is_first or config.stage.objective == "reward"
-    model = setup.load(config.model, config.compute) if needed else None
-    objective = _objective(config, model, device)
+    model = job.loader.model if processes.is_first or loss.needs_model else None
+    scorer = None if loss.scorer_option is None else job.loader.scorers[getattr(config.stage, loss.scorer_option)]
+    objective = loss(config.stage, model, scorer)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
         reader = PairReader(pairs.path)
-        network, counts = train_npnet(
-            reader, model, config.npnet, config.stage, folder, config.seed, setting, objective
-        )
+        training = Training(reader, model, config.npnet, config.stage, objective, folder, config.seed, setting)
+        network, counts = train_npnet(training)
 
     def save() -> None:
         save_npnet(network, folder, origin | counts.as_record())
@@ -158,7 +176,7 @@ def _train(job: Job, pairs: Artifact) -> None:
     processes.from_first(save)
 
 
-def _origin(config: RunConfig, pairs: Artifact) -> dict[str, Any]:
+def _origin(config: RunConfig, loss: "type[Objective]", pairs: Artifact) -> dict[str, Any]:
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
     stage: Config = config.stage
     prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}
@@ -170,50 +188,12 @@ def _origin(config: RunConfig, pairs: Artifact) -> dict[str, Any]:
         "teacher": pairs.recorded("config", "method", teacher, "kind", kind=str),
         "objective": stage.objective,
     }
-    if stage.objective == "reward":
-        return origin | {"reward_scorer": stage.reward_scorer}
+    if loss.scorer_option is not None:
+        return origin | {loss.scorer_option: getattr(stage, loss.scorer_option)}
     preference = pairs.recorded("config", "stage", "preference")
     if preference is None:
         return origin
     return origin | {"preference": preference, "margin": pairs.recorded("config", "stage", "margin")}
-
-
-def _reward_scorer(config: RunConfig) -> Any:
-    """Config of the scorer that the objective ascends, None for another objective. Raises `ConfigError`."""
-    stage: Config = config.stage
-    if stage.objective != "reward":
-        return None
-    if stage.reward_scorer not in config.scorer:
-        known = ", ".join(config.scorer) or "none"
-        raise ConfigError(
-            f"stage.reward_scorer={stage.reward_scorer}: the objective reward needs one of the scorers of this run "
-            f"({known}), which scorer=[...] chooses"
-        )
-    return config.scorer[stage.reward_scorer]
-
-
-def _refuse_unfit_reward(scorer: "Scorer") -> None:
-    from goldennoise.scorers.protocol import refuse_reporting_only
-
-    refuse_reporting_only(scorer, "stage.reward_scorer")
-    if not scorer.differentiable:
-        raise ConfigError(
-            f"stage.reward_scorer={scorer.name}: {scorer.name} is not differentiable, which the objective reward "
-            "needs; choose another scorer, or collect with a method that searches and train with objective=regression"
-        )
-
-
-def _objective(config: RunConfig, model: "DiffusionModel | None", device: "torch.device") -> "Objective":
-    from goldennoise.methods.search.selector import Selector
-    from goldennoise.training.objectives.regression import Reward, gain_weighted, regression
-
-    stage: Config = config.stage
-    chosen = _reward_scorer(config)
-    if chosen is None:
-        return gain_weighted if stage.objective == "gain_weighted" else regression
-    assert model is not None, "every process has the model for this objective"
-    scorer = scorers.component(chosen.kind).build(chosen, device)
-    return Reward(model, Selector(scorer), stage.reward_steps, stage.reward_weight)
 
 
 def _finish(draft: Draft) -> Artifact:

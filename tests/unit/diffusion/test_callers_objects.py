@@ -23,7 +23,7 @@ from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares"]

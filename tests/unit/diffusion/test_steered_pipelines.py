@@ -23,7 +23,7 @@ from unit.test_api import ARCHITECTURE, CONFIG, _generator, _network
 
 from goldennoise import GoldenNoise, re_denoise
 from goldennoise.errors import ModelError
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 
 PROMPT = "a red circle"
 IMAGE_DIM = 8

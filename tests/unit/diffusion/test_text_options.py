@@ -17,7 +17,7 @@ from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.re_denoise import re_denoise as re_denoise_model
 from goldennoise.errors import ConfigError, ModelError
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 from goldennoise.runtime.seeding import gaussian_noise
 
 PROMPTS = ["a red circle", "two blue squares"]

@@ -13,8 +13,10 @@ from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.tools import MethodTools
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
 
 PROMPTS = ["a red circle", "two blue squares", "a ring", "a red circle"]

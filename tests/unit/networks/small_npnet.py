@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 
 NUM_TOKENS, TEXT_DIM = 5, 6
 SMALL = ArchitectureConfig(

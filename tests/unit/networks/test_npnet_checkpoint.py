@@ -13,8 +13,10 @@ from torch import nn
 
 from goldennoise.errors import ModelError
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 
 
 @pytest.fixture

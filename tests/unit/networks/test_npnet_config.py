@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ValidationError
 
 from goldennoise.errors import ConfigError, ModelError
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 
 
 def test_omegaconf_gives_the_dataclass_back() -> None:
@@ -63,7 +64,7 @@ def test_sizes_of_the_published_network() -> None:
     assert config.architecture.feature_side == 7
 
 
-@pytest.mark.parametrize("module", ["goldennoise", "goldennoise.networks.config"])
+@pytest.mark.parametrize("module", ["goldennoise", "goldennoise.networks.npnet", "goldennoise.networks.layouts"])
 def test_torch_is_not_imported(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

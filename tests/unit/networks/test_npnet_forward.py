@@ -10,8 +10,10 @@ from naive_npnet import factors_of, golden_noise, matrix_of
 from small_npnet import SMALL, make_inputs, make_network
 
 from goldennoise.errors import ModelError
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.npnet.singular_values import from_matrix, to_matrix
 from goldennoise.networks.published import published_name
 
@@ -74,9 +76,9 @@ def test_text_embedding_is_diffusers_ada_group_norm() -> None:
 def test_starts_as_the_singular_value_branch() -> None:
     noise, text = make_inputs()
     fresh = seeded_npnet(NPNetConfig((4, 8, 8), 5, 6, SMALL), seed=0).eval()
-    assert torch.equal(fresh(noise, text), fresh.singular_values(fresh.svd_factors(noise)))
+    assert torch.equal(fresh(noise, text), fresh.singular_values(fresh.frozen_inputs(noise)))
     away = make_network()
-    assert not torch.allclose(away(noise, text), away.singular_values(away.svd_factors(noise)), atol=0.1)
+    assert not torch.allclose(away(noise, text), away.singular_values(away.frozen_inputs(noise)), atol=0.1)
 
 
 def test_a_batch_equals_its_samples_one_by_one() -> None:
@@ -100,9 +102,9 @@ def test_every_sample_is_conditioned_on_its_own_prompt() -> None:
 def test_given_factors_are_used() -> None:
     network = make_network()
     noise, text = make_inputs()
-    factors = network.svd_factors(noise)
-    assert torch.equal(network(noise, text, factors), network(noise, text))
-    assert not torch.allclose(network(noise, text, factors._replace(s=2 * factors.s)), network(noise, text), atol=0.1)
+    factors = network.frozen_inputs(noise)
+    assert torch.equal(network(noise, text, *factors), network(noise, text))
+    assert not torch.allclose(network(noise, text, *factors._replace(s=2 * factors.s)), network(noise, text), atol=0.1)
 
 
 def test_stochastic_depth_acts_in_training_only() -> None:
@@ -118,7 +120,7 @@ def test_stochastic_depth_acts_in_training_only() -> None:
 def test_half_precision_noise_is_decomposed_in_fp32(dtype: torch.dtype) -> None:
     network = make_network()
     noise, text = make_inputs()
-    assert network.svd_factors(noise.to(dtype)).u.dtype == torch.float32
+    assert network.frozen_inputs(noise.to(dtype)).u.dtype == torch.float32
     golden = network(noise.to(dtype), text.to(dtype))
     assert golden.dtype == dtype
     reference = network(noise.to(dtype).float(), text.to(dtype).float())
@@ -132,7 +134,7 @@ def test_autocast_rebuilds_the_noise_in_full_precision() -> None:
         for parameter in network.singular_values.change.parameters():
             parameter.zero_()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            rebuilt = network.singular_values(network.svd_factors(noise))
+            rebuilt = network.singular_values(network.frozen_inputs(noise))
     torch.testing.assert_close(rebuilt, noise, rtol=0, atol=1e-5)
 
 

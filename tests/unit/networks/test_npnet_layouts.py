@@ -13,8 +13,10 @@ from torch import Tensor
 from goldennoise import GoldenNoise
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
-from goldennoise.networks.config import LayoutArchitecture, LayoutNPNetConfig
-from goldennoise.networks.layouts.network import LayoutNPNet, seeded_layout_npnet
+from goldennoise.networks.layouts import Config as LayoutArchitecture
+from goldennoise.networks.layouts import NetworkConfig as LayoutNPNetConfig
+from goldennoise.networks.layouts.network import LayoutNPNet
+from goldennoise.networks.layouts.network import build as seeded_layout_npnet
 from goldennoise.networks.publishing import save_published
 
 SHAPE, NUM_TOKENS, TEXT_DIM = (4, 6, 8), 5, 6

@@ -108,7 +108,7 @@ def test_without_attention_the_mean_over_vectors_comes_last(flat: dict[str, Tens
     before = SingularValueBranch(replace(network.config, vector_mean="before"))
     before.load_state_dict(network.singular_values.state_dict())
     noise = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(1))
-    factors = network.svd_factors(noise)
+    factors = network.frozen_inputs(noise)
     change = network.singular_values(factors) - noise
     assert (before(factors) - noise - change).norm() / change.norm() > 0.01
 

@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from goldennoise.errors import ModelError
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.published import load_published
-from goldennoise.networks.publishing import FILES, refuse_unpublishable, save_published
+from goldennoise.networks.publishing import FILES, save_published
 
 PUBLISHED = ArchitectureConfig(canonical_signs=False)
 CONFIG = NPNetConfig((4, 16, 16), 77, 6, PUBLISHED)
@@ -137,7 +139,7 @@ def test_other_code_and_ours_read_the_same_network(tmp_path: Path, layout: str, 
 )
 def test_what_a_published_layout_cannot_hold_is_refused_by_name(config: NPNetConfig, expected: str) -> None:
     with pytest.raises(ModelError) as caught:
-        refuse_unpublishable(config)
+        config.refuse_unpublishable()
     assert f"this NPNet has {expected}; keep it in the layout goldennoise" in str(caught.value)
 
 
@@ -148,9 +150,9 @@ def test_a_network_that_is_refused_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_every_difference_is_named_and_training_options_are_none() -> None:
-    refuse_unpublishable(replace(CONFIG, architecture=replace(PUBLISHED, drop_path_rate=0.3)))
+    replace(CONFIG, architecture=replace(PUBLISHED, drop_path_rate=0.3)).refuse_unpublishable()
     with pytest.raises(ModelError, match="image_size=32, not 224; canonical_signs=True, not False; 64 tokens, not 77"):
-        refuse_unpublishable(NPNetConfig((4, 16, 16), 64, 6, ArchitectureConfig(image_size=32)))
+        NPNetConfig((4, 16, 16), 64, 6, ArchitectureConfig(image_size=32)).refuse_unpublishable()
 
 
 def test_an_interrupted_write_leaves_no_file_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

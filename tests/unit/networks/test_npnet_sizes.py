@@ -13,8 +13,9 @@ from small_npnet import make_network
 
 from goldennoise.errors import ConfigError
 from goldennoise.networks.checkpoint import save_npnet
-from goldennoise.networks.config import LayoutArchitecture, LayoutNPNetConfig
-from goldennoise.networks.layouts.network import seeded_layout_npnet
+from goldennoise.networks.layouts import Config as LayoutArchitecture
+from goldennoise.networks.layouts import NetworkConfig as LayoutNPNetConfig
+from goldennoise.networks.layouts.network import build as seeded_layout_npnet
 from goldennoise.networks.published import load_published
 
 EXTRA_BYTES = 2 * 1024**3

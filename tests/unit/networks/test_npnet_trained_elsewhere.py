@@ -12,8 +12,9 @@ from torch import Tensor
 
 from goldennoise.errors import ModelError
 from goldennoise.networks.checkpoint import load_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.published import read_published
 from goldennoise.networks.publishing import published_tensors
 

@@ -22,7 +22,7 @@ from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.methods.npnet import Config as NPNetMethodConfig
 from goldennoise.methods.tools import MethodTools
-from goldennoise.networks.config import ArchitectureConfig
+from goldennoise.networks.npnet import Config as ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.stages import collect
 from goldennoise.store.artifacts import ArtifactStore

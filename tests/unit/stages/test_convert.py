@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from unit.generation.fakes import Run
 from unit.networks.small_npnet import make_inputs, make_network
 
-from goldennoise.diffusion.families.stable_diffusion_xl import Config as ModelConfig
+from goldennoise.diffusion.families.table import StableDiffusionXL as ModelConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError, ModelError
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
-from goldennoise.networks.config import ArchitectureConfig, NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import Config as ArchitectureConfig
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.published import load_published
 from goldennoise.networks.publishing import save_published
 from goldennoise.networks.sources import network_at, resolve_network

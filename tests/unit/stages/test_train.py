@@ -23,13 +23,14 @@ from unit.training.learnable import (
 from goldennoise import scorers
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.networks.checkpoint import load_npnet
-from goldennoise.networks.config import LayoutArchitecture
+from goldennoise.networks.layouts import Config as LayoutArchitecture
 from goldennoise.networks.layouts.network import LayoutNPNet
 from goldennoise.networks.sources import read_record
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train
-from goldennoise.training.objectives.regression import Objective, gain_weighted, regression
+from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.training import objectives
 
 OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
 
@@ -122,9 +123,9 @@ def test_a_loss_that_is_no_number_leaves_an_unfinished_artifact(outputs: Path, m
     with monkeypatch.context() as patched:
         from goldennoise.training.engine import fit
 
-        good = fit.NPNetTraining.pair_losses
+        good = fit.NoiseTraining.pair_losses
         patched.setattr(
-            fit.NPNetTraining,
+            fit.NoiseTraining,
             "pair_losses",
             lambda self, batch: good(self, batch) * (float("nan") if self.current_epoch == 1 else 1.0),
         )
@@ -189,21 +190,43 @@ def test_without_gains_nothing_can_be_weighted_by_them(tmp_path: Path) -> None:
         train.run(run_config(tmp_path, replace(OPTIONS, objective="gain_weighted")))
 
 
-@pytest.mark.parametrize("objective", [regression, gain_weighted])
-def test_the_objective_asked_for_is_the_one_trained_for(outputs: Path, objective: Objective) -> None:
-    config = run_config(outputs, replace(OPTIONS, objective=objective.__name__))
-    assert train._objective(config, None, torch.device("cpu")) is objective
+@pytest.mark.parametrize("objective", ["regression", "gain_weighted"])
+def test_the_objective_asked_for_is_the_one_trained_for(
+    outputs: Path, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from goldennoise.training.engine import fit
+
+    trained_for: list[object] = []
+
+    def stop(training: fit.Training) -> None:
+        trained_for.append(training.objective)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "train_npnet", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(run_config(outputs, replace(OPTIONS, objective=objective), name="asked"))
+    assert type(trained_for[0]) is objectives.component(objective).Loss
 
 
 def test_a_reward_by_other_weights_is_another_network(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def options(version: str) -> dict:
-        scorer = SimpleNamespace(name="any", version=version, differentiable=True, may_select=True)
-        monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: scorer))
+    def identity(version: str) -> dict:
+        monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(version=lambda _: version))
         config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
-        return train._decisive_options(config)
+        return train._identity(config, train._loss(config), lambda: scorers.identities(config.scorer))
 
-    assert options("1") == options("1")
-    assert options("1") != options("2")
+    assert identity("1") == identity("1")
+    assert identity("1") != identity("2")
+
+
+def test_a_complete_reward_is_known_without_its_scorer(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
+    identity = train._identity(config, train._loss(config), lambda: scorers.identities(config.scorer))
+    store = ArtifactStore(outputs)
+    pairs = store.resolve("pairs/learnable@v1", "pairs")
+    with store.begin("npnet", "known", "v1", identity, [pairs], {}) as draft:  # type: ignore[union-attr]
+        draft.commit({})
+    monkeypatch.setattr(scorers, "built", lambda *_: pytest.fail("built"))
+    assert train.run(replace(config, name="known")).reference == "npnet/known@v1"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +243,7 @@ def test_a_reward_needs_a_scorer_of_the_run_that_may_select(outputs: Path, chose
 
 def test_a_reward_needs_a_gradient(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blind = SimpleNamespace(name="blind", version="1", differentiable=False, may_select=True)
-    monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: blind))
+    monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(build=lambda *_: blind, version=lambda _: "1"))
     with pytest.raises(ConfigError, match="blind is not differentiable, which the objective reward needs"):
         train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()}))
 

@@ -21,7 +21,7 @@ from goldennoise.data.prompts import Prompt, PromptsConfig
 from goldennoise.diffusion import families
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.networks.config import ArchitectureConfig
+from goldennoise.networks.npnet import Config as ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 from goldennoise.stages import train

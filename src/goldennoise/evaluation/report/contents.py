@@ -25,23 +25,11 @@ from goldennoise.evaluation.report.results import (
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.generation.units import SCORE_COLUMNS, has_numbers, table_of
 from goldennoise.store.artifacts import Artifact
+from goldennoise.training import objectives
+from goldennoise.training.objectives.base import Objective
 
 _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_torch", "numpy")
 """Packages named on the page; the record lists them all."""
-_LOSSES = {
-    "regression": ("mean squared error", "Mean squared error to the golden noise of the pairs"),
-    "gain_weighted": (
-        "weighted squared error",
-        "Mean squared error to the golden noise of the pairs, each weighted by its gain",
-    ),
-    "reward": ("loss", "Half the mean squared distance from the source noise, minus the weighted score of the image"),
-    "layout_likelihood": (
-        "loss",
-        "Minus the log-likelihood of the layouts given their prompt, plus a contrast between prompts that are alike, "
-        "whose weight falls while it trains and is the last one in validation",
-    ),
-}
-"""Objective -> what an axis calls its loss, and what it is."""
 
 
 def page_content(
@@ -120,13 +108,14 @@ def _training(network: Artifact) -> Figure:
     name = "identity_val_loss"
     identity = network.recorded("counts", name, kind=float) if name in network.record["counts"] else None
     best = float(history["val_loss"].min())
-    label, loss = _LOSSES.get(network.recorded("config", "stage", "objective"), ("loss", "The loss of its objective"))
+    objective = network.recorded("config", "stage", "objective")
+    loss = objectives.component(objective).Loss if objective in objectives.kinds() else Objective
     against = "" if identity is None else f" Leaving the noise as it is has {identity:.4g}: the dashed line."
     return Figure(
         f"Training of {network.reference}",
-        plots.training_curve(history, identity, label),
+        plots.training_curve(history, identity, loss.label),
         f"Training and validation loss of {network.reference} over {int(history['epoch'].max())} epochs.",
-        f"{loss}; prompts of the validation part are not trained on. "
+        f"{loss.sentence}; prompts of the validation part are not trained on. "
         f"The lowest validation loss is {best:.4g}.{against}",
     )
 

@@ -7,11 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from goldennoise.errors import ModelError
-from goldennoise.networks.config import LayoutNPNetConfig
+from goldennoise.networks.layouts import NetworkConfig
+from goldennoise.networks.network import GoldenNetwork, PairsToFit
 from goldennoise.runtime.seeding import seeded
 
+NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
+"""Pairs that the inputs are fitted to, evenly spaced among all, and numbers in their prompt embeddings, and in their
+noise, at most: 1 GB each."""
 
-class LayoutNPNet(nn.Module):
+
+class LayoutNPNet(GoldenNetwork):
     """Draws `num_layouts` layouts L_k for a prompt, weighs them, and moves the noise x towards one of them:
 
         golden = |x| (x + strength L_k) / |x + strength L_k|,   k = argmax log w_k + resemblance sqrt(d) cos(L_k, x)
@@ -21,14 +26,14 @@ class LayoutNPNet(nn.Module):
     of their Gaussian mixture given the prompt. Row i of the output depends on row i of the inputs alone.
     """
 
+    config: NetworkConfig
     text_mean: Tensor
     text_whitening: Tensor
     basis: Tensor
 
-    def __init__(self, config: LayoutNPNetConfig) -> None:
-        super().__init__()
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
         architecture = config.architecture
-        self.config = config
         width, hidden, rank = architecture.width, architecture.hidden, architecture.rank
         # The inputs' whitening and the layouts' basis are fitted to the data once, before training.
         self.register_buffer("text_mean", torch.zeros(config.text_dim))
@@ -80,6 +85,11 @@ class LayoutNPNet(nn.Module):
         """(B, rank) of layouts (B, C, h, w), as near as `basis`, whose axes are orthogonal, can make them."""
         return layouts.flatten(1) @ self.basis.T / self.basis.square().sum(dim=1)
 
+    def fit_to(self, pairs: PairsToFit) -> None:
+        num_pairs = min(NUM_FITTED, max(self.config.architecture.rank, NUMBERS_FITTED // self.basis.shape[1]))
+        num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (self.config.num_tokens * self.config.text_dim))
+        self.fit_inputs(pairs.prompt_embeds(num_prompts), pairs.displacements(num_pairs))
+
     @torch.no_grad()
     def fit_inputs(self, prompt_embeds: Tensor, layouts: Tensor) -> None:
         """Whitens the tokens of prompt embeddings (N, tokens, dim); takes the principal axes of layouts (M, C, h, w).
@@ -98,7 +108,7 @@ class LayoutNPNet(nn.Module):
         self.basis.copy_(axes * (flat @ axes.T).square().mean().sqrt())
 
 
-def seeded_layout_npnet(config: LayoutNPNetConfig, seed: int) -> LayoutNPNet:
+def build(config: NetworkConfig, seed: int) -> LayoutNPNet:
     """An untrained network whose weights depend on `seed` alone; the global random state is left as it was."""
     with seeded(seed):
         return LayoutNPNet(config)

@@ -3,50 +3,53 @@
 import torch
 from torch import Tensor, nn
 
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.network import GoldenNetwork
+from goldennoise.networks.npnet import NetworkConfig
 from goldennoise.networks.npnet.residual import ResidualBranch
 from goldennoise.networks.npnet.singular_values import SingularValueBranch, SvdFactors, svd_factors
 from goldennoise.networks.npnet.text_embedding import AdaGroupNorm
 from goldennoise.runtime.seeding import seeded
 
 
-class NPNet(nn.Module):
+class NPNet(GoldenNetwork):
     """Predicts golden noise. `alpha` and `beta` start at 0, where the network is its singular-value branch alone.
 
     Row i of the output depends on row i of the inputs alone. In `train()` mode the backbone's stochastic depth is on.
     """
 
-    def __init__(self, config: NPNetConfig) -> None:
-        super().__init__()
-        self.config = config
+    config: NetworkConfig
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
         self.singular_values = SingularValueBranch(config)
         self.residual = ResidualBranch(config)
         self.text_embedding = AdaGroupNorm(config)
         self.alpha = nn.Parameter(torch.zeros(()))
         self.beta = nn.Parameter(torch.zeros(()))
 
-    def forward(self, noise: Tensor, prompt_embeds: Tensor, factors: SvdFactors | None = None) -> Tensor:
+    def forward(self, noise: Tensor, prompt_embeds: Tensor, *factors: Tensor) -> Tensor:
         """Golden noise (B, C, h, w), in the noise's dtype.
 
         noise: (B, C, h, w), standard normal. prompt_embeds: (B, tokens, dim) from the pipeline's text encoder.
-        factors: `svd_factors(noise)` where it is known already. Raises `ModelError` for other shapes.
+        factors: `frozen_inputs(noise)` where they are known already. Raises `ModelError` for other shapes.
         """
         self.config.check(noise, prompt_embeds)
-        if factors is None:
-            factors = self.svd_factors(noise)
         dtype = self.alpha.dtype
         source = noise.to(dtype)
         text = self.text_embedding(source, prompt_embeds.to(dtype))
-        golden = self.singular_values(factors)
+        golden = self.singular_values(SvdFactors(*factors) if factors else self.frozen_inputs(noise))
         golden = golden + (2 * torch.sigmoid(self.alpha) - 1) * text + self.beta * self.residual(source + text)
         return golden.to(noise.dtype)
 
-    def svd_factors(self, noise: Tensor) -> SvdFactors:
+    def frozen_inputs(self, noise: Tensor) -> SvdFactors:
         """The factors the network works on; they depend on its configuration, not on its weights."""
         return svd_factors(noise, self.config)
 
+    def vitals(self) -> dict[str, Tensor]:
+        return {"alpha": self.alpha.detach(), "beta": self.beta.detach()}
 
-def seeded_npnet(config: NPNetConfig, seed: int) -> NPNet:
+
+def build(config: NetworkConfig, seed: int) -> NPNet:
     """An untrained NPNet whose weights depend on `seed` alone; the global random state is left as it was."""
     with seeded(seed):
         return NPNet(config)

@@ -6,7 +6,7 @@ import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig
 
 
 class ResidualBranch(nn.Module):
@@ -16,7 +16,7 @@ class ResidualBranch(nn.Module):
     channels. That is an accident of timm's feature layout, but the published weights depend on it.
     """
 
-    def __init__(self, config: NPNetConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         architecture = config.architecture
         channels, *self.latent_size = config.latent_shape

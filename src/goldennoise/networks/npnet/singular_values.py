@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig
 
 SIGN_TIE = 1e-3
 """Entries within this share of the largest magnitude count as equally large: well above the error of an fp32 SVD."""
@@ -36,7 +36,7 @@ def from_matrix(matrix: Tensor, latent_shape: tuple[int, int, int], channel_grid
     return blocks.reshape(-1, channels, height, width)
 
 
-def svd_factors(noise: Tensor, config: NPNetConfig) -> SvdFactors:
+def svd_factors(noise: Tensor, config: NetworkConfig) -> SvdFactors:
     """Singular-value decomposition of noise (B, C, h, w) as a matrix, at least in fp32, on the noise's device.
 
     With `canonical_signs` the first of the largest entries of each left vector is positive, so that the factors do not
@@ -89,7 +89,7 @@ class SingularValueBranch(nn.Module):
     With `vector_mean` "after", it is the mean of MLP4(m) in place of MLP4(mean m).
     """
 
-    def __init__(self, config: NPNetConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         architecture, k = config.architecture, config.num_values
         rows, columns = config.matrix_shape

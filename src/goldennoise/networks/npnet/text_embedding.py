@@ -3,13 +3,13 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from goldennoise.networks.config import NPNetConfig
+from goldennoise.networks.npnet import NetworkConfig
 
 
 class AdaGroupNorm(nn.Module):
     """GroupNorm(x) * (1 + scale) + shift, scale and shift from the prompt; one group over all of (C, h, w)."""
 
-    def __init__(self, config: NPNetConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.linear = nn.Linear(config.num_tokens * config.text_dim, 2 * config.latent_shape[0])
 

@@ -38,7 +38,7 @@ class History(Callback):
             "val_loss": trainer.callback_metrics["val_loss"].item(),
             "learning_rate": pl_module.learning_rate,
             "gradient_norm": pl_module.gradient_norm.take(pl_module),
-        } | {name: value.item() for name, value in pl_module.vitals().items()}
+        } | {name: value.item() for name, value in pl_module.network.vitals().items()}
         self.rows = [*self.rows, row]
         if trainer.is_global_zero:
             self._write()

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import DataError
-from goldennoise.networks.npnet.singular_values import SvdFactors
 from goldennoise.training.engine.batches import BatchPart, GlobalBatches, held_out
 from goldennoise.training.engine.frozen_inputs import FrozenInputs
 from goldennoise.training.engine.look_alikes import LookAlikeBatches
@@ -21,15 +20,15 @@ from goldennoise.training.engine.options import TrainingOptions
 class PairBatch(NamedTuple):
     """One process's part of a global batch of `num_global` pairs, fp32.
 
-    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. factors: of the
-    source, None for a network that takes none. gains: (B,) about 1, what the golden image gained, or 0, over the mean
-    gain. weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
+    source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. frozen: what the
+    network computes of the source whatever its weights, each (B, ...). gains: (B,) about 1, what the golden image
+    gained, or 0, over the mean gain. weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
     """
 
     source: Tensor
     golden: Tensor
     prompt_embeds: Tensor
-    factors: SvdFactors | None
+    frozen: tuple[Tensor, ...]
     prompts: list[str]
     gains: Tensor
     weights: Tensor
@@ -40,9 +39,8 @@ class PairBatch(NamedTuple):
         """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
         tensors = ("source", "golden", "prompt_embeds", "gains", "weights")
         moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        if self.factors is not None:
-            moved["factors"] = SvdFactors(*(part.to(device, non_blocking=True) for part in self.factors))
-        return self._replace(**moved)
+        frozen = tuple(part.to(device, non_blocking=True) for part in self.frozen)
+        return self._replace(**moved, frozen=frozen)
 
 
 def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
@@ -74,7 +72,7 @@ class PairDataset(Dataset[PairBatch]):
             source.float(),
             golden.float(),
             self.inputs.prompts(part.rows),
-            self.inputs.factors_of(part.rows),
+            self.inputs.frozen_of(part.rows),
             self.prompts[part.rows].tolist(),
             torch.from_numpy(self.gains[part.rows]).float(),
             torch.from_numpy(part.weights),
@@ -88,18 +86,18 @@ class PairData(LightningDataModule):
 
     Each global batch is dealt out to the processes. Where it does not divide, the shorter parts are padded with a pair
     of weight 0, and the loss divides by the size of the global batch: the averaged gradient is that of one process.
-    in_groups: batches are of look-alikes.
+    group_size: pairs of look-alikes that come together; 1 for pairs on their own.
     """
 
     def __init__(
-        self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0, in_groups: bool = False
+        self, dataset: PairDataset, options: TrainingOptions, seed: int, num_workers: int = 0, group_size: int = 1
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.options = options
         self.seed = seed
         self.num_workers = num_workers
-        self.in_groups = in_groups
+        self.group_size = group_size
         ids = dataset.reader.index["prompt_id"].to_numpy(dtype=str)[dataset.rows]
         validation = held_out(ids, options.validation_share, seed)
         self.training_rows = np.flatnonzero(~validation)
@@ -120,6 +118,15 @@ class PairData(LightningDataModule):
         for part in self._batches(self.validation_rows, None, 0, 1):
             yield self.dataset[part]
 
+    def prompt_embeds(self, num: int) -> Tensor:
+        """(N, tokens, dim), fp32, of at most `num` training pairs, evenly spaced."""
+        return self.dataset.inputs.prompts(_spaced(self.training_rows, num))
+
+    def displacements(self, num: int) -> Tensor:
+        """Golden minus source noise (N, C, h, w), fp32, of at most `num` training pairs, evenly spaced."""
+        source, golden = self.dataset.reader.noise(self.dataset.rows[_spaced(self.training_rows, num)])
+        return golden.float() - source.float()
+
     def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
         assert self.trainer is not None
         batches = self._batches(rows, seed, self.trainer.global_rank, self.trainer.world_size)
@@ -132,9 +139,12 @@ class PairData(LightningDataModule):
         )
 
     def _batches(self, rows: np.ndarray, seed: int | None, rank: int, num_ranks: int) -> GlobalBatches:
-        if not self.in_groups:
-            return GlobalBatches(rows, self.options.batch_size, seed, rank, num_ranks)
-        inputs = self.dataset.inputs
-        return LookAlikeBatches(
-            rows, self.options.batch_size, seed, inputs.prompt_of, inputs.prompt_embeds, rank, num_ranks
-        )
+        ordered = (rows, self.options.batch_size, seed, rank, num_ranks)
+        if self.group_size == 1:
+            return GlobalBatches(*ordered)
+        return LookAlikeBatches(*ordered, self.dataset.inputs, self.group_size)
+
+
+def _spaced(rows: np.ndarray, num: int) -> np.ndarray:
+    """At most `num` of the rows, evenly spaced."""
+    return rows[:: -(-len(rows) // num)]

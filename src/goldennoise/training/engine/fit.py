@@ -23,16 +23,9 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
-from goldennoise.networks.config import (
-    ArchitectureConfig,
-    LayoutArchitecture,
-    LayoutNPNetConfig,
-    NPNetConfig,
-    network_config,
-)
-from goldennoise.networks.kinds import GoldenNetwork, blank_network, seeded_network
-from goldennoise.networks.npnet.network import NPNet
-from goldennoise.networks.npnet.singular_values import SvdFactors
+from goldennoise.networks import network_config
+from goldennoise.networks.base import Architecture, NetworkInputs
+from goldennoise.networks.network import GoldenNetwork, blank_network, seeded_network
 from goldennoise.runtime.compute import computes_natively
 from goldennoise.runtime.processes import Processes
 from goldennoise.runtime.seeding import derive_seed
@@ -40,17 +33,12 @@ from goldennoise.training.engine.callbacks import History, SigtermAsBefore, Trai
 from goldennoise.training.engine.checkpoints import AtomicCheckpoints, LastAndBest, read_checkpoint
 from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
-from goldennoise.training.engine.module import NoiseTraining, NPNetTraining
+from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import WORK, TrainingOptions
 from goldennoise.training.engine.samples import Examples, SampleImages
-from goldennoise.training.objectives.layouts import LayoutTraining
-from goldennoise.training.objectives.regression import Objective, regression
+from goldennoise.training.objectives.base import Objective
 
 log = logging.getLogger(__name__)
-
-NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
-"""Pairs that the inputs of a network that draws layouts are fitted to, evenly spaced among all, and numbers in their
-prompt embeddings, and in their noise, at most: 1 GB each."""
 
 # Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
 ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
@@ -90,85 +78,83 @@ class TrainingCounts:
         return {name.removeprefix("num_"): value for name, value in asdict(self).items()}
 
 
-def train_npnet(
-    reader: PairReader,
-    model: DiffusionModel | None,
-    architecture: ArchitectureConfig | LayoutArchitecture,
-    options: TrainingOptions,
-    folder: Path,
-    seed: int = 0,
-    setting: Setting | None = None,
-    objective: Objective = regression,
-) -> tuple[GoldenNetwork, TrainingCounts]:
+@dataclass(frozen=True)
+class Training:
+    """A network to train: what it is, what it learns from and what for."""
+
+    reader: PairReader
+    """The pairs."""
+    model: DiffusionModel | None
+    """The frozen model that they are for; only the first process needs it."""
+    architecture: Architecture
+    """Of the network."""
+    options: TrainingOptions
+    """How it is trained."""
+    objective: Objective
+    """What it is trained for."""
+    folder: Path
+    """Gets training.csv, samples/ and work/."""
+    seed: int = 0
+    """The root of all randomness."""
+    setting: Setting = field(default_factory=Setting)
+    """Where it is trained."""
+
+
+def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
     """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
 
-    model: the frozen model the pairs are for; only the first process needs it. objective: of an NPNet; a network that
-    draws layouts has its own. folder: gets training.csv, samples/ and work/; called again with the same folder, a
-    killed training goes on from its last complete epoch, and ends with the same weights bit for bit on a CPU.
+    Called again with the same folder, a killed training goes on from its last complete epoch, and ends with the same
+    weights bit for bit on a CPU.
     Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not finite.
     """
-    setting = setting or Setting()
-    data = _prepared(reader, model, architecture, options, folder / WORK / "inputs", seed, setting)
+    data, processes = _prepared(training), training.setting.processes
     num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
-    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
-    module = _module(seeded_network(config, derive_seed(seed, "npnet weights", "")), objective, options, seed, data)
-    module.identity_loss = _identity_loss(data, module, setting.device)
-    checkpoints = LastAndBest(folder / WORK)
-    callbacks: list[Callback] = [History(folder / "training.csv"), checkpoints]
-    if model is not None and setting.processes.is_first and options.num_samples and options.sample_every_epochs:
-        examples = _examples(data, model, options.num_samples)
-        callbacks.append(SampleImages(model, examples, folder / "samples", options.sample_every_epochs))
+    config = network_config(training.architecture, training.reader.latent_shape, num_tokens, text_dim)
+    network = seeded_network(config, derive_seed(training.seed, "npnet weights", ""))
+    # The same on every process, because they have the same data.
+    network.fit_to(data)
+    module = NoiseTraining(network, training.objective, training.options, training.seed)
+    module.identity_loss = _identity_loss(data, module, training.setting.device)
+    checkpoints = LastAndBest(training.folder / WORK)
+    resumable = processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
+    _fit(training, module, data, [*_callbacks(training, data), checkpoints], resumable)
+    best = _best(config, checkpoints.best)
+    # The first may remove the file once all have read it.
+    processes.on_all(lambda: None)
+    return best, _counts(data, module, checkpoints)
+
+
+def _callbacks(training: Training, data: PairData) -> list[Callback]:
+    """What is told of the training while it goes."""
+    options, setting, folder = training.options, training.setting, training.folder
+    callbacks: list[Callback] = [History(folder / "training.csv")]
+    every = options.sample_every_epochs
+    if training.model is not None and setting.processes.is_first and options.num_samples and every:
+        examples = _examples(data, training.model, options.num_samples)
+        callbacks.append(SampleImages(training.model, examples, folder / "samples", every))
     if setting.processes.size > 1:
         callbacks.append(SigtermAsBefore())
     if setting.progress_bar:
         callbacks.append(TrainingProgress())
-    resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
-    _fit(module, data, callbacks, resumable, folder, setting)
-    network = _best(config, checkpoints.best)
-    # The first may remove the file once all have read it.
-    setting.processes.on_all(lambda: None)
-    return network, _counts(data, module, checkpoints)
-
-
-def _module(
-    network: GoldenNetwork, objective: Objective, options: TrainingOptions, seed: int, data: PairData
-) -> NoiseTraining:
-    if isinstance(network, NPNet):
-        return NPNetTraining(network, objective, options, seed)
-    # The same on every process, because they have the same data.
-    num_pairs = min(NUM_FITTED, max(network.config.architecture.rank, NUMBERS_FITTED // network.basis.shape[1]))
-    source, golden = data.dataset.reader.noise(data.dataset.rows[_spaced(data.training_rows, num_pairs)])
-    num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (network.config.num_tokens * network.config.text_dim))
-    prompt_embeds = data.dataset.inputs.prompts(_spaced(data.training_rows, num_prompts))
-    network.fit_inputs(prompt_embeds, golden.float() - source.float())
-    return LayoutTraining(network, options, seed)
-
-
-def _spaced(rows: np.ndarray, num: int) -> np.ndarray:
-    """At most `num` of the rows, evenly spaced."""
-    return rows[:: -(-len(rows) // num)]
+    return callbacks
 
 
 @torch.no_grad()
 def _identity_loss(data: PairData, module: NoiseTraining, device: torch.device) -> float:
     """Validation loss of a network that returns the source noise: what the network has to beat."""
     module.eval().to(device)
-    losses = [module.source_losses(batch.to(device)).cpu().double() for batch in data.validation_batches()]
+    losses = [
+        module.objective.source_losses(module.network, batch.to(device)).cpu().double()
+        for batch in data.validation_batches()
+    ]
     module.train()
     return float(torch.cat(losses).mean())
 
 
-def _prepared(
-    reader: PairReader,
-    model: DiffusionModel | None,
-    architecture: ArchitectureConfig | LayoutArchitecture,
-    options: TrainingOptions,
-    folder: Path,
-    seed: int,
-    setting: Setting,
-) -> PairData:
-    """The data of all processes, after the first has written the frozen inputs into `folder`."""
-    rows = chosen_rows(reader, options.keep_rejected)
+def _prepared(training: Training) -> PairData:
+    """The data of all processes, after the first has written the frozen inputs."""
+    reader, model, options, setting = training.reader, training.model, training.options, training.setting
+    folder, rows = training.folder / WORK / "inputs", chosen_rows(reader, options.keep_rejected)
 
     def prepare() -> dict[str, object]:
         assert model is not None, "the first process has the model"
@@ -178,24 +164,20 @@ def _prepared(
                 "with the model they were collected with"
             )
         with torch.no_grad():
-            write_frozen_inputs(folder, reader, rows, model, architecture, setting.prompts_at_once)
+            write_frozen_inputs(folder, reader, rows, model, training.architecture, setting.prompts_at_once)
         return {}
 
     setting.processes.from_first(prepare)
     dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
-    return PairData(dataset, options, seed, setting.num_workers, isinstance(architecture, LayoutArchitecture))
+    return PairData(dataset, options, training.seed, setting.num_workers, training.objective.group_size)
 
 
 def _fit(
-    module: NoiseTraining,
-    data: PairData,
-    callbacks: list[Callback],
-    resume: str | None,
-    folder: Path,
-    setting: Setting,
+    training: Training, module: NoiseTraining, data: PairData, callbacks: list[Callback], resume: str | None
 ) -> None:
+    setting, options = training.setting, training.options
     processes = setting.processes
-    if module.options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
+    if options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
         log.warning("stage.precision=bf16-mixed: no instructions for it on this CPU; 32-true is 10 times as fast")
     with _quiet_lightning(), _deterministic_kernels():
         trainer = Trainer(
@@ -204,13 +186,12 @@ def _fit(
             num_nodes=processes.num_nodes,
             strategy=_strategy(setting),
             plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
-            precision=module.options.precision,  # type: ignore[arg-type]
-            max_epochs=module.options.num_epochs,
+            precision=options.precision,  # type: ignore[arg-type]
+            max_epochs=options.num_epochs,
             callbacks=callbacks,
             logger=list(setting.loggers),
-            default_root_dir=folder / WORK,
-            # Resizing images for a scorer has no gradient on a GPU whose order of summing is fixed.
-            deterministic="warn" if module.options.objective == "reward" else True,
+            default_root_dir=training.folder / WORK,
+            deterministic=True if training.objective.is_deterministic else "warn",
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
@@ -238,15 +219,13 @@ def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
     index = data.dataset.reader.index.iloc[data.dataset.rows[data.validation_rows]]
     first = data.validation_rows[np.flatnonzero(~index["prompt_id"].duplicated())[:num]]
     source, _ = data.dataset.reader.noise(data.dataset.rows[first])
-    factors = data.dataset.inputs.factors_of(first)
-    if factors is not None:
-        factors = SvdFactors(*(part.to(model.device) for part in factors))
+    frozen = tuple(part.to(model.device) for part in data.dataset.inputs.frozen_of(first))
     prompts = data.dataset.reader.index["prompt"].iloc[data.dataset.rows[first]].tolist()
     with torch.no_grad():
-        return Examples(prompts, source.to(model.device, model.dtype), model.encode(prompts), factors)
+        return Examples(prompts, source.to(model.device, model.dtype), model.encode(prompts), frozen)
 
 
-def _best(config: NPNetConfig | LayoutNPNetConfig, path: Path) -> GoldenNetwork:
+def _best(config: NetworkInputs, path: Path) -> GoldenNetwork:
     state = read_checkpoint(path)["state_dict"]
     network = blank_network(config)
     network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})

@@ -1,4 +1,4 @@
-"""What does not change while a network learns: prompt embeddings and, for NPNet, the noises' singular-value factors."""
+"""What does not change while a network learns: prompt embeddings, and what it computes of the noise beforehand."""
 
 import hashlib
 import json
@@ -15,13 +15,14 @@ from torch import Tensor
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ArtifactError
-from goldennoise.networks.config import ArchitectureConfig, LayoutArchitecture, NPNetConfig, network_config
-from goldennoise.networks.npnet.singular_values import SvdFactors, svd_factors
+from goldennoise.networks import network_config
+from goldennoise.networks.base import Architecture
+from goldennoise.networks.network import GoldenNetwork, blank_network
 from goldennoise.store.files import remove, write_json
 from goldennoise.store.record import read_json
 
 CONTENTS = "contents.json"
-EMBEDS, FACTORS = "prompt_embeds", ("u", "s", "vh")
+EMBEDS, FROZEN = "prompt_embeds", "frozen_"
 PAIRS_AT_ONCE = 64
 
 
@@ -30,20 +31,20 @@ class FrozenInputs:
     """Memory-mapped arrays, one row per chosen pair, so that memory does not grow with the data.
 
     prompt_embeds: (prompts, tokens, dim); prompt_of: (N,) the prompt of each pair.
-    factors: u (N, rows, k), s (N, k), vh (N, k, columns), or nothing for a network that takes none.
+    frozen: the network's `frozen_inputs` of the source noises, each (N, ...).
     """
 
     prompt_embeds: np.ndarray
     prompt_of: np.ndarray
-    factors: tuple[np.ndarray, ...]
+    frozen: tuple[np.ndarray, ...]
 
     def prompts(self, rows: np.ndarray) -> Tensor:
         """(B, tokens, dim), fp32: each pair's own prompt."""
         return torch.from_numpy(self.prompt_embeds[self.prompt_of[rows]]).float()
 
-    def factors_of(self, rows: np.ndarray) -> SvdFactors | None:
-        """The factors of each pair's source noise, fp32."""
-        return SvdFactors(*(torch.from_numpy(part[rows]) for part in self.factors)) if self.factors else None
+    def frozen_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """The frozen inputs of each pair's source noise, fp32."""
+        return tuple(torch.from_numpy(part[rows]) for part in self.frozen)
 
 
 def write_frozen_inputs(
@@ -51,12 +52,12 @@ def write_frozen_inputs(
     reader: PairReader,
     rows: np.ndarray,
     model: DiffusionModel,
-    architecture: ArchitectureConfig | LayoutArchitecture,
+    architecture: Architecture,
     prompts_at_once: int = 32,
 ) -> None:
     """Compute them for the pairs at `rows` of the reader's index, unless `folder` holds exactly these already.
 
-    The factors are computed on the model's device. A folder that is unfinished or damaged is made again.
+    Those of the noise are computed on the model's device. A folder that is unfinished or damaged is made again.
     """
     contents = _contents(reader, rows, model, architecture)
     if _told(folder) == contents | {"bytes": _sizes(folder)}:
@@ -67,8 +68,7 @@ def write_frozen_inputs(
         remove(file)
     num_tokens, text_dim = _write_prompt_embeds(folder, reader, rows, model, prompts_at_once)
     config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
-    if isinstance(config, NPNetConfig):
-        _write_factors(folder, reader, rows, config, model.device)
+    _write_frozen(folder, reader, rows, blank_network(config), model.device)
     write_json(folder / CONTENTS, contents | {"bytes": _sizes(folder)})
 
 
@@ -86,19 +86,19 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def open_frozen_inputs(folder: Path, reader: PairReader, rows: np.ndarray) -> FrozenInputs:
     """What `write_frozen_inputs` wrote for the same reader and rows."""
-    files = [folder / f"{name}.npy" for name in (EMBEDS, *FACTORS)]
-    embeds, *factors = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files if file.exists())
-    return FrozenInputs(embeds, _prompts(reader, rows)[1], tuple(factors))
+    files = [folder / f"{EMBEDS}.npy", *sorted(folder.glob(f"{FROZEN}*.npy"))]
+    embeds, *frozen = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+    return FrozenInputs(embeds, _prompts(reader, rows)[1], tuple(frozen))
 
 
 def _contents(
-    reader: PairReader, rows: np.ndarray, model: DiffusionModel, architecture: ArchitectureConfig | LayoutArchitecture
+    reader: PairReader, rows: np.ndarray, model: DiffusionModel, architecture: Architecture
 ) -> dict[str, object]:
     return {
         "rows": hashlib.sha256(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hexdigest(),
         "prompts": hashlib.sha256(json.dumps(_prompts(reader, rows)[0]).encode()).hexdigest(),
         "model": model.name,
-        "factors": architecture.canonical_signs if isinstance(architecture, ArchitectureConfig) else None,
+        "architecture": repr(architecture),
     }
 
 
@@ -117,28 +117,27 @@ def _write_prompt_embeds(
     prompts, _ = _prompts(reader, rows)
     first = model.encode(prompts[:1]).cond
     dtype = np.dtype(np.float16 if first.dtype == torch.float16 else np.float32)
-    with _new_array(folder / "prompt_embeds.npy", (len(prompts), *first.shape[1:]), dtype) as file:
+    with _new_array(folder / f"{EMBEDS}.npy", (len(prompts), *first.shape[1:]), dtype) as file:
         for start, stop in _chunks(len(prompts), at_once):
             embeds = model.encode(prompts[start:stop]).cond
             file.write(embeds.float().cpu().numpy().astype(dtype).tobytes())
     return first.shape[1], first.shape[2]
 
 
-def _write_factors(
-    folder: Path, reader: PairReader, rows: np.ndarray, config: NPNetConfig, device: torch.device
+def _write_frozen(
+    folder: Path, reader: PairReader, rows: np.ndarray, network: GoldenNetwork, device: torch.device
 ) -> None:
-    (height, width), k = config.matrix_shape, config.num_values
-    shapes = {"u": (height, k), "s": (k,), "vh": (k, width)}
     with ExitStack() as opened:
-        files = {
-            name: opened.enter_context(_new_array(folder / f"{name}.npy", (len(rows), *shape), np.dtype(np.float32)))
-            for name, shape in shapes.items()
-        }
+        files: list[BinaryIO] = []
         for start, stop in _chunks(len(rows), PAIRS_AT_ONCE):
             source, _ = reader.noise(rows[start:stop])
-            factors = svd_factors(source.to(device, torch.float32), config)
-            for name, file in files.items():
-                file.write(getattr(factors, name).cpu().numpy().tobytes())
+            frozen = network.frozen_inputs(source.to(device, torch.float32))
+            for number in range(len(files), len(frozen)):
+                shape = (len(rows), *frozen[number].shape[1:])
+                array = _new_array(folder / f"{FROZEN}{number}.npy", shape, np.dtype(np.float32))
+                files.append(opened.enter_context(array))
+            for file, part in zip(files, frozen, strict=True):
+                file.write(part.cpu().numpy().tobytes())
 
 
 def _new_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> BinaryIO:

@@ -8,9 +8,8 @@ from torch import Tensor
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.engine.batches import GlobalBatches
+from goldennoise.training.engine.frozen_inputs import FrozenInputs
 
-GROUP_SIZE = 12
-"""Pairs to tell apart at a time, each of another prompt."""
 NUM_LOOK_ALIKES = 48
 """Prompts nearest to one by their mean token, itself among them: its groups are drawn from these."""
 
@@ -35,53 +34,49 @@ def nearest_prompts(prompt_embeds: np.ndarray, prompts: np.ndarray) -> Tensor:
 
 
 class LookAlikeBatches(GlobalBatches):
-    """`GlobalBatches` of whole groups: a pair, each in turn, and `GROUP_SIZE` - 1 pairs of prompts that are alike.
+    """`GlobalBatches` of whole groups: a pair, each in turn, and `group_size` - 1 pairs of prompts that are alike.
 
     An epoch has as many pairs as there are rows, less those that fill no group; some come twice and some not at all.
     Raises `DataError` for too few prompts, `ConfigError` for a batch size that cuts groups.
     """
-
-    unit = GROUP_SIZE
 
     def __init__(
         self,
         rows: np.ndarray,
         batch_size: int,
         seed: int | None,
-        prompt_of: np.ndarray,
-        prompt_embeds: np.ndarray,
-        rank: int = 0,
-        num_ranks: int = 1,
+        rank: int,
+        num_ranks: int,
+        inputs: FrozenInputs,
+        group_size: int,
     ) -> None:
-        """prompt_of: (N,) rows of `prompt_embeds` (P, tokens, dim), the prompt of each row of the data.
-
-        seed: None for the same batches every epoch.
-        """
+        """inputs: of all rows of the data. seed: None for the same batches every epoch."""
         super().__init__(rows, batch_size, seed, rank, num_ranks)
-        if batch_size % GROUP_SIZE:
+        self.unit = group_size
+        if batch_size % group_size:
             raise ConfigError(
-                f"stage.batch_size={batch_size}: layouts learn from groups of {GROUP_SIZE} pairs; give a multiple of it"
+                f"stage.batch_size={batch_size}: layouts learn from groups of {group_size} pairs; give a multiple of it"
             )
-        prompts, self._prompt_of = np.unique(prompt_of[rows], return_inverse=True)
-        if len(prompts) < GROUP_SIZE:
+        prompts, self._prompt_of = np.unique(inputs.prompt_of[rows], return_inverse=True)
+        if len(prompts) < group_size:
             raise DataError(
-                f"layouts learn by telling {GROUP_SIZE} prompts apart, and there are pairs of {len(prompts)} to learn "
+                f"layouts learn by telling {group_size} prompts apart, and there are pairs of {len(prompts)} to learn "
                 "from or to validate on: collect more prompts, or set another stage.validation_share"
             )
         self._by_prompt = torch.from_numpy(np.argsort(self._prompt_of, kind="stable"))
         self._num_pairs = torch.from_numpy(np.bincount(self._prompt_of))
         self._first = self._num_pairs.cumsum(0) - self._num_pairs
-        self._nearest = nearest_prompts(prompt_embeds, prompts)
+        self._nearest = nearest_prompts(inputs.prompt_embeds, prompts)
 
     def __len__(self) -> int:
-        return -(-(len(self.rows) // GROUP_SIZE) // (self.batch_size // GROUP_SIZE))
+        return -(-(len(self.rows) // self.unit) // (self.batch_size // self.unit))
 
     def _order(self) -> np.ndarray:
         epoch = 0 if self.seed is None else self.epoch
         generator = torch.Generator().manual_seed(derive_seed(self.seed or 0, "look-alikes", "", epoch))
-        anchors = torch.randperm(len(self.rows), generator=generator)[: len(self.rows) // GROUP_SIZE]
+        anchors = torch.randperm(len(self.rows), generator=generator)[: len(self.rows) // self.unit]
         nearest = self._nearest[torch.from_numpy(self._prompt_of)[anchors]]
-        shuffled = torch.rand(nearest[:, 1:].shape, generator=generator).argsort(dim=1)[:, : GROUP_SIZE - 1]
+        shuffled = torch.rand(nearest[:, 1:].shape, generator=generator).argsort(dim=1)[:, : self.unit - 1]
         others = nearest[:, 1:].gather(1, shuffled)
         drawn = torch.rand(others.shape, generator=generator) * self._num_pairs[others]
         pairs = self._by_prompt[self._first[others] + drawn.long()]

@@ -1,7 +1,6 @@
-"""The Lightning modules: a network and what it is trained for."""
+"""The Lightning module: a network and what it is trained for."""
 
 import math
-from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -9,12 +8,11 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from goldennoise.errors import GoldenNoiseError
-from goldennoise.networks.kinds import GoldenNetwork
-from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.training.engine.data import PairBatch
 from goldennoise.training.engine.options import TrainingOptions
 from goldennoise.training.engine.stochastic_depth import StochasticDepth
-from goldennoise.training.objectives.regression import Objective
+from goldennoise.training.objectives.base import Objective
 
 
 class RunningMean:
@@ -38,33 +36,31 @@ class RunningMean:
 
 
 class NoiseTraining(LightningModule):
-    """Trains `network` on noise pairs.
+    """Trains `network` on noise pairs for `objective`.
 
     identity_loss: validation loss of predicting the source itself, logged as a line to compare with.
     """
 
-    def __init__(self, network: GoldenNetwork, options: TrainingOptions, seed: int) -> None:
+    def __init__(self, network: GoldenNetwork, objective: Objective, options: TrainingOptions, seed: int) -> None:
         super().__init__()
         self.network = network
+        self.objective = objective
         self.options = options
         self.seed = seed
         self.identity_loss = math.nan
+        self.num_steps = math.inf
         self.stochastic_depth = StochasticDepth(network)
         self.train_loss, self.val_loss, self.gradient_norm = RunningMean(), RunningMean(), RunningMean()
         self.step_loss = self.step_norm = torch.tensor(math.nan)
         self.learning_rate = math.nan
 
-    @abstractmethod
     def pair_losses(self, batch: PairBatch) -> Tensor:
         """(B,) the loss of each pair, in fp32."""
+        done = self.global_step / self.num_steps if self.training else 1.0
+        return self.objective.pair_losses(self.network, batch, done)
 
-    @abstractmethod
-    def source_losses(self, batch: PairBatch) -> Tensor:
-        """(B,) the losses of a network that returns the source noise."""
-
-    def vitals(self) -> dict[str, Tensor]:
-        """Numbers of the network to watch while it learns."""
-        return {}
+    def on_train_start(self) -> None:
+        self.num_steps = self.trainer.estimated_stepping_batches
 
     def weighted_loss(self, batch: PairBatch, step: int, num_ranks: int) -> Tensor:
         """This process's share of the mean over the global batch, such that the mean over processes is that mean."""
@@ -102,7 +98,7 @@ class NoiseTraining(LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         step = {"train_loss": self.step_loss, "gradient_norm": self.step_norm}
-        self.log_dict({**step, **self.vitals(), "learning_rate": self.learning_rate})
+        self.log_dict({**step, **self.network.vitals(), "learning_rate": self.learning_rate})
 
     def configure_optimizers(self) -> Any:
         options = self.options
@@ -124,22 +120,3 @@ class NoiseTraining(LightningModule):
             f"training stopped at step {step} (epoch {done + 1}): the {what} became {value}; {kept}; "
             "lower stage.learning_rate, set stage.gradient_clip, or look for non-finite numbers in the pairs"
         )
-
-
-class NPNetTraining(NoiseTraining):
-    """Trains an NPNet for `objective`."""
-
-    network: NPNet
-
-    def __init__(self, network: NPNet, objective: Objective, options: TrainingOptions, seed: int) -> None:
-        super().__init__(network, options, seed)
-        self.objective = objective
-
-    def pair_losses(self, batch: PairBatch) -> Tensor:
-        return self.objective(self.network(batch.source, batch.prompt_embeds, batch.factors), batch)
-
-    def source_losses(self, batch: PairBatch) -> Tensor:
-        return self.objective(batch.source, batch)
-
-    def vitals(self) -> dict[str, Tensor]:
-        return {"alpha": self.network.alpha.detach(), "beta": self.network.beta.detach()}

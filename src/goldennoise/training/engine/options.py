@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 
 from goldennoise.errors import require
+from goldennoise.training import objectives
 
 PRECISIONS = ("32-true", "bf16-mixed")
 SCHEDULES = ("constant", "cosine")
-OBJECTIVES = ("regression", "gain_weighted", "reward", "layout_likelihood")
+OBJECTIVES = tuple(objectives.kinds())
 WORK = "work"
 """Folder of checkpoints and frozen inputs below a run's folder; for resuming only."""
 
@@ -15,35 +16,39 @@ WORK = "work"
 @dataclass(frozen=True)
 class TrainingOptions:
     """The defaults are the published training of NPNet (arXiv 2411.09502), but with clipping, a split over prompts, and
-    only the pairs that the filter kept, which the published command does if told so.
-
-    objective: "regression" to the golden noise; "gain_weighted", the same with each pair weighted by how much its
-    golden image was preferred; "reward", which ascends a differentiable scorer and takes no notice of golden noise;
-    "layout_likelihood", the one objective of networks that draw layouts (`npnet.kind`), and theirs alone.
-    reward_scorer, reward_steps, reward_weight: of the objective "reward": the scorer, the sampling steps its gradient
-    goes through, and what a unit of its score is worth against the mean squared distance from the source noise.
-    batch_size: pairs per optimiser step over all devices together. gradient_clip: largest L2 norm, null for none.
-    schedule: of the learning rate; "cosine" falls to 0 at the end of the last epoch.
-    validation_share: share of the prompts, with all their pairs, that is held out, in (0, 1).
-    keep_rejected: learn also from pairs that the preference filter rejected.
-    sample_every_epochs, num_samples: how often how many sample images are made; 0 for none.
-    """
+    only the pairs that the filter kept, which the published command does if told so."""
 
     objective: str = "regression"
+    """What the network is trained for: a module in `goldennoise.training.objectives`."""
     reward_scorer: str = "shapes_clip"
+    """Of the objective "reward": the scorer that it ascends."""
     reward_steps: int = 4
+    """Of the objective "reward": the sampling steps that its gradient goes through."""
     reward_weight: float = 0.01
+    """Of the objective "reward": what a unit of its score is worth against the mean squared distance from the source
+    noise."""
     num_epochs: int = 30
+    """Passes over the training pairs."""
     batch_size: int = 64
+    """Pairs per optimiser step, over all devices together."""
     learning_rate: float = 1e-4
+    """Of AdamW, in (0, 1]."""
     weight_decay: float = 0.01
+    """Of AdamW, in [0, 1]."""
     gradient_clip: float | None = 1.0
+    """Largest L2 norm of the gradient, null for none."""
     precision: str = "32-true"
+    """32-true or bf16-mixed."""
     schedule: str = "constant"
+    """Of the learning rate: constant, or cosine, which falls to 0 at the end of the last epoch."""
     validation_share: float = 0.1
+    """Share of the prompts, with all their pairs, that is held out, in (0, 1)."""
     keep_rejected: bool = False
+    """Learn also from pairs that the preference filter rejected."""
     sample_every_epochs: int = 5
+    """How often sample images are made; 0 for none."""
     num_samples: int = 4
+    """How many sample images are made; 0 for none."""
 
     def __post_init__(self) -> None:
         require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {', '.join(OBJECTIVES)}")

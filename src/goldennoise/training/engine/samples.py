@@ -12,8 +12,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
-from goldennoise.networks.kinds import GoldenNetwork
-from goldennoise.networks.npnet.singular_values import SvdFactors
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.store.files import put
 from goldennoise.training.engine.loggers import log_images
 from goldennoise.training.engine.module import NoiseTraining
@@ -21,12 +20,12 @@ from goldennoise.training.engine.module import NoiseTraining
 
 @dataclass(frozen=True)
 class Examples:
-    """What sample images are made from: source (B, C, h, w) with its factors and prompts, on the model's device."""
+    """What sample images are made from: source (B, C, h, w), its prompts and frozen inputs, on the model's device."""
 
     prompts: Sequence[str]
     source: Tensor
     embedding: PromptEmbedding
-    factors: SvdFactors | None
+    frozen: tuple[Tensor, ...]
 
 
 class SampleImages(Callback):
@@ -59,8 +58,7 @@ class SampleImages(Callback):
             self._standard = self._images(examples.source)
         training = network.training
         network.eval()
-        known = () if examples.factors is None else (examples.factors,)
-        golden = network(examples.source.float(), examples.embedding.cond.float(), *known)
+        golden = network(examples.source.float(), examples.embedding.cond.float(), *examples.frozen)
         network.train(training)
         pairs = torch.cat([self._standard, self._images(golden.to(examples.source))], dim=3)
         return list((pairs * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())

@@ -17,12 +17,13 @@ from unit.training.learnable import BRIEF, SMALL, FakeModel, write_pairs
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import DataError, GoldenNoiseError, ModelError
 from goldennoise.networks.npnet.network import NPNet
+from goldennoise.training import objectives
 from goldennoise.training.engine import fit
 from goldennoise.training.engine.checkpoints import read_checkpoint
 from goldennoise.training.engine.data import PairBatch
-from goldennoise.training.engine.fit import Setting, TrainingCounts, train_npnet
+from goldennoise.training.engine.fit import Setting, Training, TrainingCounts, train_npnet
 from goldennoise.training.engine.options import TrainingOptions
-from goldennoise.training.objectives.regression import regression
+from goldennoise.training.objectives.regression import Loss as Regression
 
 QUIET = Setting(progress_bar=False)
 
@@ -30,7 +31,7 @@ QUIET = Setting(progress_bar=False)
 def trained(
     reader: PairReader, folder: Path, options: TrainingOptions = BRIEF, setting: Setting = QUIET
 ) -> tuple[NPNet, TrainingCounts]:
-    return train_npnet(reader, FakeModel(), SMALL, options, folder, setting=setting)
+    return train_npnet(Training(reader, FakeModel(), SMALL, options, Regression(options), folder, setting=setting))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_history_has_a_row_per_epoch(learnt: tuple[Path, NPNet, TrainingCoun
     assert math.isclose(best["alpha"], network.alpha.item(), rel_tol=1e-6)
 
 
-class WorseInTheEnd(fit.NPNetTraining):
+class WorseInTheEnd(fit.NoiseTraining):
     """The validation loss rises in the third epoch."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -80,7 +81,7 @@ class WorseInTheEnd(fit.NPNetTraining):
 def test_the_network_is_that_of_the_best_epoch_not_of_the_last(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NPNetTraining", WorseInTheEnd)
+    monkeypatch.setattr(fit, "NoiseTraining", WorseInTheEnd)
     network, counts = trained(reader, tmp_path, replace(BRIEF, num_epochs=3))
     assert counts.best_epoch == 2
     alphas = pd.read_csv(tmp_path / "training.csv")["alpha"]
@@ -112,7 +113,7 @@ def test_a_training_that_is_over_is_not_repeated(
     )
 
 
-class Interrupted(fit.NPNetTraining):
+class Interrupted(fit.NoiseTraining):
     """Ctrl-C in the middle of the second epoch, at the first attempt."""
 
     steps: ClassVar[list[int]] = []
@@ -132,7 +133,7 @@ def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
     (tmp_path / "long").mkdir()
     (tmp_path / "stopped").mkdir()
     expected, expected_counts = trained(reader, tmp_path / "long", options)
-    monkeypatch.setattr(fit, "NPNetTraining", Interrupted)
+    monkeypatch.setattr(fit, "NoiseTraining", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(reader, tmp_path / "stopped", options)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -163,7 +164,7 @@ def test_damaged_checkpoints_cost_epochs_and_change_nothing(
     assert all(map(torch.equal, network.parameters(), expected.parameters()))
 
 
-class Spoilt(fit.NPNetTraining):
+class Spoilt(fit.NoiseTraining):
     """The loss is NaN from optimiser step 7 on."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -174,7 +175,7 @@ class Spoilt(fit.NPNetTraining):
 def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_checkpoint(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NPNetTraining", Spoilt)
+    monkeypatch.setattr(fit, "NoiseTraining", Spoilt)
     with pytest.raises(GoldenNoiseError, match=r"step 7 \(epoch 2\): the loss became nan; .* epoch 1;"):
         trained(reader, tmp_path)
     state = read_checkpoint(tmp_path / "work/last.ckpt")
@@ -192,7 +193,7 @@ def test_infinite_golden_noise_stops_at_the_first_step(reader: PairReader, tmp_p
         trained(infinite, tmp_path / "run", options)
 
 
-class SpoiltInValidation(fit.NPNetTraining):
+class SpoiltInValidation(fit.NoiseTraining):
     """Only the validation loss is NaN."""
 
     def pair_losses(self, batch: PairBatch) -> torch.Tensor:
@@ -202,7 +203,7 @@ class SpoiltInValidation(fit.NPNetTraining):
 def test_a_validation_loss_that_is_no_number_is_not_saved(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "NPNetTraining", SpoiltInValidation)
+    monkeypatch.setattr(fit, "NoiseTraining", SpoiltInValidation)
     with pytest.raises(GoldenNoiseError, match=r"step 4 \(epoch 1\): the validation loss became nan"):
         trained(reader, tmp_path)
     assert not list(tmp_path.rglob("*.ckpt"))
@@ -212,7 +213,7 @@ def test_a_model_of_other_latents_is_refused(reader: PairReader, tmp_path: Path)
     model = FakeModel()
     model.latent_shape = (4, 8, 8)
     with pytest.raises(ModelError, match=r"fake makes latents \(4, 8, 8\), and the pairs hold \(4, 4, 4\)"):
-        train_npnet(reader, model, SMALL, BRIEF, tmp_path, setting=QUIET)
+        train_npnet(Training(reader, model, SMALL, BRIEF, Regression(BRIEF), tmp_path, setting=QUIET))
 
 
 def test_pairs_of_which_none_is_kept_are_refused(reader: PairReader, tmp_path: Path) -> None:
@@ -224,20 +225,24 @@ def test_pairs_of_which_none_is_kept_are_refused(reader: PairReader, tmp_path: P
     assert (counts.num_pairs, counts.num_prompts) == (48, 24)
 
 
-@pytest.mark.parametrize("objective", ["regression", "reward"])
+@pytest.mark.parametrize("is_deterministic", [True, False])
 def test_a_scorer_may_resize_images_though_that_has_no_deterministic_gradient_on_a_gpu(
-    reader: PairReader, tmp_path: Path, objective: str
+    reader: PairReader, tmp_path: Path, is_deterministic: bool
 ) -> None:
     seen: set[bool] = set()
 
-    def watching(predicted: Tensor, batch: PairBatch) -> Tensor:
-        if torch.are_deterministic_algorithms_enabled():
-            seen.add(torch.is_deterministic_algorithms_warn_only_enabled())
-        return regression(predicted, batch)
+    class Watching(Regression):
+        def losses(self, predicted: Tensor, batch: PairBatch) -> Tensor:
+            if torch.are_deterministic_algorithms_enabled():
+                seen.add(torch.is_deterministic_algorithms_warn_only_enabled())
+            return super().losses(predicted, batch)
 
-    options = replace(BRIEF, num_epochs=1, objective=objective)
-    train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=QUIET, objective=watching)
-    assert seen == {objective == "reward"}
+    Watching.is_deterministic = is_deterministic
+    options = replace(BRIEF, num_epochs=1)
+    train_npnet(Training(reader, FakeModel(), SMALL, options, Watching(options), tmp_path, setting=QUIET))
+    assert seen == {not is_deterministic}
+    deterministic = {kind: objectives.component(kind).Loss.is_deterministic for kind in objectives.kinds()}
+    assert [kind for kind, is_so in deterministic.items() if not is_so] == ["reward"]
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -9,7 +9,8 @@ import torch
 from unit.training.learnable import LATENT, SMALL, TEXT, FakeModel, text_of
 
 from goldennoise.data.pairs.reader import PairReader
-from goldennoise.networks.config import LayoutArchitecture, NPNetConfig
+from goldennoise.networks.layouts import Config as LayoutArchitecture
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 from goldennoise.networks.npnet.singular_values import svd_factors
 from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
 
@@ -24,17 +25,17 @@ def test_every_pair_has_its_own_prompt(reader: PairReader, rows: np.ndarray, inp
 
 
 def test_the_factors_are_those_of_the_pairs_source(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
-    cached = open_frozen_inputs(inputs_folder, reader, rows).factors_of(SHUFFLED)
+    cached = open_frozen_inputs(inputs_folder, reader, rows).frozen_of(SHUFFLED)
     fresh = svd_factors(reader.noise(rows[SHUFFLED])[0], NPNetConfig(LATENT, TEXT[0], TEXT[1], SMALL))
-    assert cached is not None
+    assert cached
     for part, expected in zip(cached, fresh, strict=True):
         torch.testing.assert_close(part, expected, rtol=0, atol=1e-6)
 
 
 def test_the_arrays_stay_on_disk(reader: PairReader, rows: np.ndarray, inputs_folder: Path) -> None:
     inputs = open_frozen_inputs(inputs_folder, reader, rows)
-    assert len(inputs.factors) == 3
-    assert all(isinstance(part, np.memmap) for part in (inputs.prompt_embeds, *inputs.factors))
+    assert len(inputs.frozen) == 3
+    assert all(isinstance(part, np.memmap) for part in (inputs.prompt_embeds, *inputs.frozen))
 
 
 def test_each_prompt_is_encoded_once_and_never_again(reader: PairReader, rows: np.ndarray, tmp_path: Path) -> None:
@@ -59,12 +60,12 @@ def no_json(folder: Path) -> None:
 
 
 def truncated(folder: Path) -> None:
-    (folder / "u.npy").write_bytes((folder / "u.npy").read_bytes()[:-8])
+    (folder / "frozen_0.npy").write_bytes((folder / "frozen_0.npy").read_bytes()[:-8])
 
 
 def a_folder(folder: Path) -> None:
-    (folder / "s.npy").unlink()
-    (folder / "s.npy").mkdir()
+    (folder / "frozen_1.npy").unlink()
+    (folder / "frozen_1.npy").mkdir()
 
 
 @pytest.mark.parametrize("damage", [nothing, unfinished, no_json, truncated, a_folder])
@@ -77,12 +78,12 @@ def test_other_pairs_or_a_damaged_folder_are_computed_again(
     rows = rows[:10] if damage is nothing else rows
     write_frozen_inputs(tmp_path, reader, rows, model, SMALL)
     assert len(model.encoded) > 19
-    assert {len(part) for part in open_frozen_inputs(tmp_path, reader, rows).factors} == {len(rows)}
+    assert {len(part) for part in open_frozen_inputs(tmp_path, reader, rows).frozen} == {len(rows)}
 
 
 def test_a_network_that_draws_layouts_takes_no_factors(reader: PairReader, rows: np.ndarray, tmp_path: Path) -> None:
     write_frozen_inputs(tmp_path, reader, rows, FakeModel(), LayoutArchitecture(rank=8))
     inputs = open_frozen_inputs(tmp_path, reader, rows)
-    assert inputs.factors_of(SHUFFLED) is None
+    assert inputs.frozen_of(SHUFFLED) == ()
     assert inputs.prompts(SHUFFLED).shape == (5, *TEXT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contents.json", "prompt_embeds.npy"]

@@ -13,8 +13,9 @@ from unit.training.learnable import BRIEF, SMALL, FakeModel
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import ConfigError
 from goldennoise.training.engine import loggers
-from goldennoise.training.engine.fit import Setting, train_npnet
+from goldennoise.training.engine.fit import Setting, Training, train_npnet
 from goldennoise.training.engine.loggers import LoggerConfig
+from goldennoise.training.objectives.regression import Loss as Regression
 
 CURVES = {"train_loss", "val_loss", "val_loss_identity", "learning_rate", "gradient_norm", "alpha", "beta"}
 OPTIONS = replace(BRIEF, num_epochs=1, batch_size=2, sample_every_epochs=1, num_samples=2)
@@ -24,7 +25,8 @@ def logged(config: LoggerConfig, reader: PairReader, folder: Path) -> Path:
     logs = folder / "logs"
     with loggers.opened(config, logs, "learnable@v1", is_first=True) as chosen:
         setting = Setting(loggers=chosen, progress_bar=False)
-        train_npnet(reader, FakeModel(), SMALL, OPTIONS, folder / "run", setting=setting)
+        objective = Regression(OPTIONS)
+        train_npnet(Training(reader, FakeModel(), SMALL, OPTIONS, objective, folder / "run", setting=setting))
     assert (folder / "run/training.csv").is_file()
     return logs
 

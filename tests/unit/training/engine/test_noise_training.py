@@ -5,12 +5,13 @@ import pytest
 import torch
 from unit.training.learnable import BRIEF, LATENT, SMALL, TEXT
 
-from goldennoise.networks.config import NPNetConfig
-from goldennoise.networks.npnet.network import NPNet, seeded_npnet
+from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
+from goldennoise.networks.npnet.network import NPNet
+from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData
-from goldennoise.training.engine.module import NPNetTraining
-from goldennoise.training.objectives.regression import regression
+from goldennoise.training.engine.module import NoiseTraining
+from goldennoise.training.objectives.regression import Loss as Regression
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def batch_of(data: PairData, num: int = 6, rank: int = 0, num_ranks: int = 1) ->
 
 
 def losses(network: NPNet, batch: PairBatch) -> torch.Tensor:
-    module = NPNetTraining(network.eval(), regression, BRIEF, seed=0)
+    module = NoiseTraining(network.eval(), Regression(BRIEF), BRIEF, seed=0)
     with torch.no_grad():
         return module.pair_losses(batch)
 
@@ -52,7 +53,7 @@ def test_exchanging_prompts_within_the_batch_changes_every_loss(network: NPNet, 
 
 def test_cached_factors_and_fresh_ones_give_the_same_loss(network: NPNet, data: PairData) -> None:
     batch = batch_of(data)
-    fresh = losses(network, batch._replace(factors=network.svd_factors(batch.source)))
+    fresh = losses(network, batch._replace(frozen=network.frozen_inputs(batch.source)))
     torch.testing.assert_close(losses(network, batch), fresh, rtol=0, atol=1e-6)
 
 
@@ -67,7 +68,7 @@ def test_the_mean_gradient_of_the_ranks_is_the_gradient_of_one_process(
 
 
 def gradient(network: NPNet, batch: PairBatch, num_ranks: int) -> torch.Tensor:
-    module = NPNetTraining(network.train(), regression, BRIEF, seed=0)
+    module = NoiseTraining(network.train(), Regression(BRIEF), BRIEF, seed=0)
     network.zero_grad()
     module.weighted_loss(batch, step=3, num_ranks=num_ranks).backward()
     return torch.cat([weight.grad.flatten() for weight in network.parameters() if weight.grad is not None])
@@ -76,7 +77,7 @@ def gradient(network: NPNet, batch: PairBatch, num_ranks: int) -> torch.Tensor:
 def test_stochastic_depth_changes_with_the_step_and_leaves_the_global_generator_alone(
     network: NPNet, data: PairData
 ) -> None:
-    module, batch = NPNetTraining(network.train(), regression, BRIEF, seed=0), batch_of(data)
+    module, batch = NoiseTraining(network.train(), Regression(BRIEF), BRIEF, seed=0), batch_of(data)
     before = torch.get_rng_state()
     values = [module.weighted_loss(batch, step, num_ranks=1).item() for step in (0, 1, 2, 3, 0)]
     assert torch.equal(torch.get_rng_state(), before)

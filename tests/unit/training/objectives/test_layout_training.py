@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,16 +16,19 @@ from unit.training.learnable import LATENT, TEXT, FakeModel, text_of, write_pair
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import ConfigError, DataError
-from goldennoise.networks.config import LayoutArchitecture, LayoutNPNetConfig
-from goldennoise.networks.layouts.network import LayoutNPNet, seeded_layout_npnet
-from goldennoise.training.engine import fit
+from goldennoise.networks.layouts import Config as LayoutArchitecture
+from goldennoise.networks.layouts import NetworkConfig as LayoutNPNetConfig
+from goldennoise.networks.layouts.network import LayoutNPNet
+from goldennoise.networks.layouts.network import build as seeded_layout_npnet
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset, chosen_rows
-from goldennoise.training.engine.fit import Setting, train_npnet
-from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
-from goldennoise.training.engine.look_alikes import GROUP_SIZE, NUM_LOOK_ALIKES, LookAlikeBatches, nearest_prompts
+from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.engine.frozen_inputs import FrozenInputs, open_frozen_inputs, write_frozen_inputs
+from goldennoise.training.engine.look_alikes import NUM_LOOK_ALIKES, LookAlikeBatches, nearest_prompts
+from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import TrainingOptions
-from goldennoise.training.objectives.layouts import CONTRAST_FROM, CONTRAST_TO, VARIANCE, LayoutTraining
+from goldennoise.training.objectives.layout_likelihood import CONTRAST_FROM, CONTRAST_TO, GROUP_SIZE, VARIANCE
+from goldennoise.training.objectives.layout_likelihood import Loss as LayoutLikelihood
 
 SMALL = LayoutArchitecture(num_layouts=3, rank=10, width=16, depth=1, heads=2, hidden=24)
 BRIEF = TrainingOptions(
@@ -40,6 +42,11 @@ BRIEF = TrainingOptions(
     sample_every_epochs=0,
 )
 QUIET = Setting(progress_bar=False)
+LIKELIHOOD = LayoutLikelihood(BRIEF)
+
+
+def training(reader: PairReader, folder: Path, options: TrainingOptions = BRIEF) -> Training:
+    return Training(reader, FakeModel(), SMALL, options, LIKELIHOOD, folder, setting=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> PairReader:
 def data(reader: PairReader, tmp_path_factory: pytest.TempPathFactory) -> PairData:
     folder, rows = tmp_path_factory.mktemp("inputs"), chosen_rows(reader, keep_rejected=True)
     write_frozen_inputs(folder, reader, rows, FakeModel(), SMALL)
-    return PairData(PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows)), BRIEF, seed=0, in_groups=True)
+    dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
+    return PairData(dataset, BRIEF, seed=0, group_size=GROUP_SIZE)
 
 
 @pytest.fixture
@@ -65,11 +73,14 @@ def network(data: PairData) -> LayoutNPNet:
     return network
 
 
-def batches(rows: np.ndarray, seed: int | None = 0, batch_size: int = 24, **ranks: int) -> LookAlikeBatches:
+def batches(
+    rows: np.ndarray, seed: int | None = 0, batch_size: int = 24, rank: int = 0, num_ranks: int = 1
+) -> LookAlikeBatches:
     """Of 40 rows for each of 60 prompts in a ring, the nearest of which are its neighbours."""
     angles = 2 * math.pi * np.arange(60) / 60
     embeds = np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, None].repeat(3, axis=1)
-    return LookAlikeBatches(rows, batch_size, seed, np.arange(2400) % 60, embeds, **ranks)
+    inputs = FrozenInputs(embeds, np.arange(2400) % 60, ())
+    return LookAlikeBatches(rows, batch_size, seed, rank, num_ranks, inputs, GROUP_SIZE)
 
 
 def test_the_nearest_prompts_are_those_of_the_nearest_mean_tokens() -> None:
@@ -170,14 +181,13 @@ def batch_of(data: PairData, num_groups: int = 2, rank: int = 0, num_ranks: int 
     return data.dataset[part_of_batch(order[: num_groups * GROUP_SIZE], rank, num_ranks, GROUP_SIZE)]
 
 
-def module_at(network: LayoutNPNet, done: float | None) -> LayoutTraining:
+def module_at(network: LayoutNPNet, done: float | None) -> NoiseTraining:
     """After this share of the training, or validating."""
-    module = LayoutTraining(network, BRIEF, seed=0)
-    module._trainer = SimpleNamespace(estimated_stepping_batches=100, global_step=0)  # type: ignore[assignment]
-    module._fabric = None
+    module = NoiseTraining(network, LIKELIHOOD, BRIEF, seed=0)
     if done is None:
         return module.eval()
-    module.__class__ = type("At", (LayoutTraining,), {"global_step": round(100 * done)})
+    module.num_steps = 100
+    module.__class__ = type("At", (NoiseTraining,), {"global_step": round(100 * done)})
     return module.train()
 
 
@@ -220,7 +230,7 @@ def test_validation_counts_the_contrast_by_its_last_weight(network: LayoutNPNet,
 @torch.no_grad()
 def test_the_source_itself_is_a_layout_without_anything_in_it(network: LayoutNPNet, data: PairData) -> None:
     batch = batch_of(data)
-    losses = module_at(network, None).source_losses(batch)
+    losses = LIKELIHOOD.source_losses(network, batch)
     squares = network.coefficients_of(batch.golden - batch.source).square().mean(1)
     expected = squares + 2 * VARIANCE / SMALL.rank * CONTRAST_TO * math.log(GROUP_SIZE)
     torch.testing.assert_close(losses, expected)
@@ -243,7 +253,7 @@ def test_the_mean_gradient_of_the_ranks_is_the_gradient_of_one_process(
 def test_a_network_learns_layouts_of_prompts_it_has_not_seen(tmp_path: Path) -> None:
     reader = write_pairs(tmp_path / "pairs", num_prompts=300)
     options = replace(BRIEF, num_epochs=12, learning_rate=5e-3)
-    network, counts = train_npnet(reader, FakeModel(), SMALL, options, tmp_path / "run", setting=QUIET)
+    network, counts = train_npnet(training(reader, tmp_path / "run", options))
     assert isinstance(network, LayoutNPNet)
     assert counts.val_loss < 0.9 * counts.identity_val_loss
     history = pd.read_csv(tmp_path / "run" / "training.csv")
@@ -260,24 +270,24 @@ def test_large_latents_are_fitted_by_fewer_pairs(
 
     monkeypatch.setattr(LayoutNPNet, "fit_inputs", fit_inputs)
     numbers = math.prod(reader.latent_shape)
-    monkeypatch.setattr(fit, "NUMBERS_FITTED", 15 * numbers)
-    train_npnet(reader, FakeModel(), SMALL, replace(BRIEF, num_epochs=1), tmp_path, setting=QUIET)
+    monkeypatch.setattr("goldennoise.networks.layouts.network.NUMBERS_FITTED", 15 * numbers)
+    train_npnet(training(reader, tmp_path, replace(BRIEF, num_epochs=1)))
     assert SMALL.rank <= fitted[0] <= 15 < len(reader)
 
 
 def test_a_killed_training_ends_with_the_same_weights(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = train_npnet(reader, FakeModel(), SMALL, BRIEF, tmp_path / "whole", setting=QUIET)
+    whole, _ = train_npnet(training(reader, tmp_path / "whole"))
 
-    def killed(self: LayoutTraining, *_: object) -> None:
+    def killed(self: NoiseTraining, *_: object) -> None:
         if self.current_epoch == 1:
             raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LayoutTraining, "on_train_batch_start", killed, raising=False)
+        patched.setattr(NoiseTraining, "on_train_batch_start", killed, raising=False)
         with pytest.raises(RuntimeError, match="killed"):
-            train_npnet(reader, FakeModel(), SMALL, BRIEF, tmp_path / "cut", setting=QUIET)
-    resumed, _ = train_npnet(reader, FakeModel(), SMALL, BRIEF, tmp_path / "cut", setting=QUIET)
+            train_npnet(training(reader, tmp_path / "cut"))
+    resumed, _ = train_npnet(training(reader, tmp_path / "cut"))
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name

@@ -14,29 +14,29 @@ from unit.training.learnable import BRIEF, SMALL, FakeModel
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.plan import SamplingPlan
-from goldennoise.methods.search.selector import Selector
-from goldennoise.networks.npnet.singular_values import SvdFactors
 from goldennoise.runtime.seeding import gaussian_noise
+from goldennoise.training import objectives
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset
-from goldennoise.training.engine.fit import Setting, train_npnet
-from goldennoise.training.objectives.regression import Reward, gain_weighted, regression
+from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.objectives.gain_weighted import Loss as GainWeighted
+from goldennoise.training.objectives.regression import Loss as Regression
+from goldennoise.training.objectives.reward import Loss as Reward
 
 
 def make_batch() -> PairBatch:
     source, golden = gaussian_noise((4, 8, 8), [1, 2, 3]), gaussian_noise((4, 8, 8), [4, 5, 6])
     nothing = torch.zeros(3)
     gains = torch.tensor([0.5, 1.0, 1.5])
-    factors = SvdFactors(nothing, nothing, nothing)
-    return PairBatch(source, golden, nothing, factors, PROMPTS, gains, torch.ones(3), torch.arange(3), 3)
+    return PairBatch(source, golden, nothing, (), PROMPTS, gains, torch.ones(3), torch.arange(3), 3)
 
 
 def test_regression_is_the_mean_squared_error() -> None:
     batch = make_batch()
     predicted = batch.source + 0.3
     expected = torch.nn.functional.mse_loss(predicted, batch.golden, reduction="none").mean((1, 2, 3))
-    torch.testing.assert_close(regression(predicted, batch), expected)
-    torch.testing.assert_close(gain_weighted(predicted, batch), torch.tensor([0.5, 1.0, 1.5]) * expected)
+    torch.testing.assert_close(Regression(BRIEF).losses(predicted, batch), expected)
+    torch.testing.assert_close(GainWeighted(BRIEF).losses(predicted, batch), torch.tensor([0.5, 1.0, 1.5]) * expected)
 
 
 def test_gains_are_those_of_the_pairs_over_their_mean(data: PairData) -> None:
@@ -63,7 +63,8 @@ def test_pairs_that_lost_weigh_nothing_unless_none_gained(
 def test_the_reward_is_the_score_through_few_steps_and_the_distance_from_the_source() -> None:
     model, batch = TinyModel(num_steps=9), make_batch()
     predicted = batch.source + 0.1 * batch.golden
-    losses = Reward(model, Selector(Greenness()), num_steps=3, weight=0.02)(predicted, batch)
+    options = replace(BRIEF, reward_steps=3, reward_weight=0.02)
+    losses = Reward(options, model, Greenness()).losses(predicted, batch)
     embedding = model.encode(PROMPTS)
     scores = Greenness().score(
         model.decode(model.sample(SamplingPlan(predicted, num_steps=3), embedding)), as_prompts(PROMPTS)
@@ -81,7 +82,8 @@ def test_descending_the_reward_raises_the_score_and_a_small_weight_holds_it_back
         optimizer = torch.optim.SGD([noise], lr=20.0)
         for _ in range(10):
             optimizer.zero_grad()
-            Reward(model, Selector(Greenness()), 4, weight)(noise, batch).sum().backward()
+            options = replace(BRIEF, reward_steps=4, reward_weight=weight)
+            Reward(options, model, Greenness()).losses(noise, batch).sum().backward()
             optimizer.step()
         return noise.detach()
 
@@ -96,15 +98,16 @@ def test_descending_the_reward_raises_the_score_and_a_small_weight_holds_it_back
 
 @pytest.mark.parametrize("name", ["regression", "gain_weighted"])
 def test_a_network_learns_for_its_objective(reader: PairReader, tmp_path: Path, name: str) -> None:
-    objective = {"regression": regression, "gain_weighted": gain_weighted}[name]
     options = replace(BRIEF, objective=name, num_epochs=8)
-    setting = Setting(progress_bar=False)
-    _, counts = train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=setting, objective=objective)
+    objective, setting = objectives.component(name).Loss(options), Setting(progress_bar=False)
+    _, counts = train_npnet(Training(reader, FakeModel(), SMALL, options, objective, tmp_path, setting=setting))
     assert counts.val_loss < 0.9 * counts.identity_val_loss
 
 
 def test_the_identity_loss_is_that_of_predicting_the_source(reader: PairReader, data: PairData, tmp_path: Path) -> None:
     options, setting = replace(BRIEF, num_epochs=1), Setting(progress_bar=False)
-    _, counts = train_npnet(reader, FakeModel(), SMALL, options, tmp_path, setting=setting)
+    _, counts = train_npnet(
+        Training(reader, FakeModel(), SMALL, options, Regression(options), tmp_path, setting=setting)
+    )
     source, golden = data.dataset.reader.noise(data.dataset.rows[data.validation_rows])
     assert counts.identity_val_loss == pytest.approx(torch.nn.functional.mse_loss(source, golden).item())

@@ -1,0 +1,85 @@
+"""What every network is, and how one is built from its config."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from goldennoise import networks
+from goldennoise.errors import ModelError, shortened
+from goldennoise.networks.base import NetworkInputs
+from goldennoise.store.tensors import mismatch
+
+
+class PairsToFit(Protocol):
+    """What a network may look at before it is trained: at most `num` of what it will learn from, evenly spaced."""
+
+    def prompt_embeds(self, num: int) -> Tensor:
+        """(N, tokens, dim), fp32."""
+        ...
+
+    def displacements(self, num: int) -> Tensor:
+        """Golden minus source noise (N, C, h, w), fp32."""
+        ...
+
+
+class GoldenNetwork(nn.Module):
+    """Predicts golden noise from source noise and prompt in one pass: the base of the network of every kind.
+
+    `forward(noise, prompt_embeds, *frozen)` gives (B, C, h, w) in the noise's dtype for noise (B, C, h, w) and prompt
+    embeddings (B, tokens, dim); frozen: what `frozen_inputs(noise)` gives, where that is known already.
+    """
+
+    def __init__(self, config: NetworkInputs) -> None:
+        super().__init__()
+        self.config = config
+
+    def frozen_inputs(self, noise: Tensor) -> Sequence[Tensor]:  # noqa: ARG002
+        """What the network computes of noise (B, C, h, w) whatever its weights, each (B, ...): training stores it."""
+        return ()
+
+    def fit_to(self, pairs: PairsToFit) -> None:
+        """Set what is fitted to the data once, before training."""
+
+    def vitals(self) -> dict[str, Tensor]:
+        """Numbers to watch while it learns."""
+        return {}
+
+
+def seeded_network(config: NetworkInputs, seed: int) -> GoldenNetwork:
+    """An untrained network whose weights depend on `seed` alone."""
+    module = importlib.import_module(f"{networks.component(config.architecture.kind).__name__}.network")
+    network: GoldenNetwork = module.build(config, seed)
+    return network
+
+
+def blank_network(config: NetworkInputs) -> GoldenNetwork:
+    """A network to load weights into."""
+    return seeded_network(config.blank(), seed=0)
+
+
+def filled_network(
+    config: NetworkInputs,
+    tensors: Mapping[str, Tensor],
+    source: Path,
+    name_in_file: Callable[[str], str] = str,
+) -> GoldenNetwork:
+    """A network in evaluation mode on the CPU, in fp32, of the weights `tensors`, read from the file `source`.
+
+    name_in_file: what the file calls a tensor of the network. Raises `ModelError` unless the file holds exactly the
+    network's tensors, before memory is taken for it.
+    """
+    try:
+        # Sizes that the file does not have could ask for all memory.
+        with torch.device("meta"):
+            described = blank_network(config).state_dict()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(f"{source} is of a network of impossible sizes ({shortened(error, 200)}).") from error
+    if problems := mismatch({name_in_file(name): tensor for name, tensor in described.items()}, tensors):
+        raise ModelError(f"{source} does not hold the tensors of its NPNet: it is {problems}.")
+    network = blank_network(config)
+    network.load_state_dict({name: tensors[name_in_file(name)] for name in described})
+    return network.eval()

@@ -1,0 +1,72 @@
+"""What every objective is."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.networks.network import GoldenNetwork
+    from goldennoise.scorers.protocol import Scorer
+    from goldennoise.training.engine.data import PairBatch
+    from goldennoise.training.engine.options import TrainingOptions
+
+
+class Objective(ABC):
+    """A loss for every pair of a batch, what it needs, and its words for the report."""
+
+    label: ClassVar[str] = "loss"
+    """What an axis of the report calls it."""
+    sentence: ClassVar[str] = "The loss of its objective"
+    """What it is, as the report says it."""
+    output: ClassVar[str] = "noise"
+    """What a network draws that learns by it: `output` of its architecture."""
+    own_options: ClassVar[tuple[str, ...]] = ()
+    """Options of the stage that no other objective takes notice of."""
+    scorer_option: ClassVar[str | None] = None
+    """The one of them that names the differentiable scorer it ascends."""
+    needs_gains: ClassVar[bool] = False
+    """Whether its pairs must have been collected with a preference."""
+    needs_model: ClassVar[bool] = False
+    """Whether every process needs the text-to-image model; without it the first one alone has it."""
+    is_deterministic: ClassVar[bool] = True
+    """Whether all its gradients have kernels on a GPU whose order of summing is fixed."""
+    group_size: ClassVar[int] = 1
+    """Pairs of prompts that are alike which come together in a batch, one after the other; 1 for pairs on their own."""
+
+    def __init__(
+        self,
+        options: "TrainingOptions",
+        model: "DiffusionModel | None" = None,  # noqa: ARG002
+        scorer: "Scorer | None" = None,  # noqa: ARG002
+    ) -> None:
+        """model, scorer: not None for an objective that needs them."""
+        self.options = options
+
+    @abstractmethod
+    def pair_losses(self, network: "GoldenNetwork", batch: "PairBatch", done: float) -> "Tensor":
+        """(B,) the loss of each pair, fp32. done: share of the training that is over, 1 in validation."""
+
+    @abstractmethod
+    def source_losses(self, network: "GoldenNetwork", batch: "PairBatch") -> "Tensor":
+        """(B,) the losses in validation of a network that returns the source noise."""
+
+
+class NoiseObjective(Objective):
+    """An objective of the predicted noise alone."""
+
+    @abstractmethod
+    def losses(self, predicted: "Tensor", batch: "PairBatch") -> "Tensor":
+        """(B,) losses, fp32, of predicted noise (B, C, h, w) for `batch.source`."""
+
+    def pair_losses(self, network: "GoldenNetwork", batch: "PairBatch", done: float) -> "Tensor":  # noqa: ARG002
+        return self.losses(network(batch.source, batch.prompt_embeds, *batch.frozen), batch)
+
+    def source_losses(self, network: "GoldenNetwork", batch: "PairBatch") -> "Tensor":  # noqa: ARG002
+        return self.losses(batch.source, batch)
+
+
+def squared_distance(predicted: "Tensor", target: "Tensor") -> "Tensor":
+    """(B,) mean over dimensions, fp32, of noises (B, C, h, w)."""
+    return (predicted.float() - target).square().flatten(1).mean(1)

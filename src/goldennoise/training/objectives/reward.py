@@ -1,0 +1,50 @@
+"""Noise whose images score higher: ascends a differentiable scorer and takes no notice of golden noise."""
+
+from typing import TYPE_CHECKING
+
+from goldennoise.data.prompts import Prompt
+from goldennoise.training.objectives.base import NoiseObjective, squared_distance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from goldennoise.diffusion.protocol import DiffusionModel
+    from goldennoise.scorers.protocol import Scorer
+    from goldennoise.training.engine.data import PairBatch
+    from goldennoise.training.engine.options import TrainingOptions
+
+
+class Loss(NoiseObjective):
+    """Minus the weighted score of the image, plus the squared distance from the source noise (arXiv 2508.09968, eq. 9).
+
+    The distance is what the divergence of the noise from N(0, I) comes to for small changes. It is a mean over
+    dimensions, so that the weight does not depend on the size of the latents.
+    """
+
+    sentence = "Half the mean squared distance from the source noise, minus the weighted score of the image"
+    own_options = ("reward_scorer", "reward_steps", "reward_weight")
+    scorer_option = "reward_scorer"
+    needs_model = True
+    # Scorers resize images.
+    is_deterministic = False
+
+    def __init__(
+        self, options: "TrainingOptions", model: "DiffusionModel | None" = None, scorer: "Scorer | None" = None
+    ) -> None:
+        # The stage reads what an objective needs before torch is loaded.
+        from goldennoise.methods.search.selector import Selector
+
+        super().__init__(options)
+        assert model is not None, "every process has it"
+        assert scorer is not None, "the stage builds it"
+        self.model = model
+        self.selector = Selector(scorer)
+
+    def losses(self, predicted: "Tensor", batch: "PairBatch") -> "Tensor":
+        import torch
+
+        with torch.no_grad():
+            embedding = self.model.encode(batch.prompts)
+        prompts = [Prompt.of(text) for text in batch.prompts]
+        scores = self.selector.through(self.model, predicted, embedding, prompts, self.options.reward_steps)
+        return 0.5 * squared_distance(predicted, batch.source) - self.options.reward_weight * scores.float()
