@@ -47,7 +47,7 @@ def test_second_run_does_nothing(pipeline: Path) -> None:
         assert f"{ARTIFACTS[stage]}/smoke@v1 is complete" in done.stdout
     assert written(pipeline) == before
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "goldennoise.stages.eval" in loaded
+    assert "goldennoise.stages.job" in loaded
     assert not loaded & {"torch", "pandas", "diffusers", "transformers", "lightning"}
 
 

@@ -18,11 +18,18 @@ class Loader:
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self._built: dict[str, Scorer] = {}
 
-    @cached_property
+    @property
     def scorers(self) -> "dict[str, Scorer]":
-        """By the name the run gives them, on its device. Raises what their `build` raises."""
-        return scorers.built(self.config.scorer, self.config.compute.torch_device())
+        """All of the run, by the names it gives them."""
+        return {name: self.scorer(name) for name in self.config.scorer}
+
+    def scorer(self, name: str) -> "Scorer":
+        """The one of this name, on the run's device. Raises what its `build` raises."""
+        if name not in self._built:
+            self._built |= scorers.built({name: self.config.scorer[name]}, self.config.compute.torch_device())
+        return self._built[name]
 
     @cached_property
     def model(self) -> "DiffusionModel":

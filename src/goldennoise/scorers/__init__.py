@@ -36,17 +36,15 @@ def built(configs: Mapping[str, Any], device: "device") -> "dict[str, Scorer]":
     return {name: component(config.kind).build(config, device) for name, config in configs.items()}
 
 
-def identities(configs: Mapping[str, Any], built: "Mapping[str, Scorer] | None" = None) -> dict[str, dict[str, Any]]:
+def identities(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What decides the scores of every config, by name: the options that do, and the version of weights and rules.
 
     The version is the module's `version(config)`, which loads nothing: None where files are not on this machine, or
-    where another environment has the scorer; with `built` it is what the scorers themselves say.
+    where another environment has the scorer.
     """
-    versions = {
-        name: component(config.kind).version(config) if built is None else built[name].version
-        for name, config in configs.items()
+    return {
+        name: deciding(config) | {"version": component(config.kind).version(config)} for name, config in configs.items()
     }
-    return {name: deciding(config) | {"version": versions[name]} for name, config in configs.items()}
 
 
 def columns_read(configs: Mapping[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ def _refuse_unfit_preference(job: Job) -> None:
 
     chosen = job.config.stage.preference
     if chosen is not None:
-        refuse_reporting_only(job.loader.scorers[chosen], "stage.preference")
+        refuse_reporting_only(job.loader.scorer(chosen), "stage.preference")
 
 
 def _chain(config: RunConfig) -> list[Any]:

@@ -116,9 +116,10 @@ class Job:
 
     def _scorers(self) -> dict[str, dict[str, Any]]:
         identities = scorers.identities(self.config.scorer)
-        if all(identity["version"] is not None for identity in identities.values()):
-            return identities
-        return scorers.identities(self.config.scorer, self.loader.scorers)
+        for name, identity in identities.items():
+            if identity["version"] is None:
+                identity["version"] = self.loader.scorer(name).version
+        return identities
 
     def _known_scorers(self) -> dict[str, dict[str, Any]]:
         identities = scorers.identities(self.config.scorer)

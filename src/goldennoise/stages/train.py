@@ -139,7 +139,7 @@ def _refuse_unfit_scorer(job: Job, loss: "type[Objective]") -> None:
         return
     from goldennoise.scorers.protocol import refuse_reporting_only
 
-    scorer = job.loader.scorers[getattr(job.config.stage, option)]
+    scorer = job.loader.scorer(getattr(job.config.stage, option))
     refuse_reporting_only(scorer, f"stage.{option}")
     if not scorer.differentiable:
         raise ConfigError(
@@ -161,7 +161,7 @@ def _train(job: Job, loss: "type[Objective]", pairs: Artifact) -> None:
     version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     model = job.loader.model if processes.is_first or loss.needs_model else None
-    scorer = None if loss.scorer_option is None else job.loader.scorers[getattr(config.stage, loss.scorer_option)]
+    scorer = None if loss.scorer_option is None else job.loader.scorer(getattr(config.stage, loss.scorer_option))
     objective = loss(config.stage, model, scorer)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny import TinyModel
 from unit.generation import fakes
-from unit.generation.fakes import NetworkConfig, Run, ShiftConfig
+from unit.generation.fakes import NetworkConfig, Run, ScorerConfig, ShiftConfig
 
 from goldennoise import methods, scorers
 from goldennoise.errors import ArtifactError, ConfigError
@@ -31,13 +31,15 @@ def test_a_click_is_the_stage_sample_with_one_model_for_all_of_them(
     tmp_path: Path, models: list[TinyModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builds: list[Any] = []
-    monkeypatch.setattr(scorers, "built", lambda *_: builds.append(1) or {})
-    pair = demo_app.sampler(a_run(tmp_path))
+    built = scorers.built
+    monkeypatch.setattr(scorers, "built", lambda *given: builds.append(1) or built(*given))
+    pair = demo_app.sampler(a_run(tmp_path, scorer={"brightness": ScorerConfig("brightness")}))
     pictures = [pair("a red circle", 0, 1), pair("a red circle", 3, 2), pair("a red circle", 0, 1)]
     assert len(models) == len(builds) == 1
     assert pictures[0] == pictures[2] == tmp_path / "samples/test/v1/side_by_side.png"
     stage = sample.Config(prompt="a red circle", num_seeds=2)
-    assert sample.run(a_run(tmp_path, stage=stage, seed=3)).path / sample.PICTURE == pictures[1]
+    config = a_run(tmp_path, scorer={"brightness": ScorerConfig("brightness")}, stage=stage, seed=3)
+    assert sample.run(config).path / sample.PICTURE == pictures[1]
 
 
 @pytest.mark.parametrize(
