@@ -9,7 +9,7 @@ from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
 from goldennoise.evaluation.statistics import clustered_intervals
-from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary, selecting_scorers
+from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary
 from goldennoise.generation.noise import STATISTICS
 from goldennoise.runtime.seeding import derive_seed
 
@@ -145,9 +145,3 @@ def test_other_content_is_no_summary(tmp_path: Path, keys: list[str], value: obj
 def test_memory_that_was_not_measured_is_not_zero() -> None:
     table = parts_table().assign(peak_memory_bytes=pd.array([pd.NA] * 24, dtype="Int64"))
     assert summary_of(table).methods["other"].peak_memory_bytes is None
-
-
-def test_selecting_are_the_scorers_of_methods_and_the_preferences() -> None:
-    methods = [{"kind": "standard"}, {"kind": "best_of_n", "scorer": "clip"}]
-    assert selecting_scorers(methods, ["taste"]) == {"clip", "taste"}
-    assert selecting_scorers(methods[:1], []) == set()

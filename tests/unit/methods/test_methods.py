@@ -279,3 +279,15 @@ def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str,
 def test_a_budget_of_zero_is_refused(kind: str, budget: str) -> None:
     with pytest.raises(ConfigError, match=f"{budget}=0: {budget} must be (null or )?at least 1"):
         methods.component(kind).Config(**{budget: 0})
+
+
+def test_a_config_says_which_scorers_and_networks_its_method_uses() -> None:
+    used = {kind: methods.component(kind).Config() for kind in ("standard", "best_of_n", "gradient", "npnet")}
+    assert {kind: config.scorers() for kind, config in used.items()} == {
+        "standard": (),
+        "best_of_n": ("shapes_clip",),
+        "gradient": ("shapes_clip",),
+        "npnet": (),
+    }
+    assert used["npnet"].networks() == ("npnet/shapes@latest",)
+    assert used["standard"].networks() == ()
