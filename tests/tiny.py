@@ -22,6 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.sampling import walk
 
 NUM_TOKENS, TEXT_DIM = 77, 16
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789.,'-!?"
@@ -206,6 +207,23 @@ class TinyModel:
         clean = (latents - (1 - here) ** 0.5 * prediction) / here**0.5
         return there**0.5 * clean + (1 - there) ** 0.5 * prediction
 
+    def levels(self, num_steps: int, latents: Tensor) -> list[float]:  # noqa: ARG002
+        return [1 - position / num_steps for position in range(num_steps + 1)]
+
+    def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        rows = [
+            self.predict(latents[i : i + 1], 1 - each, embedding[i : i + 1], guidance, 1)  # type: ignore[arg-type]
+            for i, each in enumerate(level.tolist())
+        ]
+        return torch.cat(rows)
+
+    def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        rows = [
+            self.move(latents[i : i + 1], prediction[i : i + 1], 1 - start, 1 - end, 1)  # type: ignore[arg-type]
+            for i, (start, end) in enumerate(zip(here.tolist(), there.tolist(), strict=True))
+        ]
+        return torch.cat(rows)
+
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         kept = self._alpha_bar(end, num_steps) / self._alpha_bar(start, num_steps)
         return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
@@ -221,6 +239,8 @@ class TinyModel:
     ) -> Tensor:
         num_steps = self.num_steps if plan.num_steps is None else plan.num_steps
         guidance = self.guidance if plan.guidance is None else plan.guidance
+        if plan.schedule is not None:
+            return walk(self, plan.noise, embedding, plan.schedule, guidance)
         latents = plan.noise
         for position in range(num_steps):
             prediction = self.predict(latents, position, embedding, guidance, num_steps)

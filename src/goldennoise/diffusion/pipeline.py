@@ -18,9 +18,10 @@ from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.diffusion.sampling import walk
 from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
-from goldennoise.diffusion.schedules.schedulers import is_stochastic, make_scheduler
+from goldennoise.diffusion.schedules.schedulers import is_stochastic, make_scheduler, require_walked
 from goldennoise.diffusion.setup import enable_tiling, tune
 from goldennoise.errors import ModelError, require
 
@@ -128,6 +129,18 @@ class LatentPipeline(LatentImages, LatentTexts):
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._schedule.move(latents, prediction, start, end, num_steps)
 
+    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
+        return self._schedule.levels(num_steps, latents)
+
+    def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        wide = latents.to(at_least_float32(latents.dtype))
+        timestep = torch.tensor(self._schedule.timesteps_at(level), dtype=torch.float32, device=latents.device)
+        output = self._guided(wide, timestep, embedding, guidance)
+        return self._schedule.to_prediction_at(output, wide, level).to(latents.dtype)
+
+    def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        return self._schedule.move_to(latents, prediction, here, there)
+
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._schedule.diffuse(latents, noise, start, end, num_steps)
 
@@ -135,6 +148,9 @@ class LatentPipeline(LatentImages, LatentTexts):
         noise = plan.noise
         num_steps = self.num_steps if plan.num_steps is None else plan.num_steps
         guidance = self.guidance if plan.guidance is None else plan.guidance
+        if plan.schedule is not None:
+            require_walked(self._pipe.scheduler)
+            return walk(self, noise, embedding, plan.schedule, guidance)
         # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
         scheduler = copy.deepcopy(self._pipe.scheduler)
         # Here and not before: golden noise is also made for pipelines that sample on their own.
@@ -188,6 +204,8 @@ class LatentPipeline(LatentImages, LatentTexts):
             return self._denoise(latents, timestep, given)
         if guidance == 0.0:
             return self._denoise(latents, timestep, without)
+        if isinstance(timestep, Tensor) and timestep.ndim:
+            timestep = timestep.repeat(2)
         both = {name: torch.cat([without[name], given[name]]) for name in given}
         uncond, cond = self._denoise(torch.cat([latents, latents]), timestep, both).chunk(2)
         return uncond + guidance * (cond - uncond)

@@ -89,6 +89,22 @@ class DiffusionModel(Protocol):
         """
         ...
 
+    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
+        """The model's own schedule of `num_steps` for latents (B, C, h, w) as `num_steps` + 1 levels, the last 0.
+
+        1 is the first noise level of training, 0 the end of sampling. Of a flow a level is sigma, of a schedule with
+        betas (timestep + 1) / number of timesteps.
+        """
+        ...
+
+    def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
+        """As `predict`, with a level above 0 of its own for each row, (B,), float64 on the CPU."""
+        ...
+
+    def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """As `move`, for each row from level `here` down to level `there`, (B,), along its prediction at `here`."""
+        ...
+
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Back up from position `start` to the noisier `end` by the forward process, with fresh `noise` of unit scale.
 

@@ -1,5 +1,6 @@
 """Deterministic DDIM steps in both directions (Song et al. 2021, eq. 12 with eta 0) on a diffusers noise schedule."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ PREDICTIONS = ("epsilon", "v_prediction")
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     """The dtype to step and guide in: half precision loses more in a step than a weak guidance moves."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def of_each_row(numbers: Sequence[float], latents: Tensor) -> Tensor:
+    """One number for each of the latents (B, C, h, w), to multiply them by."""
+    return latents.new_tensor(numbers).view(-1, 1, 1, 1)
 
 
 def nothing_kept(position: int, level: str) -> ModelError:
@@ -106,12 +112,51 @@ class DdimSchedule:
         point, direction = latents.to(wide), prediction.to(wide)
         if 0 in (here, there):
             self._check_pure_noise(start, end, num_steps)
-            # All of the latents is noise, or what the image leaves of them is.
-            noise = point if here == 0 else (point - here**0.5 * direction) / (1 - here) ** 0.5
-            return (there**0.5 * direction + (1 - there) ** 0.5 * noise).to(latents.dtype)
-        # Float64 coefficients, not a detour through x_0: where alpha-bar is small that would lose digits.
-        scale = (there / here) ** 0.5
-        return (scale * point + ((1 - there) ** 0.5 - scale * (1 - here) ** 0.5) * direction).to(latents.dtype)
+        if there == 0 < here:
+            # What the image leaves of the latents is noise.
+            return ((point - here**0.5 * direction) / (1 - here) ** 0.5).to(latents.dtype)
+        scale, share = _step(here, there)
+        return (scale * point + share * direction).to(latents.dtype)
+
+    def levels(self, num_steps: int, latents: Tensor) -> list[float]:  # noqa: ARG002
+        """The timesteps of a schedule as levels (t + 1) / T, and the end, 0; whatever the latents."""
+        return [*((timestep + 1) / len(self._alpha_bars) for timestep in self.timesteps(num_steps)), 0.0]
+
+    def timesteps_at(self, level: Tensor) -> list[float]:
+        """What the network is told at levels (B,) above 0: real numbers, at least 0."""
+        # Rounded, so that what was a timestep is the same one again.
+        return [max(round(each * len(self._alpha_bars) - 1, 6), 0.0) for each in level.tolist()]
+
+    def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """Latents (B, C, h, w) at levels `there` (B,) from those at `here`, above them; see `move`."""
+        alpha_bars = list(zip(self._alpha_bars_at(here), self._alpha_bars_at(there), strict=True))
+        if self._prediction == "epsilon" and any(start == 0 for start, _ in alpha_bars):
+            raise _says_nothing(len(self._alpha_bars) - 1)
+        wide = at_least_float32(latents.dtype)
+        scales, shares = zip(*(_step(*pair) for pair in alpha_bars), strict=True)
+        point, direction = latents.to(wide), prediction.to(wide)
+        return (of_each_row(scales, point) * point + of_each_row(shares, point) * direction).to(latents.dtype)
+
+    def to_prediction_at(self, output: Tensor, latents: Tensor, level: Tensor) -> Tensor:
+        """As `to_prediction`, at levels (B,)."""
+        if self._prediction == "epsilon":
+            return output
+        alpha_bars = self._alpha_bars_at(level)
+        outward = of_each_row([alpha_bar**0.5 or -1.0 for alpha_bar in alpha_bars], latents)
+        along = of_each_row([(1 - alpha_bar) ** 0.5 if alpha_bar else 0.0 for alpha_bar in alpha_bars], latents)
+        return outward * output + along * latents
+
+    def _alpha_bars_at(self, level: Tensor) -> list[float]:
+        """Between two timesteps log(alpha-bar / (1 - alpha-bar)) is linear in time."""
+        found = []
+        for each, timestep in zip(level.tolist(), self.timesteps_at(level), strict=True):
+            before, part = int(timestep), timestep % 1
+            alpha_bar = self._alpha_bars[before]
+            if part:
+                log_snr, next_log_snr = map(_log_snr, self._alpha_bars[before : before + 2])
+                alpha_bar = 1 / (1 + math.exp(-(log_snr + part * (next_log_snr - log_snr))))
+            found.append(alpha_bar if each else float(self._scheduler.final_alpha_cumprod))
+        return found
 
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Latents (B, C, h, w) at the noisier position `end` <= `start`, by the forward process with fresh noise.
@@ -135,12 +180,32 @@ class DdimSchedule:
     def _check_pure_noise(self, start: int, end: int, num_steps: int) -> None:
         position = min(start, end)
         if not self.predicts_image(position, num_steps):
-            raise ModelError(
-                f"Timestep {self.timesteps(num_steps)[position]} of this model is pure noise (alpha-bar 0), where the "
-                "noise it predicts says nothing of the image: use a model that predicts v, or timestep_spacing=leading."
-            )
+            raise _says_nothing(self.timesteps(num_steps)[position])
         if self.alpha_bar(start, num_steps) == 1:
             raise ModelError(
                 f"No noise is left at position {start} of {num_steps} (alpha-bar 1), from where nothing leads back to "
                 "pure noise: take more steps, or go less deep."
             )
+
+
+def _says_nothing(timestep: int) -> ModelError:
+    return ModelError(
+        f"Timestep {timestep} of this model is pure noise (alpha-bar 0), where the noise it predicts says nothing of "
+        "the image: use a model that predicts v, or timestep_spacing=leading."
+    )
+
+
+def _step(here: float, there: float) -> tuple[float, float]:
+    """Factors of the latents and of the prediction in a step from one alpha-bar to another.
+
+    At alpha-bar 0 the latents are noise and the prediction is the image, elsewhere the prediction is the noise.
+    """
+    if here == 0:
+        return (1 - there) ** 0.5, there**0.5
+    # In float64, not by a detour through x_0: where alpha-bar is small that would lose digits.
+    scale = (there / here) ** 0.5
+    return scale, (1 - there) ** 0.5 - scale * (1 - here) ** 0.5
+
+
+def _log_snr(alpha_bar: float) -> float:
+    return math.log(alpha_bar / (1 - alpha_bar)) if alpha_bar else -math.inf

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from goldennoise.diffusion.schedules.ddim import at_least_float32, nothing_kept
+from goldennoise.diffusion.schedules.ddim import at_least_float32, nothing_kept, of_each_row
 from goldennoise.diffusion.schedules.schedulers import make_flow_scheduler
 from goldennoise.errors import require
 
@@ -74,6 +74,24 @@ class FlowSchedule:
         distance = self.sigma(end, num_steps, latents) - self.sigma(start, num_steps, latents)
         wide = at_least_float32(latents.dtype)
         return (latents.to(wide) + distance * velocity.to(wide)).to(latents.dtype)
+
+    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
+        """The noise levels of a schedule for latents (B, C, h, w)."""
+        self.set_timesteps(self._scheduler, num_steps, latents)
+        return self._scheduler.sigmas.tolist()
+
+    def timesteps_at(self, level: Tensor) -> list[float]:
+        """What the network is told at levels (B,)."""
+        return (level * self._scheduler.config.num_train_timesteps).tolist()
+
+    def move_to(self, latents: Tensor, velocity: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """Latents (B, C, h, w) at levels `there` (B,) from those at `here`, along a velocity of the same shape."""
+        point = latents.to(at_least_float32(latents.dtype))
+        return (point + of_each_row((there - here).tolist(), point) * velocity.to(point.dtype)).to(latents.dtype)
+
+    def to_prediction_at(self, output: Tensor, latents: Tensor, level: Tensor) -> Tensor:  # noqa: ARG002
+        """The model's output is the velocity."""
+        return output
 
     def diffuse(self, latents: Tensor, noise: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Latents (B, C, h, w) at the noisier position `end` <= `start`, with fresh noise.

@@ -56,6 +56,9 @@ DETERMINISTIC = (
 STOCHASTIC = ("EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "LCMScheduler")
 """Classes a pipeline given by the user may carry; those that solve an SDE with `algorithm_type` are stochastic too."""
 
+WALKED = ("DDIMScheduler", "FlowMatchEulerDiscreteScheduler")
+"""Classes whose steps are those of `goldennoise.diffusion.sampling`."""
+
 FLOW_SCHEDULERS = {
     "flow_euler": "FlowMatchEulerDiscreteScheduler without stochastic_sampling",
     "flow_dpmpp_2m": "DPMSolverMultistepScheduler with use_flow_sigmas=True and a deterministic algorithm_type",
@@ -112,6 +115,16 @@ def is_stochastic(scheduler: Any) -> bool:
     # A config made from that of another class keeps settings that mean nothing to this one.
     has_algorithms = "algorithm_type" in inspect.signature(type(scheduler)).parameters
     return name in STOCHASTIC or (has_algorithms and scheduler.config.algorithm_type.startswith("sde"))
+
+
+def require_walked(scheduler: Any) -> None:
+    """Raises `ModelError` for a sampler whose steps are not those that a schedule of a method's own is walked in."""
+    name = type(scheduler).__name__
+    if name not in WALKED:
+        raise ModelError(
+            f"A schedule of a method's own is walked in DDIM steps, or straight along a flow, and {name} takes others, "
+            "so the two could not be compared: set model.scheduler=ddim, or flow_euler for a model of that kind."
+        )
 
 
 def make_flow_scheduler(option: str, scheduler: Any) -> Any:

@@ -1,0 +1,132 @@
+"""The walk over a schedule: where the schedule is the sampler's own it ends where diffusers ends, row by row."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from tiny import TinyModel, tiny_pipeline
+from tiny_flows import BY_RESOLUTION, tiny_flux_pipeline, tiny_sd3_pipeline
+from torch import Tensor
+from unit.diffusion.families.test_families import FAMILIES, make_model, shared
+
+from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.diffusion.schedules.fixed import FixedSchedule
+from goldennoise.errors import ModelError
+from goldennoise.runtime.seeding import gaussian_noise
+
+PROMPTS = ["a red circle", "two blue squares", "a star"]
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+
+def noise_of(model: DiffusionModel, dtype: torch.dtype = torch.float32) -> Tensor:
+    return gaussian_noise(model.latent_shape, range(len(PROMPTS))).to(dtype)
+
+
+def own(model: DiffusionModel, num_steps: int) -> FixedSchedule:
+    return FixedSchedule(tuple(model.levels(num_steps, noise_of(model))))
+
+
+@dataclass(frozen=True)
+class ByRow:
+    """Each row on levels of its own."""
+
+    rows: tuple[FixedSchedule, ...]
+    start: float = 1.0
+
+    def next(self, level: Tensor, features: Tensor | None) -> Tensor:
+        return torch.cat([row.next(level[i : i + 1], features) for i, row in enumerate(self.rows)])
+
+
+PIPELINES: dict[str, Any] = {
+    "leading": tiny_pipeline,
+    "trailing": lambda: tiny_pipeline(timestep_spacing="trailing"),
+    "v": lambda: tiny_pipeline(prediction_type="v_prediction", timestep_spacing="trailing"),
+    "zero terminal SNR": lambda: tiny_pipeline(prediction_type="v_prediction", **ZERO_SNR),
+    "last alpha 1": lambda: tiny_pipeline(set_alpha_to_one=True, steps_offset=0),
+    "flow": tiny_sd3_pipeline,
+    "flow by resolution": lambda: tiny_flux_pipeline(**BY_RESOLUTION),
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("num_steps", [1, 4, 10])
+@torch.no_grad()
+def test_on_its_own_schedule_a_model_samples_what_diffusers_samples(name: str, num_steps: int) -> None:
+    model = from_pipeline(PIPELINES[name]())
+    noise, embedding = noise_of(model), model.encode(PROMPTS)
+    schedule = own(model, num_steps)
+    assert len(schedule.levels) == num_steps + 1
+    expected = model.sample(SamplingPlan(noise, guidance=3.0, num_steps=num_steps), embedding)
+    before = model.num_evaluations
+    latents = model.sample(SamplingPlan(noise, guidance=3.0, schedule=schedule), embedding)
+    assert model.num_evaluations == 2 * before
+    torch.testing.assert_close(latents, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, EulerDiscreteScheduler])
+def test_a_sampler_of_other_steps_is_refused(scheduler: Any) -> None:
+    """Euler's end at noise level 0, DDIM's at that of the first timestep."""
+    pipe = tiny_pipeline()
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    model = from_pipeline(pipe)
+    with pytest.raises(ModelError, match=rf"{scheduler.__name__} takes others.*set model\.scheduler=ddim"):
+        model.sample(SamplingPlan(noise_of(model), schedule=own(model, 4)), model.encode(PROMPTS))
+
+
+@pytest.mark.parametrize("kind", ["closed form", *FAMILIES])
+@torch.no_grad()
+def test_rows_on_schedules_of_their_own_are_sampled_as_if_alone(kind: str) -> None:
+    model = TinyModel() if kind == "closed form" else make_model(shared(kind))
+    noise, embedding = noise_of(model), model.encode(PROMPTS)
+    rows = tuple(FixedSchedule(levels) for levels in ((1.0, 0.62, 0.305, 0.0), (1.0, 0.0), (1.0, 0.8, 0.0)))
+    alone = [
+        model.sample(SamplingPlan(noise[i : i + 1], schedule=row), embedding[i : i + 1]) for i, row in enumerate(rows)
+    ]
+    before = model.num_evaluations
+    together = model.sample(SamplingPlan(noise, schedule=ByRow(rows)), embedding)
+    assert model.num_evaluations == 2 * before  # a finished row is not evaluated
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=2e-4)
+    assert together.dtype == noise.dtype
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@torch.no_grad()
+def test_at_its_levels_a_model_predicts_and_moves_as_at_its_positions(name: str) -> None:
+    model = from_pipeline(PIPELINES[name]())
+    noise, embedding = noise_of(model), model.encode(PROMPTS)
+    levels = model.levels(8, noise)
+    for position, (here, there) in enumerate(pairwise(levels)):
+        level, below = (torch.full((len(noise),), each, dtype=torch.float64) for each in (here, there))
+        expected = model.predict(noise, position, embedding, 3.0, 8)
+        prediction = model.predict_at(noise, level, embedding, 3.0)
+        torch.testing.assert_close(prediction, expected, rtol=1e-5, atol=1e-5)
+        moved = model.move_to(noise, prediction, level, below)
+        expected = model.move(noise, prediction, position, position + 1, 8)
+        torch.testing.assert_close(moved, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_noise_predicted_at_pure_noise_says_nothing_of_the_image() -> None:
+    model = from_pipeline(tiny_pipeline(**ZERO_SNR))
+    with pytest.raises(ModelError, match=r"^Timestep 999 .* pure noise \(alpha-bar 0\), .* a model that predicts v"):
+        model.sample(SamplingPlan(noise_of(model), schedule=own(model, 4)), model.encode(PROMPTS))
+
+
+def test_between_two_timesteps_the_log_of_the_signal_to_noise_ratio_is_linear() -> None:
+    model: Any = from_pipeline(tiny_pipeline())
+    levels = torch.tensor([0.5, 0.50025, 0.501, 0.0004, 0.0], dtype=torch.float64)
+    here, between, after, early, end = model._schedule._alpha_bars_at(levels)
+    assert model._schedule.timesteps_at(levels) == [499.0, 499.25, 500.0, 0.0, 0.0]
+    odds, odds_between, odds_after = (each / (1 - each) for each in (here, between, after))
+    assert odds_between == pytest.approx(odds**0.75 * odds_after**0.25)
+    assert here > between > after
+    assert early == end == pytest.approx(float(model._pipe.scheduler.alphas_cumprod[0]))
+
+
+def test_the_next_level_is_the_largest_below() -> None:
+    levels = torch.tensor([1.0, 0.9, 0.7, 0.3, 0.0], dtype=torch.float64)
+    assert FixedSchedule((1.0, 0.7, 0.3, 0.0)).next(levels, None).tolist() == [0.7, 0.7, 0.3, 0.0, 0.0]
