@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from goldennoise.runtime.progress import Progress
-from goldennoise.store.files import put
+from goldennoise.store.files import whole
 from goldennoise.training.engine.module import NoiseTraining
 
 
@@ -48,9 +48,8 @@ class History(Callback):
         writer = csv.DictWriter(text, self.rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        beside = self.path.with_name(f"{self.path.name}.tmp")
-        beside.write_text(text.getvalue(), encoding="utf-8")
-        put(beside, self.path)
+        with whole(self.path) as beside:
+            beside.write_text(text.getvalue(), encoding="utf-8")
 
 
 class TrainingProgress(Callback):

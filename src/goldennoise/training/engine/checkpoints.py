@@ -7,7 +7,6 @@ import hashlib
 import io
 import logging
 import math
-import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,7 +17,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from goldennoise.errors import ArtifactError
-from goldennoise.store.files import put
+from goldennoise.store.files import put, whole
 
 LAST, BEFORE, BEST = "last.ckpt", "before.ckpt", "best.ckpt"
 DIGEST_BYTES = 32
@@ -71,19 +70,14 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, *_: Any, **__: Any) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.tmp")
         # torch writing to a full disk reports a RuntimeError of its own; a file's write says what is wrong.
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        with beside.open("wb") as file:
+        with whole(path) as beside, beside.open("wb") as file:
             file.write(hashlib.sha256(content.getbuffer()).digest())
             file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        if path.name == LAST and path.is_file():
-            put(path, path.with_name(BEFORE))
-        put(beside, path)
+            if path.name == LAST and path.is_file():
+                put(path, path.with_name(BEFORE))
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))

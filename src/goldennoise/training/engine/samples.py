@@ -13,7 +13,7 @@ from torch import Tensor
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.networks.network import GoldenNetwork
-from goldennoise.store.files import put
+from goldennoise.store.files import whole
 from goldennoise.training.engine.loggers import log_images
 from goldennoise.training.engine.module import NoiseTraining
 
@@ -43,10 +43,8 @@ class SampleImages(Callback):
         if epoch % self.every and epoch != trainer.max_epochs:
             return
         rows = self._rows(pl_module.network)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f"epoch-{epoch:04d}.png.tmp"
-        Image.fromarray(np.concatenate(rows)).save(beside, format="PNG")
-        put(beside, beside.with_suffix(""))
+        with whole(self.folder / f"epoch-{epoch:04d}.png") as beside:
+            Image.fromarray(np.concatenate(rows)).save(beside, format="PNG")
         for logger in trainer.loggers:
             log_images(logger, rows, self.examples.prompts, trainer.global_step)
 
