@@ -1,6 +1,8 @@
 """The rooms of the package: how many there are, which may know which, and no circles."""
 
+import ast
 import graphlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -62,3 +64,24 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     assert len(imports) > 150
     graphlib.TopologicalSorter(imports).prepare()
+
+
+def undocumented(tree: ast.AST) -> list[str]:
+    """Fields of the Configs in a module that have no docstring below them."""
+    found = []
+    for config in ast.walk(tree):
+        if not isinstance(config, ast.ClassDef) or not config.name.endswith(("Config", "Options")):
+            continue
+        for field, below in itertools.pairwise([*config.body, ast.Pass()]):
+            if not isinstance(field, ast.AnnAssign) or ast.unparse(field.annotation).startswith("ClassVar"):
+                continue
+            documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if ast.unparse(field.target) != "kind" and not documented:
+                found.append(f"{config.name}.{ast.unparse(field.target)}")
+    return found
+
+
+def test_every_option_has_a_docstring_of_its_own() -> None:
+    assert undocumented(ast.parse("class Config:\n  kind: str\n  a: int = 1\n  'what'\n  b: int = 2")) == ["Config.b"]
+    lacking = {str(file): undocumented(ast.parse(file.read_text("utf-8"))) for file in PACKAGE.rglob("*.py")}
+    assert {file: fields for file, fields in lacking.items() if fields} == {}

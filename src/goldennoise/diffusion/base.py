@@ -12,17 +12,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """path: "shapes" for the packaged world, a local diffusers folder, or a hub id (with `revision`). variant: of the
-    weight files, such as "fp16" for a repository that names them so; None for the plain names.
+    """A diffusers pipeline and its recommended sampler, which every method is compared at.
 
-    num_steps, guidance, scheduler: the recommended sampler, which every method is compared at; re-denoise steps by
-    DDIM, or straight along a flow's velocity, whatever the scheduler. height, width: of the image in px, None for the
-    model's own.
-    timestep_spacing: of the schedule, None for the model's own. timesteps: of the sampler, in place of those the
-    schedule gives for `num_steps`, as `pipe(timesteps=...)`; for samplers that take any.
-    vae_tiling: decode images larger than the VAE was made for in overlapping tiles, whose seams change pixels.
-    negative_prompt: what guidance leads away from; None where the pipeline itself decides.
-    lora: merged into the weights: a safetensors file, a folder, or a hub id; see `goldennoise.diffusion.lora`.
+    Re-denoise steps by DDIM, or straight along a flow's velocity, whatever the scheduler.
     """
 
     side_multiple_px: ClassVar[int] = 8
@@ -36,19 +28,35 @@ class PipelineConfig:
 
     kind: str = ""
     path: str = ""
+    """"shapes" for the packaged world, a local diffusers folder, or a hub id."""
     revision: str | None = None
+    """Branch, tag or commit of a hub repository; null for the newest."""
     variant: str | None = None
+    """Of the weight files, such as "fp16" for a repository that names them so; null for the plain names."""
     lora: str | None = None
+    """Merged into the weights: a safetensors file, a folder, or a hub id; see `goldennoise.diffusion.lora`. Null for
+    none."""
     num_steps: int = 50
+    """Steps of the sampler, at least 1."""
     guidance: float = 7.5
+    """Guidance scale, above 0; 1 is the prompt alone."""
     scheduler: str = "ddim"
+    """Sampler: one of the family."""
     dtype: str = "float32"
+    """Number format of the networks: float32, bfloat16 or float16."""
     height: int | None = None
+    """Of the image in px; null for the model's own."""
     width: int | None = None
+    """Of the image in px; null for the model's own."""
     negative_prompt: str | None = None
+    """What guidance leads away from; null where the pipeline itself decides."""
     timestep_spacing: str | None = None
+    """Of the schedule; null for the model's own."""
     timesteps: list[int] | None = None
+    """Of the sampler, in place of those the schedule gives for `num_steps`, as `pipe(timesteps=...)`; for samplers that
+    take any. Null for none."""
     vae_tiling: bool = False
+    """Decode images larger than the VAE was made for in overlapping tiles, whose seams change pixels."""
 
     @property
     def name(self) -> str:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """keep_norm: scale every golden noise to the norm of its source noise, so that only its direction changes."""
+    """What every method takes."""
 
     keep_norm: bool = False
+    """Scale every golden noise to the norm of its source noise, so that only its direction changes."""
 
     def networks(self) -> tuple[str, ...]:
         """References of the trained networks that the method uses."""
@@ -31,9 +32,10 @@ class MethodConfig:
 
 @dataclass(frozen=True)
 class SearchConfig(MethodConfig):
-    """scorer: the one of the run's scorers that chooses."""
+    """What every method that searches takes."""
 
     scorer: str = "shapes_clip"
+    """The one of the run's scorers that chooses."""
 
     def __post_init__(self) -> None:
         require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """num_candidates: noises tried per sample, the source noise first."""
+    """How many noises to try."""
 
     kind: str = "best_of_n"
     num_candidates: int = 4
+    """Noises tried per sample, the source noise first; at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

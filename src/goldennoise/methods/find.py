@@ -39,14 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """num_updates batches of num_rollouts noises; each batch serves num_epochs gradient steps.
-
-    calibration: what is subtracted from the reward: a learned value of (mu, sigma, prompt), the mean of the batch's
-    other rollouts, or nothing. ratio_clip: None for REINFORCE steps, of which only the first of a batch is unbiased.
-    surrogate: with a clip, the smaller of the gains by the ratio and by the clipped ratio (min), or the latter alone
-    (clamp). policy_weight: of the surrogate, kl_weight: of the regulariser, the KL divergence to N(0, I) (kl) or
-    mu^2 + (sigma - 1)^2 (moments). learning_rate, momentum (beta1): of AdamW on mu and parameter, which is log_sigma or
-    sigma; value_learning_rate: of the value network.
+    """The policy, and how it is trained.
 
     At SDXL's size (4 x 128 x 128) the clip stops a batch's steps after the first, because the log-ratio is a sum over
     all latents, and the value networks take 0.55 GB a sample; another calibration has none.
@@ -54,18 +47,33 @@ class Config(SearchConfig):
 
     kind: str = "find"
     num_updates: int = 4
+    """Batches of noises, at least 1."""
     num_rollouts: int = 4
+    """Noises of a batch, at least 1."""
     num_epochs: int = 4
+    """Gradient steps of a batch, at least 1."""
     calibration: str = "value"
+    """What is subtracted from the reward: a learned value of (mu, sigma, prompt) (value), the mean of the batch's other
+    rollouts (leave_one_out), or nothing (none)."""
     ratio_clip: float | None = 0.2
+    """Between 0 and 1; null for REINFORCE steps, of which only the first of a batch is unbiased."""
     surrogate: str = "min"
+    """With a clip, the smaller of the gains by the ratio and by the clipped ratio (min), or the latter alone (clamp).
+    """
     policy_weight: float = 10.0
+    """Of the surrogate, above 0."""
     kl_weight: float = 0.01
+    """Of the regulariser, at least 0."""
     regulariser: str = "kl"
+    """The KL divergence to N(0, I) (kl), or mu^2 + (sigma - 1)^2 (moments)."""
     parameter: str = "log_sigma"
+    """What is learnt beside mu: log_sigma or sigma."""
     learning_rate: float = 1e-3
+    """Of AdamW on mu and the parameter, above 0."""
     momentum: float = 0.0
+    """Its beta1, at least 0 and below 1."""
     value_learning_rate: float = 1e-4
+    """Of the value network, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

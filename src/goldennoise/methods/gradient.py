@@ -29,20 +29,22 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """num_iterations: gradient steps; one image more is scored. num_steps, guidance: of the sampling that the gradient
-    goes through, None for the model's own; a guidance of 1 is the prompt alone, in one pass, which diffusers calls 0.
-
-    learning_rate, gradient_clip (largest L2 norm per sample, None for none) and norm_weight are ReNO's. norm_weight
-    times the log-density of the noise's norm keeps the noise on its sphere.
-    """
+    """The ascent, whose learning_rate, gradient_clip and norm_weight are ReNO's."""
 
     kind: str = "gradient"
     num_iterations: int = 10
+    """Gradient steps, at least 1; one image more is scored."""
     num_steps: int | None = None
+    """Of the sampling that the gradient goes through, at least 1; null for the model's own."""
     guidance: float | None = None
+    """Of that sampling, above 0; null for the model's own. 1 is the prompt alone, in one pass, which diffusers calls 0.
+    """
     learning_rate: float = 5.0
+    """Above 0."""
     gradient_clip: float | None = 0.1
+    """Largest L2 norm per sample, above 0; null for none."""
     norm_weight: float = 0.01
+    """Times the log-density of the noise's norm, which keeps the noise on its sphere; at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

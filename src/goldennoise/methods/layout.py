@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """images: "renders", which the shapes world draws of its captions at random, or a folder of captioned images: its
-    metadata.csv has the columns file_name and text. strength: of the layout, in units of the noise.
-
-    A teacher: compared with others in eval it is an oracle, which has seen an image of the very prompt.
-    """
+    """Images, and how faintly they are drawn. Compared with others in eval it is an oracle: it has seen an image of the
+    very prompt."""
 
     keep_norm: bool = True
+    """Scale every golden noise to the norm of its source noise."""
     kind: str = "layout"
     images: str = "renders"
+    """"renders", which the shapes world draws of its captions at random, or a folder of captioned images: its
+    metadata.csv has the columns file_name and text."""
     strength: float = 0.35
+    """Of the layout, in units of the noise, at least 0."""
 
     def __post_init__(self) -> None:
         require(bool(self.images), "images", repr(self.images), "renders or a folder of captioned images")

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """artifact: reference of a trained network, such as "npnet/shapes@latest", its folder, a hub id "owner/name",
-    or "packaged/shapes", the one that comes with the shapes world."""
+    """Which network."""
 
     kind: str = "npnet"
-    # What it holds decides, wherever it lies.
     artifact: str = undeciding(default="npnet/shapes@latest")
+    """A trained network, such as "npnet/shapes@latest", its folder, a hub id "owner/name", or "packaged/shapes", the
+    one that comes with the shapes world."""
 
     def __post_init__(self) -> None:
         require(bool(self.artifact), "artifact", repr(self.artifact), 'a reference such as "npnet/shapes@latest"')

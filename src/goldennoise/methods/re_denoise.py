@@ -22,18 +22,21 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are the paper's for SDXL, exactly inverted.
-
-    num_steps: of the schedule the round trip is made on, which need not be the sampler's.
-    """
+    """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are the paper's for SDXL, exactly inverted."""
 
     kind: str = "re_denoise"
     denoise_guidance: float = 5.5
+    """Guidance scale on the way down, at least 0."""
     invert_guidance: float = 1.0
+    """Guidance scale on the way back up, at least 0."""
     num_steps: int = 10
+    """Of the schedule of the round trip, at least 1; it need not be the sampler's."""
     num_rounds: int = 1
+    """Round trips, at least 1."""
     depth: int = 1
+    """Steps down per round, from 1 to num_steps."""
     variant: str = "exact"
+    """"exact" inverts the interval that it denoised; "published" inverts the next one, as the published code does."""
 
     def __post_init__(self) -> None:
         for option in ("denoise_guidance", "invert_guidance"):

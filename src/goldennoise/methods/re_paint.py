@@ -25,13 +25,17 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """guidance: of the steps down. num_steps: of their schedule. depth: steps down per round."""
+    """The steps down and back up."""
 
     kind: str = "re_paint"
     guidance: float = 5.5
+    """Guidance scale of the steps down, at least 0."""
     num_steps: int = 10
+    """Of their schedule, at least 1."""
     num_rounds: int = 1
+    """Times down and up, at least 1."""
     depth: int = 1
+    """Steps down per round, at least 1 and below num_steps."""
 
     def __post_init__(self) -> None:
         require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")

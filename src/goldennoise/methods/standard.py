@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """guidance: to sample with in place of the model's own, None for that; a control for gains in guidance."""
+    """The source noise, a control with another guidance."""
 
     kind: str = "standard"
     guidance: float | None = None
+    """Guidance scale, above 0; null for the model's own."""
 
     def __post_init__(self) -> None:
         scale = self.guidance

@@ -22,12 +22,15 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """num_neighbours: tried per round around the best noise so far. cosine: between that noise and a neighbour."""
+    """The neighbours to try."""
 
     kind: str = "zero_order"
     num_neighbours: int = 4
+    """Tried per round around the best noise so far, at least 1."""
     num_rounds: int = 2
+    """At least 1."""
     cosine: float = 0.95
+    """Between that noise and a neighbour, above -1 and below 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,11 +17,7 @@ PIPELINES = ("FluxPipeline",)
 
 @dataclass(frozen=True)
 class Config(PipelineConfig):
-    """As `PipelineConfig`; the one sampler is the pipeline's own Euler along the flow.
-
-    guidance: the scale that dev takes as an input; schnell takes none. max_sequence_length: tokens of T5, 256 for
-    schnell. There is no negative prompt.
-    """
+    """As `PipelineConfig`, without a negative prompt."""
 
     side_multiple_px: ClassVar[int] = 16
     schedulers: ClassVar[tuple[str, ...]] = ("flow_euler",)
@@ -29,10 +25,15 @@ class Config(PipelineConfig):
 
     kind: str = "flux"
     path: str = "black-forest-labs/FLUX.1-dev"
+    """A local diffusers folder, or a hub id."""
     num_steps: int = 28
+    """Steps of the sampler, at least 1."""
     guidance: float = 3.5
+    """The scale that dev takes as an input; schnell takes none."""
     scheduler: str = "flow_euler"
+    """The pipeline's own Euler along the flow."""
     max_sequence_length: int = 512
+    """Tokens of T5: 512 for dev, 256 for schnell."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
