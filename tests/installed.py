@@ -1,5 +1,6 @@
 """A package as an installer leaves it, for this process."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, entry_poin
         (folder / name / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / name / file).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(folder / name)
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == module]:
+        # Another test's package of this name.
+        del sys.modules[loaded]
     # What was found before is read again now, and once more after the test.
     for found in (installed, outside_folders):
         found.cache_clear()
