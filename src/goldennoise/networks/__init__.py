@@ -6,12 +6,10 @@ which gives a `GoldenNetwork` for a `NetworkConfig`.
 """
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from goldennoise.networks.base import NetworkInputs
 from goldennoise.runtime import registry
-
-if TYPE_CHECKING:
-    from goldennoise.networks.base import NetworkInputs
 
 PARTS = ("base", "checkpoint", "importing", "model_card", "network", "published", "publishing", "sources")
 """Modules that networks share; every other is a kind of network."""
@@ -27,9 +25,7 @@ def component(kind: str) -> ModuleType:
     return registry.component(__name__, "kind of network", kind, kinds())
 
 
-def network_config(
-    architecture: Any, latent_shape: tuple[int, int, int], num_tokens: int, text_dim: int
-) -> "NetworkInputs":
-    """The network of an architecture for one text-to-image model. Raises `ModelError` on a misfit."""
-    config: NetworkInputs = component(architecture.kind).NetworkConfig(latent_shape, num_tokens, text_dim, architecture)
+def network_config(architecture: Any, latent_shape: tuple[int, int, int], *text_shape: int) -> NetworkInputs:
+    """The network of an architecture for latents (C, h, w) and text (tokens, dim). Raises `ModelError` on a misfit."""
+    config: NetworkInputs = component(architecture.kind).NetworkConfig(latent_shape, *text_shape, architecture)
     return config

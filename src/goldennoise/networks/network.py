@@ -62,10 +62,7 @@ def blank_network(config: NetworkInputs) -> GoldenNetwork:
 
 
 def filled_network(
-    config: NetworkInputs,
-    tensors: Mapping[str, Tensor],
-    source: Path,
-    name_in_file: Callable[[str], str] = str,
+    config: NetworkInputs, tensors: Mapping[str, Tensor], source: Path, name_in_file: Callable[[str], str] = str
 ) -> GoldenNetwork:
     """A network in evaluation mode on the CPU, in fp32, of the weights `tensors`, read from the file `source`.
 

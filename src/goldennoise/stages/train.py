@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
@@ -18,9 +18,7 @@ from goldennoise.store.files import write_json
 from goldennoise.store.record import read_artifact, read_json
 from goldennoise.training import objectives
 from goldennoise.training.engine.options import WORK, TrainingOptions
-
-if TYPE_CHECKING:
-    from goldennoise.training.objectives.base import Objective
+from goldennoise.training.objectives.base import Objective
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +26,14 @@ OUTCOME = "training.json"
 """Written when the network is: a run killed between this and the commit has nothing to train any more."""
 
 
-@dataclass(frozen=True)
-class Input:
-    """What to learn from."""
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainingOptions):
+    """What to learn from and how."""
 
     kind: str = "train"
     """Of this stage."""
     pairs: str = "pairs/shapes@latest"
     """The pairs artifact to learn from."""
-
-
-@dataclass(frozen=True)
-class Config(TrainingOptions, Input):
-    """What to learn from and how."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,7 +72,7 @@ def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
     return all(isinstance(counts.get(name), int | float) for name in needed)
 
 
-def _loss(config: RunConfig) -> "type[Objective]":
+def _loss(config: RunConfig) -> type[Objective]:
     """What the network is trained for. Raises `ConfigError` for an objective that does not fit the rest of the run."""
     stage: Config = config.stage
     losses: dict[str, type[Objective]] = {kind: objectives.component(kind).Loss for kind in objectives.kinds()}
@@ -100,7 +93,7 @@ def _loss(config: RunConfig) -> "type[Objective]":
     return loss
 
 
-def _pairs(config: RunConfig, store: ArtifactStore, loss: "type[Objective]") -> Artifact:
+def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
     changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
     if changes:
@@ -117,7 +110,7 @@ def _pairs(config: RunConfig, store: ArtifactStore, loss: "type[Objective]") -> 
     return pairs
 
 
-def _identity(config: RunConfig, loss: "type[Objective]", scored_by: ScoredBy) -> dict[str, Any]:
+def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> dict[str, Any]:
     """What decides the network: of the options of objectives those of its own alone."""
     own = {option for kind in objectives.kinds() for option in objectives.component(kind).Loss.own_options}
     left_out = {"pairs", *own.difference(loss.own_options)}
@@ -132,7 +125,7 @@ def _identity(config: RunConfig, loss: "type[Objective]", scored_by: ScoredBy) -
     }
 
 
-def _refuse_unfit_scorer(job: Job, loss: "type[Objective]") -> None:
+def _refuse_unfit_scorer(job: Job, loss: type[Objective]) -> None:
     """Raise `ConfigError` for a scorer that the objective cannot ascend."""
     option = loss.scorer_option
     if option is None:
@@ -149,7 +142,7 @@ def _refuse_unfit_scorer(job: Job, loss: "type[Objective]") -> None:
         )
 
 
-def _train(job: Job, loss: "type[Objective]", pairs: Artifact) -> None:
+def _train(job: Job, loss: type[Objective], pairs: Artifact) -> None:
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.data.pairs.reader import PairReader
     from goldennoise.networks.checkpoint import save_npnet
@@ -176,7 +169,7 @@ def _train(job: Job, loss: "type[Objective]", pairs: Artifact) -> None:
     processes.from_first(save)
 
 
-def _origin(config: RunConfig, loss: "type[Objective]", pairs: Artifact) -> dict[str, Any]:
+def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact) -> dict[str, Any]:
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
     stage: Config = config.stage
     prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}

@@ -80,24 +80,20 @@ class TrainingCounts:
 
 @dataclass(frozen=True)
 class Training:
-    """A network to train: what it is, what it learns from and what for."""
+    """A network to train: what it is, what it learns from and what for.
+
+    model: the frozen model that the pairs of `reader` are for; only the first process needs it. folder: gets
+    training.csv, samples/ and work/.
+    """
 
     reader: PairReader
-    """The pairs."""
     model: DiffusionModel | None
-    """The frozen model that they are for; only the first process needs it."""
     architecture: Architecture
-    """Of the network."""
     options: TrainingOptions
-    """How it is trained."""
     objective: Objective
-    """What it is trained for."""
     folder: Path
-    """Gets training.csv, samples/ and work/."""
     seed: int = 0
-    """The root of all randomness."""
     setting: Setting = field(default_factory=Setting)
-    """Where it is trained."""
 
 
 def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
