@@ -18,7 +18,7 @@ from goldennoise.config.compose import RunConfig, composed, typed
 from goldennoise.config.files import conf_folder, options
 from goldennoise.config.messages import COMPOSITION_ERRORS, as_sentence, readable
 from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
-from goldennoise.runtime.resources import machine_mistakes
+from goldennoise.runtime.resources import machine_errors
 
 log = logging.getLogger("goldennoise")
 
@@ -26,7 +26,7 @@ log = logging.getLogger("goldennoise")
 def run_stage(config: RunConfig) -> None:
     from goldennoise.stages import component
 
-    with machine_mistakes():
+    with machine_errors():
         artifact = component(config.stage.kind).run(config)
     if artifact is not None and os.environ.get("RANK", "0") == "0":
         print(f"{artifact.reference}  {artifact.path}")
@@ -46,7 +46,7 @@ def main() -> None:
     terminated = _on_sigterm()
     code = 0
     try:
-        with machine_mistakes():
+        with machine_errors():
             code = 0 if launch(run_stage, complain) else 2
     except GoldenNoiseError as error:
         complain(error)

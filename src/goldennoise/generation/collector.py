@@ -1,4 +1,4 @@
-"""Collecting pairs: source noise, golden noise from the teacher; to filter them, an image of both and every score."""
+"""Collecting pairs: source noise, golden noise from a method; to filter them, an image of both and every score."""
 
 import logging
 import time
@@ -44,7 +44,7 @@ class Collector:
     """
 
     model: DiffusionModel
-    teacher: Method
+    method: Method
     scorers: Mapping[str, Scorer]
     preference: PreferenceFilter | None
     batch_size: int
@@ -81,7 +81,7 @@ class Collector:
         prompts, seeds = [prompt for prompt, _ in samples], [seed for _, seed in samples]
         embedding, source = self.model.encode([prompt.text for prompt in prompts]), self.source_noise(samples)
         batch = SampleBatch(prompts, seeds, embedding, source, self.root_seed)
-        plan = self.teacher.plan(self.model, batch)
+        plan = self.method.plan(self.model, batch)
         if not plan.is_noise_alone:
             raise ConfigError(
                 "the method of this run plans more of sampling than its noise, which is all that pairs hold: choose "
@@ -157,10 +157,10 @@ class ShardMaker:
         higher_is_better = chosen is None or scorers[chosen].higher_is_better
         preference = None if chosen is None else PreferenceFilter(chosen, stage.margin, higher_is_better)
         tools = MethodTools(scorers, lambda _, reference: self.networks[reference])
-        teacher = reduce(After, [methods.build(method, tools) for method in self.chain])
+        method = reduce(After, [methods.build(one, tools) for one in self.chain])
         collector = Collector(
             self.loader.model,
-            teacher,
+            method,
             scorers,
             preference,
             config.compute.batch_size,

@@ -15,7 +15,7 @@ from typing import Any
 
 from goldennoise.errors import ConfigError, GoldenNoiseError
 from goldennoise.runtime.compute import ComputeConfig
-from goldennoise.runtime.resources import machine_mistakes
+from goldennoise.runtime.resources import machine_errors
 
 LONGEST_WAIT = timedelta(days=24)
 """How long processes wait: for rank 0, which encodes all prompts and decomposes all noises before training begins, and
@@ -49,7 +49,7 @@ class Processes:
                 raise SystemExit(2)
             return answer["result"]
         try:
-            with machine_mistakes():
+            with machine_errors():
                 result = work()
         except GoldenNoiseError as error:
             _broadcast({"error": str(error)}, source=0)
@@ -65,7 +65,7 @@ class Processes:
         """
         error: GoldenNoiseError | None = None
         try:
-            with machine_mistakes():
+            with machine_errors():
                 work()
         except GoldenNoiseError as raised:
             if self.size == 1:

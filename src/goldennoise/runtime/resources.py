@@ -17,7 +17,7 @@ NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")
 
 
 @contextmanager
-def machine_mistakes() -> Iterator[None]:
+def machine_errors() -> Iterator[None]:
     """A full disk, memory or GPU, or a forbidden folder becomes an error of ours, whichever library meets it."""
     try:
         yield

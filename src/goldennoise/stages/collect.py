@@ -92,15 +92,13 @@ def _refuse_unfit_preference(job: Job) -> None:
 
 
 def _chain(config: RunConfig) -> list[Any]:
-    """Configs of the methods that make golden noise one after the other, the teacher last.
+    """Configs of the methods that make golden noise one after the other, the run's own last.
 
     Refuses what cannot be run before anything is read or loaded.
     """
     if len(config.method) != 1:
         chosen = ", ".join(config.method) or "none"
-        raise ConfigError(
-            f"method=[{chosen}]: collect takes exactly one method, the teacher, as in method=[re_denoise]"
-        )
+        raise ConfigError(f"method=[{chosen}]: collect takes exactly one method, as in method=[re_denoise]")
     if config.stage.preference not in (None, *config.scorer):
         known = ", ".join(config.scorer) or "none"
         raise ConfigError(
@@ -112,13 +110,13 @@ def _chain(config: RunConfig) -> list[Any]:
     return [*before, *config.method.values()]
 
 
-def _identity(config: RunConfig, teacher: Any, prompts: list[Prompt], scored_by: ScoredBy) -> dict[str, Any]:
+def _identity(config: RunConfig, method: Any, prompts: list[Prompt], scored_by: ScoredBy) -> dict[str, Any]:
     # The artifact's inputs say which networks are used, whatever they are called.
     others = {"num_prompts": len(prompts), "source_network": config.stage.source_network is not None}
     return {
         "stage": deciding(config.stage) | others,
         "model": model_identity(config.model),
-        "teacher": methods.identity(teacher),
+        "method": methods.identity(method),
         "scorers": scored_by(),
         "seed": config.seed,
         "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),

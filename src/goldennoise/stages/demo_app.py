@@ -9,7 +9,7 @@ from typing import Any
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
 from goldennoise.generation.loader import Loader
-from goldennoise.runtime.resources import machine_mistakes
+from goldennoise.runtime.resources import machine_errors
 from goldennoise.stages import sample
 from goldennoise.stages.networks import resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore
@@ -54,7 +54,7 @@ def page(config: RunConfig) -> Any:
 
     def clicked(prompt: object, seed: object, num_seeds: object) -> Image.Image:
         try:
-            with machine_mistakes(), Image.open(pair(prompt, seed, num_seeds)) as picture:
+            with machine_errors(), Image.open(pair(prompt, seed, num_seeds)) as picture:
                 return picture.convert("RGB")
         except GoldenNoiseError as error:
             raise gradio.Error(str(error), print_exception=False) from None

@@ -173,12 +173,12 @@ def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact) -> dict[s
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
     stage: Config = config.stage
     prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}
-    (teacher,) = pairs.recorded("config", "method", kind=dict) or ("",)
+    (method,) = pairs.recorded("config", "method", kind=dict) or ("",)
     origin = {
         "model": model_identity(config.model),
         "data": pairs.reference,
         "prompt_set": prompts["path"] or f"{prompts['kind']}, {prompts['split']}",
-        "teacher": pairs.recorded("config", "method", teacher, "kind", kind=str),
+        "teacher": pairs.recorded("config", "method", method, "kind", kind=str),
         "objective": stage.objective,
     }
     if loss.scorer_option is not None:

@@ -243,12 +243,12 @@ def test_score_that_is_not_finite_names_scorer_image_and_prompt(tmp_path: Path) 
 
 def test_golden_noise_that_is_not_finite_names_the_prompt(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match='"prompt number 2"'):
-        collect_pairs(lambda: collector(teacher=BrokenTeacher()), tmp_path, prompts(4), 8)
+        collect_pairs(lambda: collector(method=BrokenTeacher()), tmp_path, prompts(4), 8)
 
 
 def test_a_method_that_plans_more_than_noise_is_no_teacher(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="plans more of sampling than its noise, which is all that pairs hold"):
-        collect_pairs(lambda: collector(teacher=Standard(guidance=2.0)), tmp_path, prompts(4), 8)
+        collect_pairs(lambda: collector(method=Standard(guidance=2.0)), tmp_path, prompts(4), 8)
 
 
 def test_filter_follows_the_chosen_scorer(tmp_path: Path) -> None:

@@ -22,16 +22,18 @@ CASES: dict[str, Sequence[str]] = {
     "collect_layouts": ("stage=collect_layouts", "stage.num_prompts=4", "stage.num_seeds=2"),
     "train": ("stage=train", "stage.num_epochs=3"),
     "train_reward": ("stage=train", "stage.objective=reward", "scorer=[shapes_clip]"),
+    "eval_network": ("stage=eval", "method=[standard,npnet_packaged]", "stage.num_prompts=4", "stage.num_seeds=2"),
     "eval": ("stage=eval", "method=[standard,re_denoise,best_of_n]", "stage.num_prompts=4", "stage.num_seeds=2"),
     "sample": ("stage=sample", "stage.prompt=a red circle", "method=[re_denoise]", "stage.seeds=[3]"),
     "score": ("stage=score", "stage.images=images", "scorer=[shapes_clip]"),
 }
 PINNED = {
-    "collect": "249b15d6f528",
-    "collect_layouts": "1bd9fc0fc6fe",
+    "collect": "220760210ebe",
+    "collect_layouts": "a788b12c2060",
     "train": "647184c4b183",
     "train_reward": "859c87df6c0f",
     "eval": "53736fd7fc7a",
+    "eval_network": "368b52d537c9",
     "sample": "a94dd5783140",
     "score": "f1cc0e287db7",
 }

@@ -9,7 +9,7 @@ import pandas as pd
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import check_tables
-from goldennoise.evaluation.report.grids import RULE, example_rows, judge
+from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent
 from goldennoise.evaluation.report.published import published_for, published_table
 from goldennoise.evaluation.report.results import (
@@ -132,7 +132,7 @@ def _history(file: Path) -> pd.DataFrame:
 
 
 def _grid_note(summary: Summary) -> str:
-    judging = judge(summary)
+    judging = deciding_scorer(summary)
     marks = f" Marks: right (✓) or wrong (✗) by {judging}." if judging else ""
     return f"Which ones: {RULE}. Every image of a row starts from the same source noise.{marks}"
 

@@ -25,7 +25,7 @@ RULE = "the first prompts of every kind, in the order of the prompt set, each wi
 
 @dataclass(frozen=True)
 class Picture:
-    """One cell. verdict: right (True), wrong (False) or not judged (None)."""
+    """One cell. verdict: right (True), wrong (False) or not decided (None)."""
 
     method: str
     data_uri: str
@@ -43,7 +43,7 @@ class Row:
     pictures: Sequence[Picture]
 
 
-def judge(summary: Summary) -> str | None:
+def deciding_scorer(summary: Summary) -> str | None:
     """The scorer that marks images right or wrong: the first reporting one that gives 1 or 0, None if there is none."""
     reporting = [scorer for scorer in reporting_first(summary) if summary.scorers[scorer].role == "reporting"]
     return next((scorer for scorer in reporting if summary.scorers[scorer].unit == SHARE), None)
@@ -65,9 +65,9 @@ def chosen(scores: pd.DataFrame, num_examples: int) -> list[Sample]:
 
 def example_rows(folder: Path, scores: pd.DataFrame, summary: Summary, num_examples: int) -> list[Row]:
     """The grid of a scores artifact in `folder`, whose `scores.parquet` is `scores`."""
-    judged = scores[scores["scorer"] == judge(summary)]
-    keys = zip(judged["method"], judged["prompt_id"], judged["seed"], strict=True)
-    verdicts = dict(zip(keys, judged["score"] == 1, strict=True))
+    decided = scores[scores["scorer"] == deciding_scorer(summary)]
+    keys = zip(decided["method"], decided["prompt_id"], decided["seed"], strict=True)
+    verdicts = dict(zip(keys, decided["score"] == 1, strict=True))
     rows = []
     for sample in chosen(scores, num_examples):
         prompt, pictures = sample.prompt, []
@@ -95,5 +95,5 @@ def embedded(file: Path) -> str:
 
 
 def _description(method: str, prompt: str, verdict: bool | None) -> str:
-    judged = {True: ", judged right", False: ", judged wrong", None: ""}[verdict]
-    return f"{method}: image for “{prompt}”{judged}"
+    verdict_told = {True: ", judged right", False: ", judged wrong", None: ""}[verdict]
+    return f"{method}: image for “{prompt}”{verdict_told}"

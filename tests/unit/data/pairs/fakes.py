@@ -95,7 +95,7 @@ class FakeScorer:
 def collector(batch_size: int = 4, model: FakeModel | None = None, **fields: object) -> Collector:
     settings: dict[str, object] = {
         "model": model or FakeModel(),
-        "teacher": FakeTeacher(),
+        "method": FakeTeacher(),
         "scorers": {"brightness": FakeScorer(), "darkness": FakeScorer("darkness", higher_is_better=False)},
         "preference": PreferenceFilter("brightness"),
         "batch_size": batch_size,
