@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 OBSERVED = "_output_capturing_hooks_installed"
-"""Set by transformers on a network that was asked for hidden states, with hooks on its layers that stay."""
+"""Set by transformers on a network that returned hidden states, with hooks on its layers that stay."""
 CACHED = "_diffusers_hook"
 """Set by diffusers on a network whose caches were reset, whether it had any or not."""
 

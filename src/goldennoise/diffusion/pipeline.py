@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from goldennoise.runtime.compute import ComputeConfig
 
 
-def steered(network: Any, asked: str) -> ModelError:
+def steered(network: Any, needed: str) -> ModelError:
     """What to raise where `network` needs more at every step than noise and text."""
     return ModelError(
-        f"This {type(network).__name__} is asked with {asked} at every step, which only its pipeline has: take golden "
+        f"This {type(network).__name__} needs {needed} at every step, which only its pipeline has: take golden "
         "noise from a trained NPNet, or re-denoise with the model itself."
     )
 

@@ -1,4 +1,4 @@
-"""What the rest of the project asks of a frozen text-to-image model."""
+"""What a frozen text-to-image model offers the rest of the project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class DiffusionModel(Protocol):
     ) -> Tensor:
         """Guided prediction (epsilon, or velocity for flow models, or the image), shape of `latents` (B, C, h, w).
 
-        position: 0 <= i < num_steps of the schedule of `num_steps`, where the network is asked at the noise level of
+        position: 0 <= i < num_steps of the schedule of `num_steps`, where the network predicts at the noise level of
         i; the latents need not be there. Raises `ConfigError` if the model has no schedule of so many steps.
         """
         ...

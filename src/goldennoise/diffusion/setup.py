@@ -1,4 +1,4 @@
-"""Models as a run asks for them: on its device, with what saves memory or time."""
+"""Models set up for a run: on its device, with what saves memory or time."""
 
 import logging
 from typing import TYPE_CHECKING, Any

@@ -28,7 +28,7 @@ def import_network(
 ) -> Artifact:
     """The npnet artifact of a path or a hub reference, complete already or made.
 
-    config: what the record says was asked for. model: the identity of the model it was trained for, where the source
+    config: the options, for the record. model: the identity of the model it was trained for, where the source
     does not say so itself. svd_attention: of a published file, see `load_published`.
     What its own record says of the scorers that chose anything it learnt from, `selected_by`, is believed.
     Raises `ModelError` for a source that is no NPNet, or where nobody says which model it is for.

@@ -36,7 +36,7 @@ def golden_of(pipe: Any, width: int = TEXT_DIM) -> torch.Tensor:
 
 
 def started_from(pipe: Any, latents: torch.Tensor, **arguments: Any) -> torch.Tensor:
-    """The image, after a check that the pipeline's first step was asked with `latents`."""
+    """The image, after a check that the pipeline's first step was called with `latents`."""
     asked: list[torch.Tensor] = []
     hook = pipe.unet.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
     image = pipe(PROMPT, latents=latents, generator=_generator(), **SAMPLING, **arguments).images
@@ -63,7 +63,7 @@ def test_inpainting(in_channels: int) -> None:
     assert not torch.allclose(golden, source, atol=0.1)
     assert (started_from(pipe, golden, **painted()) - started_from(pipe, source, **painted())).abs().max() > 1e-3
     if in_channels == 9:
-        with pytest.raises(ModelError, match="asked with a mask at every step"):
+        with pytest.raises(ModelError, match="needs a mask at every step"):
             re_denoise(pipe, PROMPT)
     else:
         assert re_denoise(pipe, PROMPT, latents=source).shape == source.shape
@@ -98,7 +98,7 @@ def test_an_ip_adapter() -> None:
     pictures = [torch.rand(1, 3, 32, 32, generator=_generator(seed)) for seed in (1, 2)]
     first, second = (started_from(pipe, golden, ip_adapter_image=picture) for picture in pictures)
     assert (first - second).abs().max() > 1e-3
-    with pytest.raises(ModelError, match="asked with the image of an IP-Adapter at every step"):
+    with pytest.raises(ModelError, match="needs the image of an IP-Adapter at every step"):
         re_denoise(pipe, PROMPT)
 
 
@@ -111,7 +111,7 @@ def test_an_ip_adapter_of_a_transformer_is_named(make: Any, name: str) -> None:
     setattr(pipe.transformer, name, torch.nn.Identity())
     if name == "encoder_hid_proj":
         pipe.transformer.register_to_config(encoder_hid_dim_type="ip_image_proj")
-    with pytest.raises(ModelError, match="Transformer2DModel is asked with the image of an IP-Adapter at every step"):
+    with pytest.raises(ModelError, match="Transformer2DModel needs the image of an IP-Adapter at every step"):
         re_denoise(pipe, PROMPT)
 
 

@@ -58,6 +58,6 @@ def first(prompts: Sequence[Prompt], num_prompts: int | None) -> list[Prompt]:
     """The first `num_prompts`, None for all; `ConfigError` if there are fewer."""
     if num_prompts is not None and num_prompts > len(prompts):
         raise ConfigError(
-            f"stage.num_prompts={num_prompts}: the prompt set has {len(prompts)}; ask for that many at most, or null"
+            f"stage.num_prompts={num_prompts}: the prompt set has {len(prompts)}; set that many at most, or null"
         )
     return list(prompts[:num_prompts])

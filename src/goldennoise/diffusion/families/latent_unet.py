@@ -30,8 +30,8 @@ class LatentUNet(LatentPipeline):
     def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
         config = self._network.config
         if config.in_channels != latents.shape[1] or config.encoder_hid_dim_type == "ip_image_proj":
-            asked = "a mask" if config.in_channels != latents.shape[1] else "the image of an IP-Adapter"
-            raise steered(self._network, asked)
+            needed = "a mask" if config.in_channels != latents.shape[1] else "the image of an IP-Adapter"
+            raise steered(self._network, needed)
         return self._network(
             latents,
             timestep,

@@ -13,7 +13,7 @@ from goldennoise.data.prompts.readers import read_rows
 from goldennoise.errors import shortened
 
 COLUMNS = ("tag", "include", "exclude")
-"""What says of a prompt what it asks for; the last may be missing."""
+"""Columns that say what a prompt demands; the last may be missing."""
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 """The six kinds of prompts."""

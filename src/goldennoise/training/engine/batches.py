@@ -42,7 +42,7 @@ def part_of_batch(batch: np.ndarray, rank: int, num_ranks: int, unit: int = 1) -
 class GlobalBatches(Sampler[BatchPart]):
     """The parts of all global batches of an epoch; together the ranks see each row once, whatever their number.
 
-    seed: None for the rows as they are, else they are shuffled anew each epoch; Lightning calls `set_epoch`.
+    seed: None for the rows as they are, else every epoch shuffles them; Lightning calls `set_epoch`.
     """
 
     unit = 1

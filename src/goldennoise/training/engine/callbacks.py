@@ -14,7 +14,7 @@ from goldennoise.training.engine.module import NoiseTraining
 
 
 class History(Callback):
-    """One row per epoch in `path`, written anew each time, so that a resumed run has neither gaps nor doubles.
+    """One row per epoch in `path`, written again each time, so that a resumed run has neither gaps nor doubles.
 
     epoch counts from 1. train_loss and gradient_norm (before clipping) are means over the epoch, learning_rate is that
     of its last step, the rest is measured at its end.

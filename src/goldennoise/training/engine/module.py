@@ -29,7 +29,7 @@ class RunningMean:
         self.sums = self.sums.to(part) + part
 
     def take(self, module: LightningModule) -> float:
-        """The mean so far, the same on every process; starts anew."""
+        """The mean so far, the same on every process; the next one begins."""
         total, weight = module.trainer.strategy.reduce(self.sums, reduce_op="sum").tolist()
         self.sums = torch.zeros_like(self.sums)
         return total / weight

@@ -1,7 +1,7 @@
 """Training a network that draws layouts: the likelihood of golden minus source noise given the prompt, and a contrast.
 
 A mixture density network (Bishop 1994); the contrast is our own (docs/science.md). The likelihood alone learns for long
-no more than what stands in an image. The contrast asks of a group of prompts with nearly the same words which one a
+no more than what stands in an image. The contrast tells which of a group of prompts with nearly the same words a
 pair is of, and so teaches where things stand; it spoils the likelihood, so it fades.
 """
 
