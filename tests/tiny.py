@@ -207,7 +207,10 @@ class TinyModel:
         clean = (latents - (1 - here) ** 0.5 * prediction) / here**0.5
         return there**0.5 * clean + (1 - there) ** 0.5 * prediction
 
-    def levels(self, num_steps: int, latents: Tensor) -> list[float]:  # noqa: ARG002
+    def levels_of(self, timesteps: Sequence[float]) -> list[float]:
+        return [*(timestep / 999 for timestep in timesteps), 0.0]
+
+    def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:  # noqa: ARG002
         return [1 - position / num_steps for position in range(num_steps + 1)]
 
     def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:

@@ -23,6 +23,7 @@ GROUPS = ("stage", "model", "prompts", "scorer", "npnet", "method", "compute", "
 
 SMALL_METHODS: dict[str, Sequence[str]] = {
     "standard": (),
+    "fixed_schedule": ("method.fixed_schedule.num_steps=2",),
     "re_denoise": ("method.re_denoise.num_steps=2",),
     "npnet": (),
     "npnet_packaged": (),

@@ -175,3 +175,14 @@ def test_a_network_learns_from_layouts_of_renders_and_is_evaluated(tmp_path: Pat
     assert cost == {"standard": 4, "npnet": 4}
     # No scorer had a say in the pairs.
     assert {scorer["role"] for scorer in summary["scorers"].values()} == {"reporting"}
+
+
+def test_a_schedule_control_is_compared_and_named_as_such(tmp_path: Path) -> None:
+    schedule = ("method.fixed_schedule.num_steps=4", "method.fixed_schedule.spacing=ays")
+    chosen = ("stage=eval", "method=[standard,fixed_schedule]", *schedule, "scorer=[shapes_verifier]", "name=schedule")
+    run_ok(tmp_path, *chosen, "stage.num_prompts=2", "stage.num_seeds=2")
+    summary = json.loads((tmp_path / "scores/schedule/v1/summary.json").read_text())
+    found = {name: method["evaluations_per_image"] for name, method in summary["methods"].items()}
+    assert found == {"standard": 40.0, "fixed_schedule": 8.0}
+    run_ok(tmp_path, "stage=report", "name=schedule")
+    assert r"fixed\_schedule is a schedule control" in (tmp_path / "report/schedule/v1/tables.md").read_text()

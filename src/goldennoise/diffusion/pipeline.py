@@ -45,6 +45,8 @@ class LatentPipeline(LatentImages, LatentTexts):
     """
 
     denoiser: str
+    aligned_timesteps: Any = None  # diffusers gives its lists no type
+    """Those that Align Your Steps published for the family."""
 
     def __init__(
         self,
@@ -129,8 +131,11 @@ class LatentPipeline(LatentImages, LatentTexts):
     def move(self, latents: Tensor, prediction: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         return self._schedule.move(latents, prediction, start, end, num_steps)
 
-    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
-        return self._schedule.levels(num_steps, latents)
+    def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:
+        return self._schedule.levels(num_steps, latents, spacing)
+
+    def levels_of(self, timesteps: Sequence[float]) -> list[float]:
+        return self._schedule.levels_of(timesteps)
 
     def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         wide = latents.to(at_least_float32(latents.dtype))
@@ -215,7 +220,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         return self._run(latents.to(self.dtype), timestep, condition).to(latents.dtype)
 
     def _make_schedule(self) -> DdimSchedule | FlowSchedule:
-        return DdimSchedule(self._pipe.scheduler.config)
+        return DdimSchedule(self._pipe.scheduler.config, self.aligned_timesteps)
 
     def _latents_to_a_patch(self) -> int:
         """Side of the patches that the network cuts latents into."""

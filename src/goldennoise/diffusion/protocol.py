@@ -89,11 +89,20 @@ class DiffusionModel(Protocol):
         """
         ...
 
-    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
-        """The model's own schedule of `num_steps` for latents (B, C, h, w) as `num_steps` + 1 levels, the last 0.
+    def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:
+        """A schedule of `num_steps` for latents (B, C, h, w) as `num_steps` + 1 levels, the last 0.
 
+        spacing: one of `schedules.fixed.SPACINGS`, by default the model's own. Raises `ConfigError` for one that the
+        model does not have.
         1 is the first noise level of training, 0 the end of sampling. Of a flow a level is sigma, of a schedule with
         betas (timestep + 1) / number of timesteps.
+        """
+        ...
+
+    def levels_of(self, timesteps: Sequence[float]) -> list[float]:
+        """The levels at which the network is told these falling timesteps, and the end, 0.
+
+        Raises `ConfigError` for timesteps beyond those of training.
         """
         ...
 

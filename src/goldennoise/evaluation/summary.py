@@ -24,6 +24,10 @@ Role = Literal["reporting", "selecting", "unknown"]
 ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")
 
 
+CONTROLS = {"standard": "guidance", "fixed_schedule": "schedule"}
+"""Kind of method that leaves the source noise as it is -> what of sampling it is a control of."""
+
+
 @dataclass(frozen=True)
 class ScorerInfo:
     """What a number of this scorer means.
@@ -247,13 +251,13 @@ def _compare_matched(
     root_seed: int,
 ) -> dict[str, Against]:
     """Method -> its comparison with the best of the other guidance scales, if the run has any."""
-    controls = [method for method, kind in kinds.items() if kind == "standard" and method != reference]
+    controls = [method for method, kind in kinds.items() if CONTROLS.get(kind) == "guidance" and method != reference]
     if not controls:
         return {}
     scores = _scores(table, scorer, list(kinds))
     means = scores[controls].mean()
     best = str(means.idxmax() if higher_is_better else means.idxmin())
-    others = [method for method, kind in kinds.items() if kind != "standard"]
+    others = [method for method, kind in kinds.items() if kind not in CONTROLS]
     found = compare(
         {method: scores[method].to_numpy() for method in (best, *others)},
         best,

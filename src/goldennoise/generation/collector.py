@@ -85,7 +85,7 @@ class Collector:
         if not plan.is_noise_alone:
             raise ConfigError(
                 "the method of this run plans more of sampling than its noise, which is all that pairs hold: choose "
-                "one that changes neither guidance nor steps"
+                "one that changes neither guidance nor schedule"
             )
         golden = plan.noise.to(source)
         _require_noise(golden, source, prompts)

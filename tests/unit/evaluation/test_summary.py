@@ -88,6 +88,18 @@ def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> Non
     )
     kinds = {"standard": "standard", "other": "npnet", "weak": "standard", "strong": "standard"}
     results = method_results(pd.concat([table, weak, strong]), kinds, "standard", {"taste": True}, "taste", 500, 3)
+    trailing = standard.assign(method="trailing", score_taste=standard["score_taste"] + 9)
+    among = method_results(
+        pd.concat([table, weak, strong, trailing]),
+        kinds | {"trailing": "fixed_schedule"},
+        "standard",
+        {"taste": True},
+        "taste",
+        500,
+        3,
+    )
+    assert among["trailing"].matched == {}, "a schedule control is neither held against guidance nor taken for it"
+    assert among["other"].matched == results["other"].matched
     assert {name for name, result in results.items() if result.matched} == {"other"}
     found = results["other"].matched["taste"]
     assert found.method == "strong"

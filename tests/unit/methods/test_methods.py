@@ -66,6 +66,7 @@ def tools(tmp_path: Path) -> MethodTools:
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "standard": {},
+    "fixed_schedule": {"num_steps": 3},
     "re_denoise": {"depth": 2, "num_rounds": 2},
     "npnet": {"artifact": "small"},
     "best_of_n": {"num_candidates": 3, "scorer": "greenness"},
@@ -135,6 +136,7 @@ def test_fresh_noise_is_new_for_every_purpose_and_sample() -> None:
     ("kind", "per_sample"),
     [
         ("standard", 0),
+        ("fixed_schedule", 0),
         ("npnet", 0),
         ("re_denoise", 2 * 2 * (2 + 1)),
         ("re_paint", 2 * 2 * 2),
@@ -202,6 +204,11 @@ def test_npnet_that_does_not_exist_is_refused(tools: MethodTools) -> None:
         ("re_denoise", "depth", 11),
         ("re_denoise", "variant", "publisched"),
         ("npnet", "artifact", ""),
+        ("fixed_schedule", "spacing", "carras"),
+        ("fixed_schedule", "timesteps", []),
+        ("fixed_schedule", "timesteps", [3, 7]),
+        ("fixed_schedule", "timesteps", [7, 7, 3]),
+        ("fixed_schedule", "timesteps", [7, -1]),
         ("best_of_n", "num_candidates", 0),
         ("best_of_n", "scorer", ""),
         ("gradient", "guidance", 0.0),
@@ -241,7 +248,8 @@ def test_only_standard_can_sample_with_another_guidance(tools: MethodTools) -> N
         plan = make_method("standard", tools, guidance=1.5, keep_norm=keep_norm).plan(TinyModel(), batch)
         assert (plan.guidance, plan.num_steps, plan.is_noise_alone) == (1.5, None, False)
         torch.testing.assert_close(plan.noise, batch.source)
-    assert all(make_method(kind, tools).plan(TinyModel(), batch).is_noise_alone for kind in SETTINGS)
+    others = {kind for kind in SETTINGS if not make_method(kind, tools).plan(TinyModel(), batch).is_noise_alone}
+    assert others == {"fixed_schedule"}
 
 
 def test_one_method_after_another_plans_from_its_noise(tools: MethodTools) -> None:
@@ -274,6 +282,7 @@ def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str,
         ("find", "num_epochs"),
         ("re_paint", "num_rounds"),
         ("re_denoise", "num_rounds"),
+        ("fixed_schedule", "num_steps"),
     ],
 )
 def test_a_budget_of_zero_is_refused(kind: str, budget: str) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from diffusers.schedulers import AysSchedules
 from torch import Tensor
 
 from goldennoise.diffusion.condition import Condition, conditions
@@ -68,6 +69,7 @@ class StableDiffusion(LatentUNet):
     """Stable Diffusion 1.x and 2.x: the last hidden states of one CLIP encoder."""
 
     text_options = ("clip_skip",)
+    aligned_timesteps = AysSchedules["StableDiffusionTimesteps"]
 
     def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
         (tokens,), encoder = self._tokens(prompts, options), self._pipe.text_encoder
@@ -88,6 +90,7 @@ class StableDiffusionXL(LatentUNet):
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
     text_options = ("prompt_2", "clip_skip", "negative_prompt_2")
+    aligned_timesteps = AysSchedules["StableDiffusionXLTimesteps"]
 
     def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
         """Hidden states (B, tokens, sum of both widths) and the pooled embedding (B, dim)."""

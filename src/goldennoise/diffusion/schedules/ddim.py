@@ -4,13 +4,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from goldennoise.diffusion.schedules.fixed import karras, resampled
 from goldennoise.diffusion.schedules.schedulers import require_betas
 from goldennoise.errors import ModelError, require
 
+NOT_ALIGNED = "Align Your Steps published timesteps for Stable Diffusion and SDXL alone"
 PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -38,8 +41,11 @@ class DdimSchedule:
     Position i of a schedule of n steps is its timestep t_i, position n the end of sampling, as in diffusers' DDIM.
     """
 
-    def __init__(self, config: Any) -> None:
-        """config: of a diffusers scheduler. Raises `ModelError` unless it has betas and predicts epsilon or v."""
+    def __init__(self, config: Any, aligned_timesteps: Sequence[int] | None = None) -> None:
+        """config: of a diffusers scheduler. aligned_timesteps: that Align Your Steps found, None if it found none.
+
+        Raises `ModelError` unless the config has betas and predicts epsilon or v.
+        """
         require_betas(config)
         # Clipping x_0 to an image's range is meant for pixels; on latents it would make a step irreversible.
         self._scheduler: Any = DDIMScheduler.from_config(config, clip_sample=False, thresholding=False)
@@ -49,6 +55,7 @@ class DdimSchedule:
                 f"The model predicts {self._prediction}, but only {' and '.join(PREDICTIONS)} are supported."
             )
         self._alpha_bars = self._scheduler.alphas_cumprod.double().tolist()
+        self._aligned_timesteps = aligned_timesteps
 
     def timesteps(self, num_steps: int) -> list[int]:
         """t_0 > t_1 > ... of a schedule of `num_steps`. Raises `ConfigError` if the training schedule has too few."""
@@ -118,9 +125,30 @@ class DdimSchedule:
         scale, share = _step(here, there)
         return (scale * point + share * direction).to(latents.dtype)
 
-    def levels(self, num_steps: int, latents: Tensor) -> list[float]:  # noqa: ARG002
-        """The timesteps of a schedule as levels (t + 1) / T, and the end, 0; whatever the latents."""
-        return [*((timestep + 1) / len(self._alpha_bars) for timestep in self.timesteps(num_steps)), 0.0]
+    def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:  # noqa: ARG002
+        """The levels (t + 1) / T of a schedule, and the end, 0; whatever the latents."""
+        num_train, timesteps = len(self._alpha_bars), self.timesteps(num_steps)
+        if spacing == "trailing":
+            return [round(num_train * (num_steps - i) / num_steps) / num_train for i in range(num_steps)] + [0.0]
+        if spacing == "uniform":
+            return self.levels_of(timesteps)
+        allowed = "uniform or trailing for a model whose first timestep is pure noise (alpha-bar 0)"
+        require(self._alpha_bars[-1] > 0, "spacing", spacing, allowed)
+        log_sigmas = [-_log_snr(alpha_bar) / 2 for alpha_bar in self._alpha_bars]
+        if spacing == "karras":
+            sigmas = karras(math.exp(log_sigmas[-1]), math.exp(log_sigmas[0]), num_steps)
+        else:
+            found = self._aligned_timesteps
+            require(found is not None, "spacing", spacing, f"uniform, trailing or karras: {NOT_ALIGNED}")
+            sigmas = resampled([math.exp(log_sigmas[timestep]) for timestep in (*(found or ()), 0)], num_steps)
+        # The last of them is the noise level of the end.
+        return self.levels_of(np.interp(np.log(sigmas[:-1]), log_sigmas, np.arange(num_train)).tolist())
+
+    def levels_of(self, timesteps: Sequence[float]) -> list[float]:
+        """The levels of falling timesteps, and the end. Raises `ConfigError` for more than training had."""
+        num_train = len(self._alpha_bars)
+        require(timesteps[0] < num_train, "timesteps", list(timesteps), f"below {num_train}, the steps of training")
+        return [*((timestep + 1) / num_train for timestep in timesteps), 0.0]
 
     def timesteps_at(self, level: Tensor) -> list[float]:
         """What the network is told at levels (B,) above 0: real numbers, at least 0."""

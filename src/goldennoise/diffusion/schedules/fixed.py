@@ -1,10 +1,21 @@
 """Schedules that are the same for every sample. Imports no torch: the command line reads Configs first."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SPACINGS = ("uniform", "trailing", "karras", "ays")
+"""How the levels lie between the start and the end.
+
+uniform: as the model's own scheduler spaces timesteps evenly. trailing: evenly from the first timestep of training on.
+karras: see `karras`. ays: as Align Your Steps (arXiv 2404.14507) found for the model.
+"""
+RHO = 7.0
+"""Of `karras`, as published."""
 
 
 @dataclass(frozen=True)
@@ -22,3 +33,20 @@ class FixedSchedule:
         """The largest of the levels below each of `level` (B,)."""
         levels = level.new_tensor(self.levels)
         return (levels * (levels < level[:, None])).amax(dim=1)
+
+
+def karras(largest: float, smallest: float, num_steps: int) -> list[float]:
+    """`num_steps` + 1 sigmas from the largest down to the smallest, even in sigma^(1/7) (arXiv 2206.00364, eq. 5)."""
+    start, end = largest ** (1 / RHO), smallest ** (1 / RHO)
+    return [(start + i / num_steps * (end - start)) ** RHO for i in range(num_steps + 1)]
+
+
+def resampled(sigmas: Sequence[float], num_steps: int) -> list[float]:
+    """`num_steps` + 1 sigmas along those given, log sigma linear in between, as Align Your Steps has it."""
+    found = []
+    for i in range(num_steps + 1):
+        place = i * (len(sigmas) - 1) / num_steps
+        before = min(int(place), len(sigmas) - 2)
+        log_sigma, next_log_sigma = map(math.log, sigmas[before : before + 2])
+        found.append(math.exp(log_sigma + (place - before) * (next_log_sigma - log_sigma)))
+    return found

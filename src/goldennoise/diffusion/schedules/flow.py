@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from goldennoise.diffusion.schedules.ddim import at_least_float32, nothing_kept, of_each_row
+from goldennoise.diffusion.schedules.ddim import NOT_ALIGNED, at_least_float32, nothing_kept, of_each_row
+from goldennoise.diffusion.schedules.fixed import karras
 from goldennoise.diffusion.schedules.schedulers import make_flow_scheduler
 from goldennoise.errors import require
 
@@ -29,8 +30,11 @@ class FlowSchedule:
         self._patch_size = patch_size
         self._uniform = uniform
 
-    def set_timesteps(self, scheduler: Any, num_steps: int, latents: Tensor) -> None:
-        """Make a flow-matching scheduler ready to sample latents (B, C, h, w), as the pipeline does."""
+    def set_timesteps(self, scheduler: Any, num_steps: int, latents: Tensor, trailing: bool = False) -> None:
+        """Make a flow-matching scheduler ready to sample latents (B, C, h, w), as the pipeline does.
+
+        trailing: as for `uniform` of the schedule, whatever that is.
+        """
         require(num_steps >= 1, "num_steps", num_steps, "at least 1")
         arguments: dict[str, Any] = {}
         config = scheduler.config
@@ -38,7 +42,7 @@ class FlowSchedule:
             height, width = (side // self._patch_size for side in latents.shape[-2:])
             slope = (config.max_shift - config.base_shift) / (config.max_image_seq_len - config.base_image_seq_len)
             arguments["mu"] = config.base_shift + slope * (height * width - config.base_image_seq_len)
-        if self._uniform:
+        if self._uniform or trailing:
             arguments["sigmas"] = np.linspace(1.0, 1 / num_steps, num_steps)
         scheduler.set_timesteps(num_steps, device=latents.device, **arguments)
 
@@ -75,10 +79,19 @@ class FlowSchedule:
         wide = at_least_float32(latents.dtype)
         return (latents.to(wide) + distance * velocity.to(wide)).to(latents.dtype)
 
-    def levels(self, num_steps: int, latents: Tensor) -> list[float]:
+    def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:
         """The noise levels of a schedule for latents (B, C, h, w)."""
-        self.set_timesteps(self._scheduler, num_steps, latents)
+        require(spacing != "ays", "spacing", spacing, f"uniform, trailing or karras: {NOT_ALIGNED}")
+        if spacing == "karras":
+            return [*karras(1.0, self._scheduler.sigma_min, num_steps)[:-1], 0.0]
+        self.set_timesteps(self._scheduler, num_steps, latents, trailing=spacing == "trailing")
         return self._scheduler.sigmas.tolist()
+
+    def levels_of(self, timesteps: Sequence[float]) -> list[float]:
+        """The noise levels of falling timesteps, and the end. Raises `ConfigError` for more than training had."""
+        num_train = self._scheduler.config.num_train_timesteps
+        require(timesteps[0] <= num_train, "timesteps", list(timesteps), f"at most {num_train}, the steps of training")
+        return [*(timestep / num_train for timestep in timesteps), 0.0]
 
     def timesteps_at(self, level: Tensor) -> list[float]:
         """What the network is told at levels (B,)."""

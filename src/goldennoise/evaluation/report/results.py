@@ -8,7 +8,7 @@ from goldennoise import methods
 from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
-from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
+from goldennoise.evaluation.summary import CONTROLS, ROLES, Result, Role, ScorerInfo, Summary
 
 INTERVAL = "[95 % interval]"
 _ROLE: dict[Role, str] = {
@@ -34,8 +34,12 @@ def main_scorer(summary: Summary) -> str:
 
 
 def subject(summary: Summary) -> str | None:
-    """The method the headline is about: the first NPNet, or the first beside the reference; None if it stands alone."""
+    """The method the headline is about: the first NPNet, or the first beside the reference; None if it stands alone.
+
+    A schedule control is the last choice.
+    """
     others = [method for method in summary.methods if method != summary.reference]
+    others.sort(key=lambda method: method in _schedule_controls(summary))
     networks = [method for method in others if summary.methods[method].kind == "npnet"]
     return next(iter(networks or others), None)
 
@@ -225,7 +229,16 @@ def _footnotes(summary: Summary) -> list[str]:
         "Cost: golden noise, sampling and decoding, without encoding prompts. Peak memory: "
         f"{summary.memory}, weights included.",
         *_differences(summary),
+        *(
+            f"{method} is a schedule control: the source noise as it is, sampled on another schedule. Its gain is the "
+            "schedule's."
+            for method in _schedule_controls(summary)
+        ),
     ]
+
+
+def _schedule_controls(summary: Summary) -> list[str]:
+    return [method for method, result in summary.methods.items() if CONTROLS.get(result.kind) == "schedule"]
 
 
 def _differences(summary: Summary) -> list[str]:

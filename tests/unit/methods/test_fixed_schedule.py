@@ -1,0 +1,135 @@
+"""Schedules of one list of levels: where they start and end, what they agree with, what is refused."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from diffusers.schedulers import AysSchedules
+from tiny import TinyModel, as_prompts, tiny_pipeline, tiny_xl_pipeline
+from tiny_flows import tiny_flux_pipeline, tiny_sd3_pipeline
+from tiny_transformers import tiny_pixart_pipeline
+
+from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.schedules.fixed import SPACINGS
+from goldennoise.errors import ConfigError
+from goldennoise.methods.fixed_schedule import Config, FixedScheduleMethod
+from goldennoise.methods.protocol import SampleBatch
+from goldennoise.runtime.seeding import gaussian_noise
+
+TEXTS = ["a red circle", "two blue squares", "a star"]
+
+
+def batch_of(model: Any) -> SampleBatch:
+    return SampleBatch(as_prompts(TEXTS), [0, 1, 2], model.encode(TEXTS), gaussian_noise(model.latent_shape, [1, 2, 3]))
+
+
+def levels_of(model: Any, **options: Any) -> tuple[float, ...]:
+    plan = FixedScheduleMethod(Config(**options)).plan(model, batch_of(model))
+    levels: tuple[float, ...] = plan.schedule.levels  # type: ignore[union-attr]
+    return levels
+
+
+def timesteps_of(model: Any, **options: Any) -> list[float]:
+    return [round(1000 * level - 1, 6) for level in levels_of(model, **options)[:-1]]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("num_steps", [1, 7, 10, 20])
+@pytest.mark.parametrize("make", [tiny_pipeline, tiny_xl_pipeline, tiny_sd3_pipeline, tiny_flux_pipeline])
+def test_levels_fall_from_the_start_to_the_end(make: Any, num_steps: int, spacing: str) -> None:
+    model = from_pipeline(make())
+    if spacing == "ays" and make in (tiny_sd3_pipeline, tiny_flux_pipeline):
+        return
+    levels = levels_of(model, num_steps=num_steps, spacing=spacing)
+    assert len(levels) == num_steps + 1
+    assert all(level > below for level, below in pairwise(levels))
+    assert levels[-1] == 0
+    if spacing != "uniform":  # which for these is leading: it starts where a step of the last one ends
+        assert levels[0] == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("model", [TinyModel(), from_pipeline(tiny_pipeline())])
+def test_by_default_the_steps_are_the_models_own(model: Any) -> None:
+    assert list(levels_of(model)) == model.levels(model.num_steps, batch_of(model).source)
+
+
+@pytest.mark.parametrize("num_steps", [1, 5, 8, 20])
+@torch.no_grad()
+def test_trailing_is_diffusers_ddim_with_that_spacing(num_steps: int) -> None:
+    ours, theirs = (from_pipeline(tiny_pipeline(timestep_spacing=spacing)) for spacing in ("leading", "trailing"))
+    batch = batch_of(ours)
+    plan = FixedScheduleMethod(Config(num_steps=num_steps, spacing="trailing")).plan(ours, batch)
+    expected = theirs.sample(SamplingPlan(batch.source, num_steps=num_steps), batch.embedding)
+    torch.testing.assert_close(ours.sample(plan, batch.embedding), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_flow_trails_in_equal_parts_that_are_shifted() -> None:
+    model = from_pipeline(tiny_sd3_pipeline())
+    expected = [3 * sigma / (1 + 2 * sigma) for sigma in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    assert levels_of(model, num_steps=4, spacing="trailing") == pytest.approx(expected, abs=1e-6)
+
+
+def test_karras_is_even_in_the_seventh_root_of_sigma() -> None:
+    model: Any = from_pipeline(tiny_pipeline())
+    alpha_bars = model._pipe.scheduler.alphas_cumprod.double()
+    sigmas = ((1 - alpha_bars) / alpha_bars).sqrt()
+    levels = torch.tensor(levels_of(model, num_steps=8, spacing="karras"), dtype=torch.float64)
+    found = [math.sqrt(1 / each - 1) ** (1 / 7) for each in model._schedule._alpha_bars_at(levels)]
+    start, end = float(sigmas[-1]) ** (1 / 7), float(sigmas[0]) ** (1 / 7)
+    assert found == pytest.approx([start + (end - start) * i / 8 for i in range(9)], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(tiny_pipeline, "StableDiffusionTimesteps"), (tiny_xl_pipeline, "StableDiffusionXLTimesteps")]
+)
+def test_align_your_steps_are_the_published_ten_and_lie_between_them_for_other_numbers(make: Any, name: str) -> None:
+    model = from_pipeline(make())
+    published = [float(each) for each in AysSchedules[name]]
+    assert timesteps_of(model, num_steps=10, spacing="ays") == published
+    assert timesteps_of(model, timesteps=published) == published
+    twice = timesteps_of(model, num_steps=20, spacing="ays")
+    assert twice[::2] == published
+    assert all(
+        before > each > after for before, each, after in zip(twice[::2], twice[1::2], [*twice[2::2], 0.0], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "expected"),
+    [
+        (tiny_sd3_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
+        (tiny_pixart_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
+        (tiny_pipeline, {"timesteps": [1000.0, 3.0]}, r"^timesteps=\[1000\.0, 3\.0\]: .* below 1000, the steps of"),
+        (tiny_sd3_pipeline, {"timesteps": [1001.0]}, r"^timesteps=\[1001\.0\]: .* at most 1000, the steps of training"),
+        (
+            lambda: tiny_pipeline(prediction_type="v_prediction", rescale_betas_zero_snr=True),
+            {"spacing": "karras"},
+            r"^spacing=karras: .* uniform or trailing for a model whose first timestep is pure noise",
+        ),
+    ],
+)
+def test_what_a_model_does_not_have_is_refused(make: Any, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        levels_of(from_pipeline(make()), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"timesteps": [9.0, 3.0], "num_steps": 3},
+            "num_steps=3: num_steps must be null or 2",
+        ),
+        (
+            {"timesteps": [9.0], "spacing": "karras"},
+            "spacing=karras: spacing must be uniform where timesteps",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        Config(**options)
