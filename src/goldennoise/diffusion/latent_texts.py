@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from goldennoise.diffusion.condition import Condition
+from goldennoise.diffusion.conditioning import Conditioning
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.text_options import TextOptions, of_negative
 from goldennoise.errors import ModelError, require
@@ -19,7 +19,7 @@ class LatentTexts(ABC):
     """`encode` of a `DiffusionModel`, on the tokenizers and text encoders of `_pipe`.
 
     `num_truncated` counts the prompts that no text encoder could take whole. `extra` of an embedding holds each further
-    part of the condition twice: "name", and "uncond_name" without prompt.
+    part of the conditioning twice: "name", and "uncond_name" without prompt.
     """
 
     tokenizers: tuple[str, ...] = ("tokenizer",)
@@ -49,10 +49,10 @@ class LatentTexts(ABC):
         return PromptEmbedding(cond, uncond, given | {f"uncond_{name}": part for name, part in without.items()})
 
     @abstractmethod
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         """What the prompts tell the denoiser; "text" (B, tokens, dim) is what `cond` of the embedding is."""
 
-    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:  # noqa: ARG002
+    def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:  # noqa: ARG002
         """What the pass without the prompt is told instead: one row, or as many as `given` has."""
         return self._encode([self._negative_prompt or ""], options)
 

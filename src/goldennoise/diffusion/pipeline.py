@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from goldennoise.diffusion.base import PipelineConfig
-from goldennoise.diffusion.condition import Condition, conditions
+from goldennoise.diffusion.conditioning import Conditioning, conditionings
 from goldennoise.diffusion.latent_images import LatentImages
 from goldennoise.diffusion.latent_texts import LatentTexts
 from goldennoise.diffusion.loading import load_pipeline
@@ -199,12 +199,12 @@ class LatentPipeline(LatentImages, LatentTexts):
         return noise
 
     @abstractmethod
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         """One pass of the denoiser on latents (B, C, h, w) of its dtype; output of the same shape."""
 
     def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """The network's own kind of output: eps_uncond + guidance (eps_cond - eps_uncond)."""
-        given, without = conditions(embedding)
+        given, without = conditionings(embedding)
         if guidance == 1.0:
             return self._denoise(latents, timestep, given)
         if guidance == 0.0:
@@ -215,9 +215,9 @@ class LatentPipeline(LatentImages, LatentTexts):
         uncond, cond = self._denoise(torch.cat([latents, latents]), timestep, both).chunk(2)
         return uncond + guidance * (cond - uncond)
 
-    def _denoise(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _denoise(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         self.num_evaluations += len(latents)
-        return self._run(latents.to(self.dtype), timestep, condition).to(latents.dtype)
+        return self._run(latents.to(self.dtype), timestep, conditioning).to(latents.dtype)
 
     def _make_schedule(self) -> DdimSchedule | FlowSchedule:
         return DdimSchedule(self._pipe.scheduler.config, self.aligned_timesteps)

@@ -45,11 +45,11 @@ class SearchConfig(MethodConfig):
 
 
 class Method(ABC):
-    """One way to plan sampling from source noise; compared in eval, a teacher in collect. Most plan the noise alone."""
+    """One way to plan sampling from source noise; for eval and for collect. Most plan the noise alone."""
 
     @abstractmethod
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        """Golden noise for `batch.source`, same shape; row i depends on sample i alone."""
+        """Golden noise for `batch.source`, same shape; row i depends on sample i alone. Called without gradients."""
 
     def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:
         """How the batch is sampled: by default from its golden noise with the model's own settings."""

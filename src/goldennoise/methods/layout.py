@@ -47,13 +47,9 @@ class Layout(Method):
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Raises `DataError` for a prompt that no image has."""
-        # The command line reads every Config before torch is loaded.
-        import torch
-
         samples = zip(batch.prompts, batch.seeds, strict=True)
         images = [self.images.image(prompt.text, seed, batch.root_seed) for prompt, seed in samples]
-        with torch.no_grad():
-            latents = model.encode_images(images).to(batch.source)
+        latents = model.encode_images(images).to(batch.source)
         return batch.source + self.strength * (latents - latents.mean(dim=(-2, -1), keepdim=True))
 
 

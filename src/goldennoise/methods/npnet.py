@@ -34,15 +34,11 @@ class Config(MethodConfig):
 
 class NPNetMethod(Method):
     def __init__(self, network: "GoldenNetwork") -> None:
-        self.network = network.eval()
+        self.network = network.eval().requires_grad_(False)
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
         """Raises `ModelError` when the network was trained for another latent shape or text encoder."""
-        # The command line reads every Config before torch is loaded.
-        import torch
-
-        with torch.no_grad():
-            return self.network.to(batch.source.device)(batch.source, batch.embedding.cond)
+        return self.network.to(batch.source.device)(batch.source, batch.embedding.cond)
 
 
 def build(config: Config, tools: "MethodTools") -> NPNetMethod:

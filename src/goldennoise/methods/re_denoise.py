@@ -57,23 +57,20 @@ class ReDenoise(Method):
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         # The command line reads every Config before torch is loaded.
-        import torch
-
         from goldennoise.diffusion.re_denoise import re_denoise
 
         config = self.config
-        with torch.no_grad():
-            return re_denoise(
-                model,
-                batch.source,
-                batch.embedding,
-                denoise_guidance=config.denoise_guidance,
-                invert_guidance=config.invert_guidance,
-                num_steps=config.num_steps,
-                num_rounds=config.num_rounds,
-                depth=config.depth,
-                variant=config.variant,
-            )
+        return re_denoise(
+            model,
+            batch.source,
+            batch.embedding,
+            denoise_guidance=config.denoise_guidance,
+            invert_guidance=config.invert_guidance,
+            num_steps=config.num_steps,
+            num_rounds=config.num_rounds,
+            depth=config.depth,
+            variant=config.variant,
+        )
 
 
 def build(config: Config, tools: "MethodTools") -> ReDenoise:  # noqa: ARG001

@@ -49,18 +49,14 @@ class RePaint(Method):
         self.config = config
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        # The command line reads every Config before torch is loaded.
-        import torch
-
         config, latents = self.config, batch.source
         num_steps = config.num_steps
-        with torch.no_grad():
-            for number in range(config.num_rounds):
-                for position in range(config.depth):
-                    prediction = model.predict(latents, position, batch.embedding, config.guidance, num_steps)
-                    latents = model.move(latents, prediction, position, position + 1, num_steps)
-                fresh = batch.fresh_noise(f"re_paint/{number}")
-                latents = model.diffuse(latents, fresh, config.depth, 0, num_steps)
+        for number in range(config.num_rounds):
+            for position in range(config.depth):
+                prediction = model.predict(latents, position, batch.embedding, config.guidance, num_steps)
+                latents = model.move(latents, prediction, position, position + 1, num_steps)
+            fresh = batch.fresh_noise(f"re_paint/{number}")
+            latents = model.diffuse(latents, fresh, config.depth, 0, num_steps)
         return latents
 
 

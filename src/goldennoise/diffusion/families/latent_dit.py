@@ -8,7 +8,7 @@ from diffusers.models.embeddings import get_2d_rotary_pos_embed
 from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_region_for_grid
 from torch import Tensor
 
-from goldennoise.diffusion.condition import Condition, each_row
+from goldennoise.diffusion.conditioning import Conditioning, each_row
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import TextOptions
 
@@ -26,16 +26,16 @@ class PixArtSigma(LatentPipeline):
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:  # noqa: ARG002
         return [prompt.lower().strip() for prompt in prompts]
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         (tokens,) = self._tokens(prompts, options, [options.get("max_sequence_length", 300)])
         text = self._pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         return {"text": text.to(self.dtype), "mask": tokens.attention_mask}
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         output = self._network(
             latents,
-            encoder_hidden_states=condition["text"],
-            encoder_attention_mask=condition["mask"],
+            encoder_hidden_states=conditioning["text"],
+            encoder_attention_mask=conditioning["mask"],
             timestep=each_row(timestep, latents),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
             return_dict=False,
@@ -53,7 +53,7 @@ class HunyuanDiT(LatentPipeline):
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         clip, t5 = self._tokens(prompts, options, (77, 256))
         text, text_t5 = (
             getattr(self._pipe, name)(tokens.input_ids, attention_mask=tokens.attention_mask)[0].to(self.dtype)
@@ -61,17 +61,17 @@ class HunyuanDiT(LatentPipeline):
         )
         return {"text": text, "mask": clip.attention_mask, "text_t5": text_t5, "mask_t5": t5.attention_mask}
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         size_px = [side * self._pipe.vae_scale_factor for side in latents.shape[-2:]]
         sizes = torch.tensor([[1024, 1024, *size_px, 0, 0]], dtype=latents.dtype, device=latents.device)
         output = self._network(
             latents,
             each_row(timestep, latents).to(latents.dtype),
-            encoder_hidden_states=condition["text"],
-            text_embedding_mask=condition["mask"],
+            encoder_hidden_states=conditioning["text"],
+            text_embedding_mask=conditioning["mask"],
             # The network takes a view of it, and a negative prompt is one row repeated.
-            encoder_hidden_states_t5=condition["text_t5"].contiguous(),
-            text_embedding_mask_t5=condition["mask_t5"],
+            encoder_hidden_states_t5=conditioning["text_t5"].contiguous(),
+            text_embedding_mask_t5=conditioning["mask_t5"],
             image_meta_size=sizes.repeat(len(latents), 1),
             style=torch.zeros(len(latents), dtype=torch.long, device=latents.device),
             image_rotary_emb=self._positions(latents),

@@ -9,7 +9,7 @@ from diffusers import SanaPipeline
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from goldennoise.diffusion.condition import Condition, each_row
+from goldennoise.diffusion.conditioning import Conditioning, each_row
 from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.pipeline import LatentPipeline, steered
 from goldennoise.diffusion.schedules.flow import FlowSchedule
@@ -70,7 +70,7 @@ class StableDiffusion3(LatentFlow):
             self.tokenizers, self.text_encoders = self.tokenizers[:2], self.text_encoders[:2]
         super().__init__(pipe, **settings)
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         length, skip = options.get("max_sequence_length", T5_TOKENS), options.get("clip_skip", 0)
         tokens = self._tokens(prompts, options, (77, 77, length)[: len(self.tokenizers)])
         first, second = (
@@ -87,14 +87,14 @@ class StableDiffusion3(LatentFlow):
         pooled = torch.cat([first.text_embeds, second.text_embeds], dim=-1)
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         if getattr(self._network, "image_proj", None) is not None:
             raise steered(self._network, "the image of an IP-Adapter")
         return self._network(
             hidden_states=latents,
             timestep=each_row(timestep, latents),
-            encoder_hidden_states=condition["text"],
-            pooled_projections=condition["pooled"],
+            encoder_hidden_states=conditioning["text"],
+            pooled_projections=conditioning["pooled"],
             return_dict=False,
         )[0]
 
@@ -114,7 +114,7 @@ class Sana(LatentFlow):
         super().__init__(pipe, **settings)
         self.noise_dtype = torch.float32  # the pipeline draws its noise so, whatever its own dtype
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         lines = options.get(INSTRUCTION, inspect.signature(SanaPipeline.__call__).parameters[INSTRUCTION].default)
         instruction = "\n".join(lines)
         length = options.get("max_sequence_length", SANA_TOKENS)
@@ -124,14 +124,14 @@ class Sana(LatentFlow):
         kept = [0, *range(1 - length, 0)]
         return {"text": text[:, kept].to(self.dtype), "mask": tokens.attention_mask[:, kept]}
 
-    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
+    def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:
         return super()._encode_negative(given, {**options, INSTRUCTION: []})
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         return self._network(
             latents,
-            encoder_hidden_states=condition["text"],
-            encoder_attention_mask=condition["mask"],
+            encoder_hidden_states=conditioning["text"],
+            encoder_attention_mask=conditioning["mask"],
             timestep=each_row(timestep, latents) * self._network.config.timestep_scale,
             return_dict=False,
         )[0]

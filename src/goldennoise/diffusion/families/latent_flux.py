@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goldennoise.diffusion.condition import Condition, each_row
+from goldennoise.diffusion.conditioning import Conditioning, each_row
 from goldennoise.diffusion.families.latent_flow import LatentFlow
 from goldennoise.diffusion.pipeline import steered
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -37,14 +37,14 @@ class Flux(LatentFlow):
         self._ignored: set[float] = set()
         super().__init__(pipe, **settings)
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         length = options.get("max_sequence_length", self._max_sequence_length)
         clip, t5 = self._tokens(prompts, options, (77, length))
         text = self._pipe.text_encoder_2(t5.input_ids)[0]
         pooled = self._pipe.text_encoder(clip.input_ids).pooler_output
         return {"text": text.to(self.dtype), "pooled": pooled.to(self.dtype)}
 
-    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:  # noqa: ARG002
+    def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:  # noqa: ARG002
         if self._negative_prompt:
             raise self._no_negative_prompt()
         return given
@@ -55,15 +55,15 @@ class Flux(LatentFlow):
         return list(prompts) if convert is None else convert(list(prompts), tokenizer)
 
     def _guided(self, latents: Tensor, timestep: float | Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
-        condition = {"text": embedding.cond, "pooled": embedding.extra["pooled"]}
+        conditioning = {"text": embedding.cond, "pooled": embedding.extra["pooled"]}
         if self._network.config.guidance_embeds:
-            condition["guidance"] = torch.full((len(latents),), guidance, device=latents.device)
+            conditioning["guidance"] = torch.full((len(latents),), guidance, device=latents.device)
         elif guidance not in {self.guidance, *self._ignored}:
             self._ignored.add(guidance)
             logger.warning("%s takes no guidance, so a scale of %s changes nothing", self.name, guidance)
-        return self._denoise(latents, timestep, condition)
+        return self._denoise(latents, timestep, conditioning)
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         if self._network.config.get("encoder_hid_dim_type") == "ip_image_proj":
             raise steered(self._network, "the image of an IP-Adapter")
         height, width = (side // PATCH for side in latents.shape[-2:])
@@ -72,10 +72,10 @@ class Flux(LatentFlow):
         output = self._network(
             hidden_states=self.for_pipeline(latents),
             timestep=each_row(timestep, latents).to(latents.dtype) / 1000,  # rounded as in the pipeline
-            guidance=condition.get("guidance"),
-            pooled_projections=condition["pooled"],
-            encoder_hidden_states=condition["text"],
-            txt_ids=latents.new_zeros(condition["text"].shape[1], 3),
+            guidance=conditioning.get("guidance"),
+            pooled_projections=conditioning["pooled"],
+            encoder_hidden_states=conditioning["text"],
+            txt_ids=latents.new_zeros(conditioning["text"].shape[1], 3),
             img_ids=places.to(latents),
             return_dict=False,
         )[0]

@@ -9,7 +9,7 @@ import torch
 from diffusers.schedulers import AysSchedules
 from torch import Tensor
 
-from goldennoise.diffusion.condition import Condition, conditions
+from goldennoise.diffusion.conditioning import Conditioning, conditionings
 from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.pipeline import LatentPipeline, steered
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -28,7 +28,7 @@ class LatentUNet(LatentPipeline):
         # A UNet made for inpainting takes the mask and the masked image as further channels.
         return self._pipe.vae.config.latent_channels, *super()._own_latent_shape()[1:]
 
-    def _run(self, latents: Tensor, timestep: float | Tensor, condition: Condition) -> Tensor:
+    def _run(self, latents: Tensor, timestep: float | Tensor, conditioning: Conditioning) -> Tensor:
         config = self._network.config
         if config.in_channels != latents.shape[1] or config.encoder_hid_dim_type == "ip_image_proj":
             needed = "a mask" if config.in_channels != latents.shape[1] else "the image of an IP-Adapter"
@@ -36,13 +36,13 @@ class LatentUNet(LatentPipeline):
         return self._network(
             latents,
             timestep,
-            encoder_hidden_states=condition["text"],
-            timestep_cond=condition.get("guidance"),
-            added_cond_kwargs=self._added(latents, condition),
+            encoder_hidden_states=conditioning["text"],
+            timestep_cond=conditioning.get("guidance"),
+            added_cond_kwargs=self._added(latents, conditioning),
             return_dict=False,
         )[0]
 
-    def _added(self, latents: Tensor, condition: Condition) -> Condition:  # noqa: ARG002
+    def _added(self, latents: Tensor, conditioning: Conditioning) -> Conditioning:  # noqa: ARG002
         """Further inputs by the UNet's names, each (B, ...)."""
         return {}
 
@@ -55,9 +55,9 @@ class LatentUNet(LatentPipeline):
             return super()._guided(latents, timestep, embedding, guidance)
         scales = torch.full((len(latents),), guidance - 1)
         scale = self._pipe.get_guidance_scale_embedding(scales, embedding_dim=width).to(latents.device, self.dtype)
-        return self._denoise(latents, timestep, conditions(embedding)[0] | {"guidance": scale})
+        return self._denoise(latents, timestep, conditionings(embedding)[0] | {"guidance": scale})
 
-    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
+    def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:
         if self._network.config.time_cond_proj_dim is None:
             return super()._encode_negative(given, options)
         if self._negative_prompt or "prompt_2" in options:
@@ -71,7 +71,7 @@ class StableDiffusion(LatentUNet):
     text_options = ("clip_skip",)
     aligned_timesteps = AysSchedules["StableDiffusionTimesteps"]
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         (tokens,), encoder = self._tokens(prompts, options), self._pipe.text_encoder
         if "clip_skip" not in options:
             return {"text": encoder(tokens.input_ids)[0].to(self.dtype)}
@@ -92,7 +92,7 @@ class StableDiffusionXL(LatentUNet):
     text_options = ("prompt_2", "clip_skip", "negative_prompt_2")
     aligned_timesteps = AysSchedules["StableDiffusionXLTimesteps"]
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Condition:
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
         """Hidden states (B, tokens, sum of both widths) and the pooled embedding (B, dim)."""
         first, second = (
             getattr(self._pipe, name)(tokens.input_ids, output_hidden_states=True)
@@ -102,17 +102,17 @@ class StableDiffusionXL(LatentUNet):
         text = torch.cat([hidden_states(output, skip, last=-2) for output in (first, second)], dim=-1)
         return {"text": text.to(self.dtype), "pooled": second.text_embeds.to(self.dtype)}
 
-    def _encode_negative(self, given: Condition, options: TextOptions) -> Condition:
+    def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:
         distilled = self._network.config.time_cond_proj_dim is not None
         if not distilled and self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt:
             return {name: torch.zeros_like(part) for name, part in given.items()}
         return super()._encode_negative(given, options)
 
-    def _added(self, latents: Tensor, condition: Condition) -> Condition:
+    def _added(self, latents: Tensor, conditioning: Conditioning) -> Conditioning:
         size_px = [side * self._pipe.vae_scale_factor for side in latents.shape[-2:]]
         # Original size, top left corner of the crop, target size (arXiv 2307.01952, section 2.2).
         time_ids = torch.tensor([[*size_px, 0, 0, *size_px]], dtype=self.dtype, device=latents.device)
-        return {"text_embeds": condition["pooled"], "time_ids": time_ids.expand(len(latents), -1)}
+        return {"text_embeds": conditioning["pooled"], "time_ids": time_ids.expand(len(latents), -1)}
 
     @cached_property
     def _vae(self) -> Any:

@@ -5,11 +5,11 @@ from torch import Tensor
 
 from goldennoise.diffusion.protocol import PromptEmbedding
 
-Condition = dict[str, Tensor]
+Conditioning = dict[str, Tensor]
 """Each (B, ...): "text", and further parts a family names."""
 
 
-def conditions(embedding: PromptEmbedding) -> tuple[Condition, Condition]:
+def conditionings(embedding: PromptEmbedding) -> tuple[Conditioning, Conditioning]:
     """What the passes with and without the prompt are told."""
     names = [name for name in embedding.extra if not name.startswith("uncond_")]
     given = {"text": embedding.cond} | {name: embedding.extra[name] for name in names}
