@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ConfigError, require
+from goldennoise.store.options import Options, either, number, one_of, option
 
 if TYPE_CHECKING:
     import torch
 
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 ATTENTION = (
     "native",
     "_native_cudnn",
@@ -27,20 +27,20 @@ MOST = 1024
 
 
 @dataclass(frozen=True)
-class ComputeConfig:
+class ComputeConfig(Options):
     """Where and how a stage computes."""
 
-    device: str = "auto"
+    device: str = option("auto", either("auto", "cpu", "cuda", "mps"))
     """auto takes CUDA if there is one, else cpu; cpu, cuda or mps."""
-    devices: int = 1
+    devices: int = option(1, number(least=1))
     """Processes of torchrun or srun, which share the work; at least 1."""
-    batch_size: int = 16
+    batch_size: int = option(16, number(least=1))
     """Prompts sampled at once, at least 1."""
-    num_workers: int = 0
+    num_workers: int = option(0, number(least=0, most=MOST))
     """Data loader processes, from 0 to 1024."""
-    num_threads: int | None = None
+    num_threads: int | None = option(None, number(least=1, most=MOST))
     """Of torch on the CPU, from 1 to 1024; null leaves torch's own choice."""
-    decode_batch_size: int | None = None
+    decode_batch_size: int | None = option(None, number(least=1))
     """Images decoded at once, at least 1; null for all of a batch. Saves memory."""
     offload: bool = False
     """Keep each network on the CPU until it is its turn. Saves memory of a GPU."""
@@ -48,21 +48,11 @@ class ComputeConfig:
     """The memory format of convolutions. Saves time on some machines."""
     compile: bool = False
     """torch.compile of the denoiser. Saves time after the first batch."""
-    attention: str | None = None
+    attention: str | None = option(None, one_of(*ATTENTION))
     """One of `ATTENTION`; null for diffusers' own choice."""
 
     def __post_init__(self) -> None:
-        require(self.device in DEVICES, "device", self.device, "auto, cpu, cuda or mps")
-        require(self.devices >= 1, "devices", self.devices, "at least 1")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        workers, threads = self.num_workers, self.num_threads
-        require(0 <= workers <= MOST, "num_workers", workers, f"at least 0 and at most {MOST}")
-        fits = threads is None or 1 <= threads <= MOST
-        require(fits, "num_threads", threads, f"null or at least 1 and at most {MOST}")
-        decoded = self.decode_batch_size
-        require(decoded is None or decoded >= 1, "decode_batch_size", decoded, "null or at least 1")
-        known = self.attention in (None, *ATTENTION)
-        require(known, "attention", self.attention, f"null or one of {', '.join(ATTENTION)}")
+        super().__post_init__()
         can_offload = self.device in ("auto", "cuda")
         require(not self.offload or can_offload, "offload", self.offload, f"false on {self.device}")
         require(self.devices == 1 or self.device != "mps", "devices", self.devices, "1 on mps")

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import require
-from goldennoise.scorers.options import WeightsConfig, joined, require_sha256
+from goldennoise.scorers.options import SHA256, SOURCE, WeightsConfig, joined
 from goldennoise.store.hub import digest
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -27,19 +26,16 @@ class Config(WeightsConfig):
     """Weights of CLIP and of the predictor's head."""
 
     kind: str = "aesthetic"
-    path: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+    path: str = option("timm/vit_large_patch14_clip_224.openai", identity=False)
     """Holds open_clip_model.safetensors: a folder or a hub id."""
-    head_path: str = undeciding(default="camenduru/improved-aesthetic-predictor")
+    head_path: str = option("camenduru/improved-aesthetic-predictor", SOURCE, identity=False)
     """The head's: a folder or a hub id."""
-    head_revision: str | None = undeciding(default=None)
+    head_revision: str | None = option(None, identity=False)
     """Of the hub repository; null for the newest."""
-    head_sha256: str | None = undeciding(default="21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0")
+    head_sha256: str | None = option(
+        "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0", SHA256, identity=False
+    )
     """What the head's file must hash to; null checks nothing."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(self.head_path), "head_path", repr(self.head_path), "a folder or a hub id")
-        require_sha256("head_sha256", self.head_sha256)
 
 
 class Aesthetic:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.scorers.options import WeightsConfig, joined
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ class Config(WeightsConfig):
     """Weights of CLIP, and what stands before a prompt."""
 
     kind: str = "clipscore"
-    path: str = undeciding(default="timm/vit_base_patch32_clip_224.openai")
+    path: str = option("timm/vit_base_patch32_clip_224.openai", identity=False)
     """Holds open_clip_model.safetensors: a folder or a hub id."""
     prefix: str = "A photo depicts"
     """"A photo depicts" in the paper and its code; "" for the bare prompt, as torchmetrics and many tables of text-to-

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import require
 from goldennoise.scorers.options import WeightsConfig, joined
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import one_of, option
 
 if TYPE_CHECKING:
     import torch
@@ -25,15 +24,11 @@ class Config(WeightsConfig):
     """Weights, and which of two releases."""
 
     kind: str = "hpsv2"
-    path: str = undeciding(default="xswu/HPSv2")
+    path: str = option("xswu/HPSv2", identity=False)
     """Holds the weights of the release: a folder or a hub id."""
-    release: str = "v2.1"
+    release: str = option("v2.1", one_of(*FILES))
     """v2.0 or v2.1, whose scores do not compare. The reference's score() takes v2.0 by default; the tables of arXiv
     2411.09502 have v2.1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.release in FILES, "release", self.release, f"one of {', '.join(FILES)}")
 
 
 class HpsV2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.scorers.isolated.process import ProcessConfig, ProcessScorer
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +18,9 @@ class Config(ProcessConfig):
     """The environment of its package."""
 
     kind: str = "hpsv3"
-    command: str = undeciding(
-        default="uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard "
-        "python"
+    command: str = option(
+        "uv run --isolated --no-project --python 3.11 --with hpsv3==1.0.0 --with matplotlib --with tensorboard python",
+        identity=False,
     )
     """The package imports matplotlib and tensorboard without requiring them."""
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise.errors import require
-from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
-from goldennoise.store.identity import undeciding
+from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -27,16 +26,12 @@ class Config(WeightsConfig):
     """Weights and tokenizer."""
 
     kind: str = "imagereward"
-    path: str = undeciding(default="THUDM/ImageReward")
+    path: str = option("THUDM/ImageReward", identity=False)
     """Holds ImageReward.pt: a folder or a hub id."""
-    tokenizer_path: str = undeciding(default="google-bert/bert-base-uncased")
+    tokenizer_path: str = option("google-bert/bert-base-uncased", SOURCE, identity=False)
     """A folder or a hub id of BERT's tokenizer."""
-    tokenizer_revision: str | None = undeciding(default=None)
+    tokenizer_revision: str | None = option(None, identity=False)
     """Of the hub repository; null for the newest."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(self.tokenizer_path), "tokenizer_path", repr(self.tokenizer_path), "a folder or a hub id")
 
 
 class ImageReward:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise.errors import require
-from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
+from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
 from goldennoise.store.hub import digest
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -39,16 +38,12 @@ class Config(WeightsConfig):
     """Weights, and the CLIP they continue."""
 
     kind: str = "mps"
-    path: str = undeciding(default="RE-N-Y/mpsv1")
+    path: str = option("RE-N-Y/mpsv1", identity=False)
     """Holds model.safetensors: a folder or a hub id."""
-    clip_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    clip_path: str = option("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", SOURCE, identity=False)
     """A folder or a hub id with the config.json and the tokenizer of its CLIP."""
-    clip_revision: str | None = undeciding(default=None)
+    clip_revision: str | None = option(None, identity=False)
     """Of the hub repository; null for the newest."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(self.clip_path), "clip_path", repr(self.clip_path), "a folder or a hub id")
 
 
 class Mps:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise.errors import require
-from goldennoise.scorers.options import WeightsConfig, joined, of_tokenizer
+from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
 from goldennoise.store.hub import digest
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -23,16 +22,12 @@ class Config(WeightsConfig):
     """Weights and tokenizer."""
 
     kind: str = "pickscore"
-    path: str = undeciding(default="yuvalkirstain/PickScore_v1")
+    path: str = option("yuvalkirstain/PickScore_v1", identity=False)
     """Holds model.safetensors and config.json: a folder or a hub id."""
-    tokenizer_path: str = undeciding(default="laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+    tokenizer_path: str = option("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", SOURCE, identity=False)
     """A folder or a hub id of its tokenizer."""
-    tokenizer_revision: str | None = undeciding(default=None)
+    tokenizer_revision: str | None = option(None, identity=False)
     """Of the hub repository; null for the newest."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(self.tokenizer_path), "tokenizer_path", repr(self.tokenizer_path), "a folder or a hub id")
 
 
 class PickScore:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.scorers.isolated.process import ProcessConfig, ProcessScorer
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ class Config(ProcessConfig):
     kind: str = "vqascore"
     model: str = "clip-flant5-xxl"
     """One of the package's; the paper's best is clip-flant5-xxl, of 11 billion parameters."""
-    command: str = undeciding(default="vqascore/bin/python")
+    command: str = option("vqascore/bin/python", identity=False)
     """A Python that has the package, which installs only beside old versions of torch."""
 
 

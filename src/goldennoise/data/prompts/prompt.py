@@ -8,6 +8,7 @@ from typing import Any
 from goldennoise.errors import require
 from goldennoise.runtime.seeding import prompt_id
 from goldennoise.store.identity import digest_of_lines
+from goldennoise.store.options import Options, either, one_of, option
 
 UNCATEGORISED = "uncategorised"
 """Category of the prompts of a file without a category column."""
@@ -29,11 +30,11 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class PromptsConfig:
+class PromptsConfig(Options):
     """Which prompts: a split of the shapes world, or a file."""
 
-    kind: str = "shapes"
-    split: str = "train"
+    kind: str = option("shapes", either("shapes", "file"))
+    split: str = option("train", one_of("train", "validation", "benchmark"))
     """Of the shapes world: train, validation or benchmark."""
     path: str | None = None
     """Of a file: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt
@@ -44,22 +45,17 @@ class PromptsConfig:
     """The kind of each prompt; null leaves all of them without one."""
     category: str | None = None
     """Only prompts of this category; null for all."""
-    duplicates: str = "refuse"
+    duplicates: str = option("refuse", either("refuse", "keep_first", "keep"))
     """"refuse" suits a file of your own. "keep_first" suits published sets with repeated prompts, which the log counts.
     "keep" repeats a repeated prompt, for images that belong to the lines of the file."""
-    empty: str = "refuse"
+    empty: str = option("refuse", either("refuse", "leave_out"))
     """"refuse" suits a file of your own; "leave_out" suits published sets with empty prompts, which the log counts."""
     held_out: list[str] = field(default_factory=list)
     """Prompt files whose prompts are never collected from, because something is measured on them."""
 
     def __post_init__(self) -> None:
-        require(self.kind in ("shapes", "file"), "kind", self.kind, "shapes or file")
-        splits = ("train", "validation", "benchmark")
-        require(self.split in splits, "split", self.split, "one of " + ", ".join(splits))
+        super().__post_init__()
         require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
-        allowed = ("refuse", "keep_first", "keep")
-        require(self.duplicates in allowed, "duplicates", self.duplicates, "refuse, keep_first or keep")
-        require(self.empty in ("refuse", "leave_out"), "empty", self.empty, "refuse or leave_out")
 
 
 def prompts_digest(prompts: Iterable[Prompt], columns: Sequence[str] = ()) -> str:

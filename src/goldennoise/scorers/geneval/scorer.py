@@ -13,7 +13,7 @@ from goldennoise.errors import ScorerError, shortened
 from goldennoise.scorers.options import joined
 from goldennoise.store.files import file_digest
 from goldennoise.store.hub import digest
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 from goldennoise.store.paths import given_path
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Config:
 
     kind: str = "geneval"
     # The version names what they hold; where it lies decides nothing.
-    metadata: str = undeciding(default="data/prompts/geneval_metadata.jsonl")
+    metadata: str = option("data/prompts/geneval_metadata.jsonl", identity=False)
     """GenEval's file of what each prompt demands, for prompts whose own row does not say it."""
-    detector: str = undeciding(default="facebook/mask2former-swin-small-coco-instance")
+    detector: str = option("facebook/mask2former-swin-small-coco-instance", identity=False)
     """A Mask2Former for instances of COCO: a local folder or a hub id."""
-    clip: str = undeciding(default="timm/vit_large_patch14_clip_224.openai")
+    clip: str = option("timm/vit_large_patch14_clip_224.openai", identity=False)
     """OpenAI's CLIP ViT-L/14: a local folder or a hub id."""
 
 

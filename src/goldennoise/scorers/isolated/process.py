@@ -22,8 +22,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from goldennoise.errors import ScorerError, require
-from goldennoise.store.identity import undeciding
+from goldennoise.errors import ScorerError
+from goldennoise.store.options import Check, Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,23 +39,20 @@ END_S = 5.0
 """How long a process may take to end by itself when it has nothing more to read."""
 NUM_LAST_LINES = 3
 
+COMMAND = Check(lambda command: _words(command), "a command that a shell could read", repr)
+SECONDS = Check(lambda value: 0 < value <= threading.TIMEOUT_MAX, "a number of seconds above 0")
+
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessConfig:
+class ProcessConfig(Options):
     """What every scorer in a process of its own takes."""
 
-    command: str = undeciding()
+    command: str = option(check=COMMAND, identity=False)
     """A Python that has the scorer's package, as a shell would read it."""
-    start_timeout_s: float = undeciding(default=3600.0)
+    start_timeout_s: float = option(3600.0, SECONDS, identity=False)
     """For its environment, its weights and loading them, in seconds."""
-    batch_timeout_s: float = undeciding(default=600.0)
+    batch_timeout_s: float = option(600.0, SECONDS, identity=False)
     """For the scores of a batch, in seconds."""
-
-    def __post_init__(self) -> None:
-        require(bool(_words(self.command)), "command", repr(self.command), "a command that a shell could read")
-        for option in ("start_timeout_s", "batch_timeout_s"):
-            value = getattr(self, option)
-            require(0 < value <= threading.TIMEOUT_MAX, option, value, "a number of seconds above 0")
 
 
 class ProcessScorer:
