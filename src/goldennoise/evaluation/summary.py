@@ -16,16 +16,13 @@ from goldennoise.evaluation.statistics import Comparison, compare
 from goldennoise.generation.noise import STATISTICS
 from goldennoise.generation.thumbnails import THUMBNAILS
 from goldennoise.generation.units import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
+from goldennoise.methods import control_of
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.store.record import read_json
 
 Role = Literal["reporting", "selecting", "unknown"]
 ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")
-
-
-CONTROLS = {"standard": "guidance", "fixed_schedule": "schedule"}
-"""Kind of method that leaves the source noise as it is -> what of sampling it is a control of."""
 
 
 @dataclass(frozen=True)
@@ -251,13 +248,13 @@ def _compare_matched(
     root_seed: int,
 ) -> dict[str, Against]:
     """Method -> its comparison with the best of the other guidance scales, if the run has any."""
-    controls = [method for method, kind in kinds.items() if CONTROLS.get(kind) == "guidance" and method != reference]
+    controls = [method for method, kind in kinds.items() if control_of(kind) == "guidance" and method != reference]
     if not controls:
         return {}
     scores = _scores(table, scorer, list(kinds))
     means = scores[controls].mean()
     best = str(means.idxmax() if higher_is_better else means.idxmin())
-    others = [method for method, kind in kinds.items() if kind not in CONTROLS]
+    others = [method for method, kind in kinds.items() if control_of(kind) is None]
     found = compare(
         {method: scores[method].to_numpy() for method in (best, *others)},
         best,

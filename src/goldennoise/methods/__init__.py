@@ -15,7 +15,7 @@ from goldennoise.store.identity import deciding
 if TYPE_CHECKING:
     from goldennoise.methods.tools import MethodTools
 
-__all__ = ["Method", "build", "component", "identity", "kinds"]
+__all__ = ["Method", "build", "component", "control_of", "identity", "kinds"]
 
 PARTS = ("base", "protocol", "search", "tools")
 """Modules that methods share; every other is a method."""
@@ -29,6 +29,12 @@ def kinds() -> list[str]:
 def component(kind: str) -> ModuleType:
     """The module of a method. Raises `ConfigError` for one that does not exist."""
     return registry.component(__name__, "kind of method", kind, kinds())
+
+
+def control_of(kind: str) -> str | None:
+    """What of sampling a kind of method is a control of, see `MethodConfig.control`; None for one that is not here."""
+    control: str | None = component(kind).Config.control if kind in kinds() else None
+    return control
 
 
 def identity(config: Any) -> dict[str, Any]:

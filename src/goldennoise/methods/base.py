@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import require
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MethodConfig:
     """What every method takes."""
+
+    control: ClassVar[str | None] = None
+    """Of a method that changes sampling alone, what it is a control of: "guidance" or "schedule"; else None."""
 
     keep_norm: bool = False
     """Scale every golden noise to the norm of its source noise, so that only its direction changes."""

@@ -1,7 +1,7 @@
 """The source noise as it is, on other timesteps: a control for what a schedule does."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.schedules.fixed import SPACINGS, FixedSchedule
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Config(MethodConfig):
     """For models whose sampler is ddim or flow_euler, the steps that the schedule is walked in."""
+
+    control: ClassVar[str | None] = "schedule"
 
     kind: str = "fixed_schedule"
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import require
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Config(MethodConfig):
     """The source noise, a control with another guidance."""
+
+    control: ClassVar[str | None] = "guidance"
 
     kind: str = "standard"
     guidance: float | None = None

@@ -8,7 +8,7 @@ from goldennoise import methods
 from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
-from goldennoise.evaluation.summary import CONTROLS, ROLES, Result, Role, ScorerInfo, Summary
+from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 
 INTERVAL = "[95 % interval]"
 _ROLE: dict[Role, str] = {
@@ -238,7 +238,7 @@ def _footnotes(summary: Summary) -> list[str]:
 
 
 def _schedule_controls(summary: Summary) -> list[str]:
-    return [method for method, result in summary.methods.items() if CONTROLS.get(result.kind) == "schedule"]
+    return [method for method, result in summary.methods.items() if methods.control_of(result.kind) == "schedule"]
 
 
 def _differences(summary: Summary) -> list[str]:
