@@ -1,7 +1,6 @@
 """`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from goldennoise.generation.units import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBN
 from goldennoise.methods import control_of
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.scorers.protocol import Scorer
+from goldennoise.store.files import write_json
 from goldennoise.store.record import read_json
 
 Role = Literal["reporting", "selecting", "unknown"]
@@ -103,7 +103,7 @@ class Summary:
         for method in content["methods"].values():
             for name, result in method["scorers"].items():
                 method["scorers"][name] = result["overall"] | {"categories": result["categories"]}
-        file.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(file, content)
 
 
 def read_summary(file: Path) -> Summary:
@@ -152,36 +152,34 @@ def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference
     return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation)
 
 
-def method_results(
-    table: pd.DataFrame,
-    kinds: Mapping[str, str],
-    reference: str,
-    higher_is_better: Mapping[str, bool],
-    embedder: str | None,
-    num_resamples: int,
-    root_seed: int,
-) -> dict[str, MethodResult]:
-    """Statistics of a table of parts (`parts.read_parts`). kinds: method -> its kind; one entry per method.
+@dataclass(frozen=True)
+class Design:
+    """How methods are compared. kinds: method -> its kind; reference: the method that every other is compared with.
 
-    embedder: whose embeddings the table holds, None if there are none.
+    num_resamples, root_seed: of the bootstrap.
+    """
+
+    kinds: Mapping[str, str]
+    reference: str
+    num_resamples: int
+    root_seed: int
+
+
+def method_results(
+    table: pd.DataFrame, higher_is_better: Mapping[str, bool], embedder: str | None, design: Design
+) -> dict[str, MethodResult]:
+    """Statistics of a table of parts (`parts.read_parts`), by method.
+
+    higher_is_better: by scorer. embedder: whose embeddings the table holds, None if there are none.
     """
     # Sums depend on the order of their terms in the last digit.
     table = table.sort_values(["method", "prompt_id", "seed"])
-    compared = {
-        scorer: _compare_all(table, scorer, list(kinds), reference, higher, num_resamples, root_seed)
-        for scorer, higher in higher_is_better.items()
-    }
-    matched = {
-        scorer: _compare_matched(table, scorer, kinds, reference, higher, num_resamples, root_seed)
-        for scorer, higher in higher_is_better.items()
-    }
+    compared = {scorer: _by_category(table, scorer, higher, design) for scorer, higher in higher_is_better.items()}
+    matched = {scorer: _compare_matched(table, scorer, higher, design) for scorer, higher in higher_is_better.items()}
     columns = {THUMBNAILS: THUMBNAIL} | ({embedder: EMBEDDING} if embedder else {})
-    diversity = {
-        name: _diversity(table, column, list(kinds), reference, num_resamples, root_seed)
-        for name, column in columns.items()
-    }
+    diversity = {name: _diversity(table, column, design) for name, column in columns.items()}
     results = {}
-    for method, kind in kinds.items():
+    for method, kind in design.kinds.items():
         rows = table[table["method"] == method]
         peak = rows["peak_memory_bytes"].max()
         results[method] = MethodResult(
@@ -202,73 +200,56 @@ def _spread(values: "pd.Series[float]") -> Spread:
     return Spread(float(values.mean()), float(low), float(high))
 
 
-def _diversity(
-    table: pd.DataFrame, column: str, methods: Sequence[str], reference: str, num_resamples: int, root_seed: int
-) -> dict[str, Diversity] | None:
+def _diversity(table: pd.DataFrame, column: str, design: Design) -> dict[str, Diversity] | None:
     cells = table.pivot(index=["prompt_id", "seed"], columns="method", values=column)
-    features = {method: np.stack(cells[method].to_list()).astype(np.float64) for method in methods}
-    seed = derive_seed(root_seed, "bootstrap/diversity", "")
-    return compare_diversity(features, cells.index.get_level_values("prompt_id"), reference, num_resamples, seed)
+    features = {method: np.stack(cells[method].to_list()).astype(np.float64) for method in design.kinds}
+    prompts = cells.index.get_level_values("prompt_id")
+    seed = derive_seed(design.root_seed, "bootstrap/diversity", "")
+    return compare_diversity(features, prompts, design.reference, design.num_resamples, seed)
 
 
-def _compare_all(
-    table: pd.DataFrame,
-    scorer: str,
-    methods: Sequence[str],
-    reference: str,
-    higher_is_better: bool,
-    num_resamples: int,
-    root_seed: int,
+def _by_category(
+    table: pd.DataFrame, scorer: str, higher_is_better: bool, design: Design
 ) -> dict[str, dict[str, Comparison]]:
     """Kind of prompt ("" = all) -> method -> comparison."""
-    scores = _scores(table, scorer, methods)
+    scores = _scores(table, scorer, design)
     category_of = table.drop_duplicates("prompt_id").set_index("prompt_id")["category"]
     categories = scores.index.get_level_values("prompt_id").map(category_of.to_dict())
     found = {}
     for category in ["", *category_of.unique()]:
         rows = scores if category == "" else scores[categories == category]
-        found[category] = compare(
-            {method: rows[method].to_numpy() for method in methods},
-            reference,
-            rows.index.get_level_values("prompt_id"),
-            higher_is_better,
-            num_resamples,
-            derive_seed(root_seed, f"bootstrap/{scorer}", category),
-        )
+        seed = derive_seed(design.root_seed, f"bootstrap/{scorer}", category)
+        found[category] = _compare(rows, design.reference, higher_is_better, design.num_resamples, seed)
     return found
 
 
-def _compare_matched(
-    table: pd.DataFrame,
-    scorer: str,
-    kinds: Mapping[str, str],
-    reference: str,
-    higher_is_better: bool,
-    num_resamples: int,
-    root_seed: int,
-) -> dict[str, Against]:
+def _compare_matched(table: pd.DataFrame, scorer: str, higher_is_better: bool, design: Design) -> dict[str, Against]:
     """Method -> its comparison with the best of the other guidance scales, if the run has any."""
+    kinds, reference = design.kinds, design.reference
     controls = [method for method, kind in kinds.items() if control_of(kind) == "guidance" and method != reference]
     if not controls:
         return {}
-    scores = _scores(table, scorer, list(kinds))
+    scores = _scores(table, scorer, design)
     means = scores[controls].mean()
     best = str(means.idxmax() if higher_is_better else means.idxmin())
     others = [method for method, kind in kinds.items() if control_of(kind) is None]
-    found = compare(
-        {method: scores[method].to_numpy() for method in (best, *others)},
-        best,
-        scores.index.get_level_values("prompt_id"),
-        higher_is_better,
-        num_resamples,
-        derive_seed(root_seed, f"bootstrap/{scorer}", best),
-    )
+    seed = derive_seed(design.root_seed, f"bootstrap/{scorer}", best)
+    found = _compare(scores[[best, *others]], best, higher_is_better, design.num_resamples, seed)
     return {method: Against(best, found[method]) for method in others}
 
 
-def _scores(table: pd.DataFrame, scorer: str, methods: Sequence[str]) -> pd.DataFrame:
+def _compare(
+    scores: pd.DataFrame, reference: str, higher_is_better: bool, num_resamples: int, seed: int
+) -> dict[str, Comparison]:
+    """Every column of `_scores` against the column `reference`."""
+    columns = {str(method): scores[method].to_numpy() for method in scores}
+    prompts = scores.index.get_level_values("prompt_id")
+    return compare(columns, reference, prompts, higher_is_better, num_resamples, seed)
+
+
+def _scores(table: pd.DataFrame, scorer: str, design: Design) -> pd.DataFrame:
     """A row per prompt and seed, a column per method."""
-    scores = table.pivot(index=["prompt_id", "seed"], columns="method", values=PREFIX + scorer)[list(methods)]
+    scores = table.pivot(index=["prompt_id", "seed"], columns="method", values=PREFIX + scorer)[list(design.kinds)]
     assert not scores.isna().to_numpy().any(), "every method has a score for every prompt and seed"
     return scores
 

@@ -107,12 +107,13 @@ def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, 
 
 
 def _summary(config: RunConfig, table: Any, scorers: "Mapping[str, Scorer]", selecting: set[str] | None) -> "Summary":
-    from goldennoise.evaluation.summary import Summary, method_results, scorer_info
+    from goldennoise.evaluation.summary import Design, Summary, method_results, scorer_info
     from goldennoise.generation.unit import embedder_of
 
     stage: Config = config.stage
     embedder = embedder_of(scorers)
     reference = table[table["method"] == stage.reference]
+    kinds = {name: method.kind for name, method in config.method.items()}
     return Summary(
         reference=stage.reference,
         model={
@@ -127,11 +128,8 @@ def _summary(config: RunConfig, table: Any, scorers: "Mapping[str, Scorer]", sel
         scorers={name: scorer_info(scorer, name, selecting, reference) for name, scorer in scorers.items()},
         methods=method_results(
             table,
-            {name: method.kind for name, method in config.method.items()},
-            stage.reference,
             {name: scorer.higher_is_better for name, scorer in scorers.items()},
             embedder[0] if embedder else None,
-            stage.num_bootstrap,
-            config.seed,
+            Design(kinds, stage.reference, stage.num_bootstrap, config.seed),
         ),
     )

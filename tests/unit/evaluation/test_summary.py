@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
 from goldennoise.evaluation.statistics import clustered_intervals
-from goldennoise.evaluation.summary import ScorerInfo, Summary, method_results, read_summary
+from goldennoise.evaluation.summary import Design, ScorerInfo, Summary, method_results, read_summary
 from goldennoise.generation.noise import STATISTICS
 from goldennoise.runtime.seeding import derive_seed
 
@@ -32,7 +33,7 @@ def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
 
 def summary_of(table: pd.DataFrame, embedder: str | None = "taste") -> Summary:
     kinds = {"standard": "standard", "other": "npnet"}
-    methods = method_results(table, kinds, "standard", {"taste": True}, embedder, num_resamples=500, root_seed=3)
+    methods = method_results(table, {"taste": True}, embedder, Design(kinds, "standard", 500, 3))
     info = ScorerInfo(True, "points", "1", "reporting", 1.0)
     return Summary(
         "standard", {"name": "m", "num_steps": 2, "guidance": 3.0}, 6, 2, 500, "memory", {"taste": info}, methods
@@ -87,16 +88,14 @@ def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> Non
         for name, shift in (("weak", -0.5), ("strong", 0.3))
     )
     kinds = {"standard": "standard", "other": "npnet", "weak": "standard", "strong": "standard"}
-    results = method_results(pd.concat([table, weak, strong]), kinds, "standard", {"taste": True}, "taste", 500, 3)
+    design = Design(kinds, "standard", 500, 3)
+    results = method_results(pd.concat([table, weak, strong]), {"taste": True}, "taste", design)
     trailing = standard.assign(method="trailing", score_taste=standard["score_taste"] + 9)
     among = method_results(
         pd.concat([table, weak, strong, trailing]),
-        kinds | {"trailing": "fixed_schedule"},
-        "standard",
         {"taste": True},
         "taste",
-        500,
-        3,
+        replace(design, kinds=kinds | {"trailing": "fixed_schedule"}),
     )
     assert among["trailing"].matched == {}, "a schedule control is neither held against guidance nor taken for it"
     assert among["other"].matched == results["other"].matched
@@ -106,7 +105,7 @@ def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> Non
     other = table[table["method"] == "other"]["score_taste"].to_numpy()
     assert found.comparison.difference == pytest.approx((other - strong["score_taste"].to_numpy()).mean())
     assert found.comparison.low is not None
-    lower = method_results(pd.concat([table, weak, strong]), kinds, "standard", {"taste": False}, "taste", 500, 3)
+    lower = method_results(pd.concat([table, weak, strong]), {"taste": False}, "taste", design)
     assert lower["other"].matched["taste"].method == "weak"
     assert summary_of(table).methods["other"].matched == {}
 
