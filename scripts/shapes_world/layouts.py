@@ -33,7 +33,6 @@ from torch import Tensor
 
 from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, benchmark, captions
-from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.diffusion import families
@@ -43,6 +42,7 @@ from goldennoise.evaluation.statistics import compare
 from goldennoise.generation.noise import noise_statistics
 from goldennoise.networks.checkpoint import load_npnet
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.scorers.shapes_clip import ShapesClip
 
 WORLD = Path("outputs/shapes_world")
 FOLDER = WORLD / "layouts"

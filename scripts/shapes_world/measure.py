@@ -9,13 +9,13 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, all_captions, benchmark
-from goldennoise.data.shapes.clip import ShapesClip
 from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import is_true, sample_scene
 from goldennoise.data.shapes.verifier import judge, read, verify
 from goldennoise.data.shapes.vocabulary import KINDS
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.scorers.shapes_clip import ShapesClip
 
 NUM_STEPS = 20
 GUIDANCES = (1.0, 1.5, 2.0, 3.0, 4.5, 6.5)

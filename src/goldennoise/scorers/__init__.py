@@ -5,13 +5,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.runtime import registry
+from goldennoise.scorers.protocol import Scorer
 from goldennoise.store.identity import deciding
 
 if TYPE_CHECKING:
     from torch import device
-
-    from goldennoise.scorers.protocol import Scorer
-
 
 PARTS = ("batch", "isolated", "networks", "options", "protocol")
 """Modules that scorers share; every other is a scorer."""
@@ -31,7 +29,7 @@ def component(kind: str) -> ModuleType:
     return registry.component(__name__, "scorer", kind, kinds())
 
 
-def built(configs: Mapping[str, Any], device: "device") -> "dict[str, Scorer]":
+def built(configs: Mapping[str, Any], device: "device") -> dict[str, Scorer]:
     """The scorer of every config on `device`, by the config's name; raises what their `build` raises."""
     return {name: component(config.kind).build(config, device) for name, config in configs.items()}
 

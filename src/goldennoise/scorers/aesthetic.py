@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import SHA256, SOURCE, WeightsConfig, joined
 from goldennoise.store.hub import digest
 from goldennoise.store.options import option
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
     from goldennoise.scorers.networks.reward_head import RewardHead
 
@@ -52,7 +52,7 @@ class Aesthetic:
         self._towers = towers
         self._head = head
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":  # noqa: ARG002
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":  # noqa: ARG002
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; the prompts do not matter."""
         return self._head(self._towers.cropped(images))[:, 0].cpu()
 
@@ -71,10 +71,8 @@ def build(config: Config, device: "torch.device") -> Aesthetic:
     from goldennoise.scorers.networks.reward_head import RewardHead
     from goldennoise.scorers.networks.weights import frozen, load_strictly, read_weights
 
-    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
-    head_tensors = read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)
-    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
-    head = RewardHead()
-    load_strictly(head, head_tensors, f"{config.head_path}/{HEAD_FILE}")
+    towers = OpenClipTowers(ARCHITECTURE, config, FILE, device)
+    head, tensors = RewardHead(), read_weights(config.head_path, HEAD_FILE, config.head_revision, config.head_sha256)
+    load_strictly(head, tensors, f"{config.head_path}/{HEAD_FILE}")
     # The features are float32 whatever the towers compute in, and the head costs nothing.
     return Aesthetic(towers, frozen(head, device, "float32"), str(version(config)))

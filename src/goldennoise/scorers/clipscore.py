@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import WeightsConfig, joined
 from goldennoise.store.options import option
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -46,7 +46,7 @@ class ClipScore:
         self._towers = towers
         self._prefix = f"{prefix.rstrip()} " if prefix.strip() else ""
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         texts = self._towers.texts([self._prefix + prompt.text for prompt in prompts])
         cosines = (self._towers.cropped(images) * texts).sum(dim=1)
@@ -65,8 +65,5 @@ def version(config: Config) -> str | None:
 def build(config: Config, device: "torch.device") -> ClipScore:
     """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.networks.weights import read_weights
 
-    tensors = read_weights(config.path, FILE, config.revision, config.sha256)
-    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{FILE}", device, config.dtype)
-    return ClipScore(towers, str(version(config)), config.prefix)
+    return ClipScore(OpenClipTowers(ARCHITECTURE, config, FILE, device), str(version(config)), config.prefix)

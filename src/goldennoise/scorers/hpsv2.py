@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import WeightsConfig, joined
 from goldennoise.store.options import one_of, option
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
 
 ARCHITECTURE = "ViT-H-14"
@@ -44,7 +44,7 @@ class HpsV2:
         self.version = version
         self._towers = towers
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         texts = self._towers.texts([prompt.text for prompt in prompts])
         return SCALE * (self._towers.letterboxed(images) * texts).sum(dim=1).cpu()
@@ -62,9 +62,5 @@ def version(config: Config) -> str | None:
 def build(config: Config, device: "torch.device") -> HpsV2:
     """Raises `ModelError` for missing weights, `ScorerError` for others than the published."""
     from goldennoise.scorers.networks.open_clip_towers import OpenClipTowers
-    from goldennoise.scorers.networks.weights import read_weights
 
-    file = FILES[config.release]
-    tensors = read_weights(config.path, file, config.revision, config.sha256)
-    towers = OpenClipTowers(ARCHITECTURE, tensors, f"{config.path}/{file}", device, config.dtype)
-    return HpsV2(towers, str(version(config)))
+    return HpsV2(OpenClipTowers(ARCHITECTURE, config, FILES[config.release], device), str(version(config)))

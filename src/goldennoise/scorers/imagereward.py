@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
 from goldennoise.store.options import option
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.networks.blip_reward import BlipReward
 
 FILE = "ImageReward.pt"
@@ -49,7 +49,7 @@ class ImageReward:
         self._network = network
         self._tokenizer = tokenizer
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 35 tokens."""
         from goldennoise.scorers.networks.preprocess import cropped
 

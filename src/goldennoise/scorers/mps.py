@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
 from goldennoise.store.hub import digest
 from goldennoise.store.options import option
@@ -16,8 +17,6 @@ from goldennoise.store.options import option
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from goldennoise.data.prompts import Prompt
 
 FILE = "model.safetensors"
 CONDITION = (
@@ -68,18 +67,16 @@ class Mps:
         self._texts = KeptTexts(self._encode_texts, NUM_KEPT)
         self._condition = KeptTexts(self._encode_texts)
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         from torch.nn.functional import cosine_similarity
 
-        from goldennoise.scorers.networks.preprocess import cropped
+        from goldennoise.scorers.networks.transformers_clip import seen
 
         texts = self._texts([prompt.text for prompt in prompts])
         tokens, pooled = texts[:, :-1], texts[:, -1]
-        vision = self._clip.vision_model
-        pixels = cropped(images.to(self._clip.device), vision.config.image_size, odd="down")
-        seen = self._clip.visual_projection(vision(pixels.to(self._clip.dtype)).last_hidden_state)
-        preferred = self._cross(seen, tokens, self._near(tokens))[:, 0]
+        patches = self._clip.visual_projection(seen(self._clip, images).last_hidden_state)
+        preferred = self._cross(patches, tokens, self._near(tokens))[:, 0]
         cosines = cosine_similarity(pooled.float(), preferred.float(), dim=-1)
         return (self._clip.logit_scale.float().exp() * cosines).cpu()
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.scorers.options import SOURCE, WeightsConfig, joined, of_tokenizer
 from goldennoise.store.hub import digest
 from goldennoise.store.options import option
@@ -11,8 +12,6 @@ from goldennoise.store.options import option
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from goldennoise.data.prompts import Prompt
 FILE = "model.safetensors"
 NUM_TOKENS = 77
 
@@ -50,7 +49,7 @@ class PickScore:
         self._tokenizer = tokenizer
         self._texts = KeptTexts(self._encode_texts)
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         cosines = (self._encode_images(images) * self._texts([prompt.text for prompt in prompts])).sum(dim=1)
         return (self._model.logit_scale.float().exp() * cosines).cpu()
@@ -62,12 +61,9 @@ class PickScore:
     def _encode_images(self, images: "Tensor") -> "Tensor":
         from torch.nn.functional import normalize
 
-        from goldennoise.scorers.networks.preprocess import cropped
+        from goldennoise.scorers.networks.transformers_clip import seen
 
-        vision = self._model.vision_model
-        pixels = cropped(images.to(self._model.device), vision.config.image_size, odd="down")
-        pooled = vision(pixels.to(self._model.dtype)).pooler_output
-        return normalize(self._model.visual_projection(pooled).float(), dim=-1)
+        return normalize(self._model.visual_projection(seen(self._model, images).pooler_output).float(), dim=-1)
 
     def _encode_texts(self, prompts: Sequence[str]) -> "Tensor":
         from torch.nn.functional import normalize

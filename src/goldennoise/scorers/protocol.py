@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, ScorerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Scorer(Protocol):
@@ -24,7 +25,7 @@ class Scorer(Protocol):
     may_select: bool
     """Whether it may choose noises and filter pairs; one that may not only reports, so that it stays a fair judge."""
 
-    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """One finite float per pair, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1]."""
         ...
 
@@ -33,7 +34,7 @@ class Scorer(Protocol):
 class Embedder(Protocol):
     """A scorer that also says where an image lies among images, by which diversity is measured."""
 
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: "Tensor") -> "Tensor":
         """Features (B, dim) on the CPU of images (B, 3, height, width) in [0, 1]; their cosine is a likeness."""
         ...
 
@@ -47,7 +48,7 @@ def refuse_reporting_only(scorer: Scorer, option: str) -> None:
         )
 
 
-def require_scores(name: str, scores: Tensor, images: Sequence[str]) -> None:
+def require_scores(name: str, scores: "Tensor", images: Sequence[str]) -> None:
     """Raise `ScorerError` unless `scores` is (B,) and finite. images: what a message calls each of the B images."""
     if scores.shape != (len(images),):
         raise ScorerError(

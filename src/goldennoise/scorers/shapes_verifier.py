@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, caption_of
 from goldennoise.data.shapes.vocabulary import IMAGE_SIZE_PX
 from goldennoise.errors import ScorerError
@@ -11,8 +12,6 @@ from goldennoise.errors import ScorerError
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from goldennoise.data.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class ShapesVerifier:
         self.unit = "soft share right" if soft else "share right"
         self._soft = soft
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) in [0, 1]. images: (B, 3, 64, 64), float in [0, 1]; prompts: captions of the world.
 
         Raises:

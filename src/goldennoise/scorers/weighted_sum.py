@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, require
 from goldennoise.scorers.options import joined
+from goldennoise.scorers.protocol import Scorer, require_scores
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from goldennoise.data.prompts import Prompt
-    from goldennoise.scorers.protocol import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +39,14 @@ class WeightedSum:
     higher_is_better = True
     unit = "weighted sum"
 
-    def __init__(self, parts: "Sequence[tuple[float, Scorer]]") -> None:
+    def __init__(self, parts: Sequence[tuple[float, Scorer]]) -> None:
         """parts: weight and scorer, added in this order."""
         self._parts = [(weight if scorer.higher_is_better else -weight, scorer) for weight, scorer in parts]
         self.version = " ".join(f"{weight} {scorer.name}@{scorer.version}" for weight, scorer in parts)
         self.differentiable = all(scorer.differentiable for _, scorer in parts)
         self.may_select = all(scorer.may_select for _, scorer in parts)
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1].
 
         Raises:
@@ -55,8 +54,6 @@ class WeightedSum:
         """
         # The command line reads every Config before torch is loaded.
         import torch
-
-        from goldennoise.scorers.protocol import require_scores
 
         total = torch.zeros(len(prompts))
         for weight, scorer in self._parts:

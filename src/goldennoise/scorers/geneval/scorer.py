@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ScorerError, shortened
+from goldennoise.scorers.geneval import rules
+from goldennoise.scorers.geneval.tasks import COLUMNS, Task, read_tasks, task_of
 from goldennoise.scorers.options import joined
 from goldennoise.store.files import file_digest
 from goldennoise.store.hub import digest
@@ -20,10 +23,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from goldennoise.data.prompts import Prompt
     from goldennoise.scorers.geneval.colours import ColourNamer
     from goldennoise.scorers.geneval.detector import Detector
-    from goldennoise.scorers.geneval.tasks import Task
 
 DETECTOR_FILE, CLIP_FILE = "model.safetensors", "open_clip_model.safetensors"
 
@@ -51,14 +52,14 @@ class Geneval:
     differentiable = False
     may_select = False
 
-    def __init__(self, tasks: "Mapping[str, Task]", detector: "Detector", colours: "ColourNamer", version: str) -> None:
+    def __init__(self, tasks: Mapping[str, Task], detector: "Detector", colours: "ColourNamer", version: str) -> None:
         """tasks: prompt -> what it demands, where its metadata do not say so."""
         self.version = version
         self._tasks = tasks
         self._detector = detector
         self._colours = colours
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,), each 0 or 1. images: (B, 3, height, width), float in [0, 1]; prompts: with a task in their metadata, or
         of the file of tasks, word for word.
 
@@ -70,16 +71,12 @@ class Geneval:
         tasks = [self._task(prompt) for prompt in prompts]
         return torch.tensor([float(self._is_right(*pair)) for pair in zip(images.detach(), tasks, strict=True)])
 
-    def _is_right(self, image: "Tensor", task: "Task") -> bool:
-        from goldennoise.scorers.geneval.rules import MIN_CONFIDENCE, is_right
-
+    def _is_right(self, image: "Tensor", task: Task) -> bool:
         pixels = (image.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        found = self._detector.detect(image, MIN_CONFIDENCE)
-        return is_right(task, found, lambda detection: self._colours.name(pixels, detection))
+        found = self._detector.detect(image, rules.MIN_CONFIDENCE)
+        return rules.is_right(task, found, lambda detection: self._colours.name(pixels, detection))
 
-    def _task(self, prompt: "Prompt") -> "Task":
-        from goldennoise.scorers.geneval.tasks import task_of
-
+    def _task(self, prompt: Prompt) -> Task:
         if "include" in prompt.metadata:
             try:
                 return task_of(prompt.metadata)
@@ -98,8 +95,6 @@ class Geneval:
 
 def reads(config: Config) -> tuple[str, ...]:  # noqa: ARG001
     """Columns of the prompts' metadata that decide a score."""
-    from goldennoise.scorers.geneval.tasks import COLUMNS
-
     return COLUMNS
 
 
@@ -120,7 +115,6 @@ def build(config: Config, device: "torch.device") -> Geneval:
     """Raises `DataError` for metadata, `ModelError` for weights that are missing or damaged."""
     from goldennoise.scorers.geneval.colours import ColourNamer
     from goldennoise.scorers.geneval.detector import Detector
-    from goldennoise.scorers.geneval.tasks import read_tasks
 
     tasks = read_tasks(given_path(config.metadata))
     detector, colours = Detector(config.detector, device), ColourNamer(config.clip, device)

@@ -22,13 +22,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ScorerError
+from goldennoise.scorers.protocol import require_scores
 from goldennoise.store.options import Check, Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from goldennoise.data.prompts import Prompt
 
 LAUNCHER = re.compile(r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+)")
 """Variables by which a process finds those that work with it: a child that read them would join or wait for them."""
@@ -79,15 +79,13 @@ class ProcessScorer:
         threading.Thread(target=_read, args=(self._child.stdout, self._lines), daemon=True).start()
         self.version = self._answer("version", str, config.start_timeout_s, "start")
 
-    def score(self, images: "Tensor", prompts: "Sequence[Prompt]") -> "Tensor":
+    def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; the process sees them in 8 bits.
 
         Raises `ScorerError` if it has ended, takes too long, or does not answer with one finite number per image.
         """
         # The command line reads every Config before torch is loaded.
         import torch
-
-        from goldennoise.scorers.protocol import require_scores
 
         files = [self._written(number, image) for number, image in enumerate(images)]
         texts = [prompt.text for prompt in prompts]

@@ -1,6 +1,6 @@
 """Image and text encoder of a CLIP model that open_clip builds, with published weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import open_clip
 import torch
@@ -9,30 +9,30 @@ from torch import Tensor
 
 from goldennoise.scorers.networks.preprocess import cropped, letterboxed
 from goldennoise.scorers.networks.texts import KeptTexts
-from goldennoise.scorers.networks.weights import frozen, load_strictly
+from goldennoise.scorers.networks.weights import frozen, load_strictly, read_weights
+from goldennoise.scorers.options import WeightsConfig
 
 
 class OpenClipTowers:
     """Features of unit length in float32, on the networks' device."""
 
-    def __init__(
-        self, architecture: str, tensors: Mapping[str, Tensor], source: str, device: torch.device, dtype: str
-    ) -> None:
-        """architecture: open_clip's name; tensors: under open_clip's names, from `source`.
+    def __init__(self, architecture: str, config: WeightsConfig, file: str, device: torch.device) -> None:
+        """architecture: open_clip's name; file: the weights in `config.path`, under open_clip's names.
 
-        Raises `ScorerError` unless the tensors are exactly those of the architecture.
+        Raises `ModelError` for missing weights, `ScorerError` unless they are exactly those of the architecture.
         """
+        tensors = read_weights(config.path, file, config.revision, config.sha256)
         # create_model would warn that these weights are random, before they are replaced.
         model = open_clip.CLIP(**open_clip.get_model_config(architecture))
-        load_strictly(model, tensors, source)
+        load_strictly(model, tensors, f"{config.path}/{file}")
         # Else torch copies frozen weights for every token of a text, which takes ten times as long in bfloat16.
         model.transformer.batch_first = False
         for block in model.transformer.resblocks:
             block.attn.batch_first = False
-        self._model = frozen(model, device, dtype)
+        self._model = frozen(model, device, config.dtype)
         self._tokenize = open_clip.get_tokenizer(architecture)
         self._device = device
-        self._dtype = getattr(torch, dtype)
+        self._dtype = getattr(torch, config.dtype)
         self._side_px = int(model.visual.image_size[0])
         self.texts = KeptTexts(self._encode_texts)
         """Prompts, cut after the architecture's number of tokens -> (B, dim)."""

@@ -8,10 +8,17 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from goldennoise.errors import ScorerError, shortened
+from goldennoise.scorers.networks.preprocess import cropped
 from goldennoise.store.hub import find_file, read_description
 
 POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 """Buffers that older transformers stored with the weights, and no version needs."""
+
+
+def seen(clip: Any, images: Tensor) -> Any:
+    """What the vision model of a `CLIPModel` gives for the middle of images (B, 3, height, width) in [0, 1]."""
+    pixels = cropped(images.to(clip.device), clip.vision_model.config.image_size, odd="down")
+    return clip.vision_model(pixels.to(clip.dtype))
 
 
 def untrained_clip(path: str, revision: str | None, tensors: Mapping[str, Tensor]) -> Any:
