@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +11,6 @@ from goldennoise import networks
 from goldennoise.errors import ModelError, shortened
 from goldennoise.networks.base import NetworkInputs
 from goldennoise.store.tensors import mismatch
-
-
-class PairsToFit(Protocol):
-    """What a network may look at before it is trained: at most `num` of what it will learn from, evenly spaced."""
-
-    def prompt_embeds(self, num: int) -> Tensor:
-        """(N, tokens, dim), fp32."""
-        ...
-
-    def displacements(self, num: int) -> Tensor:
-        """Golden minus source noise (N, C, h, w), fp32."""
-        ...
 
 
 class GoldenNetwork(nn.Module):
@@ -41,8 +28,12 @@ class GoldenNetwork(nn.Module):
         """What the network computes of noise (B, C, h, w) whatever its weights, each (B, ...): training stores it."""
         return ()
 
-    def fit_to(self, pairs: PairsToFit) -> None:
-        """Set what is fitted to the data once, before training."""
+    def fit_to(self, prompt_embeds: Callable[[int], Tensor], displacements: Callable[[int], Tensor]) -> None:
+        """Set what is fitted to the data once, before training.
+
+        Both give, fp32, at most so many of what it will learn from, evenly spaced: prompt embeddings (N, tokens, dim),
+        and golden minus source noise (N, C, h, w).
+        """
 
     def vitals(self) -> dict[str, Tensor]:
         """Numbers to watch while it learns."""

@@ -1,6 +1,7 @@
 """Golden noise from layouts: the source moved towards the one of several layouts of the prompt that resembles it."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from goldennoise.errors import ModelError
 from goldennoise.networks.layouts import NetworkConfig
-from goldennoise.networks.network import GoldenNetwork, PairsToFit
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.runtime.seeding import seeded
 
 NUM_FITTED, NUMBERS_FITTED = 4096, 2**28
@@ -85,10 +86,10 @@ class LayoutNPNet(GoldenNetwork):
         """(B, rank) of layouts (B, C, h, w), as near as `basis`, whose axes are orthogonal, can make them."""
         return layouts.flatten(1) @ self.basis.T / self.basis.square().sum(dim=1)
 
-    def fit_to(self, pairs: PairsToFit) -> None:
+    def fit_to(self, prompt_embeds: Callable[[int], Tensor], displacements: Callable[[int], Tensor]) -> None:
         num_pairs = min(NUM_FITTED, max(self.config.architecture.rank, NUMBERS_FITTED // self.basis.shape[1]))
         num_prompts = min(NUM_FITTED, NUMBERS_FITTED // (self.config.num_tokens * self.config.text_dim))
-        self.fit_inputs(pairs.prompt_embeds(num_prompts), pairs.displacements(num_pairs))
+        self.fit_inputs(prompt_embeds(num_prompts), displacements(num_pairs))
 
     @torch.no_grad()
     def fit_inputs(self, prompt_embeds: Tensor, layouts: Tensor) -> None:

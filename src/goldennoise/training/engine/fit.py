@@ -108,7 +108,7 @@ def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
     config = network_config(training.architecture, training.reader.latent_shape, num_tokens, text_dim)
     network = seeded_network(config, derive_seed(training.seed, "npnet weights", ""))
     # The same on every process, because they have the same data.
-    network.fit_to(data)
+    network.fit_to(data.prompt_embeds, data.displacements)
     module = NoiseTraining(network, training.objective, training.options, training.seed)
     module.identity_loss = _identity_loss(data, module, training.setting.device)
     checkpoints = LastAndBest(training.folder / WORK)
