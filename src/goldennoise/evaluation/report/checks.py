@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from goldennoise.evaluation.report.numbers import Scale, signed, spread_text
-from goldennoise.evaluation.report.results import INTERVAL, reporting_first, shows_difference
+from goldennoise.evaluation.report.results import INTERVAL, difference_cell, mean_cell, reporting_first
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.summary import MethodResult, ScorerInfo, Spread, Summary
 from goldennoise.generation.noise import BANDS, STATISTICS
@@ -87,18 +87,13 @@ def _diversity(summary: Summary, features: str) -> list[list[Cell]]:
     for method, result in summary.methods.items():
         found = result.diversity[features]
         away = found.distance
-        base = method == summary.reference
         rows.append(
             [
                 Cell(method),
-                Cell(_COSINE.mean(away.mean), _COSINE.mean_interval(away)),
+                mean_cell(_COSINE, away),
                 Cell(f"{100 * away.mean / reference.distance.mean:.1f} %" if reference.distance.mean else "–"),
-                Cell("–")
-                if base
-                else Cell(
-                    _COSINE.difference(away.difference), _COSINE.difference_interval(away), shows_difference(away)
-                ),
-                Cell(_IMAGES.mean(found.vendi.mean), _IMAGES.mean_interval(found.vendi)),
+                Cell("–") if method == summary.reference else difference_cell(_COSINE, away),
+                mean_cell(_IMAGES, found.vendi),
             ]
         )
     return rows

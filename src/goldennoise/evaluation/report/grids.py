@@ -56,11 +56,7 @@ def chosen(scores: pd.DataFrame, num_examples: int) -> list[Sample]:
     order = {category: place for place, category in enumerate(prompts["category"].unique())}
     first = prompts.sort_values("turn", kind="stable").head(num_examples)
     first = first.sort_values("category", key=lambda column: column.map(order), kind="stable")
-    columns = (first[column].tolist() for column in ("prompt", "prompt_id", "category", "seed"))
-    return [
-        Sample(Prompt(text, prompt_id, category), seed)
-        for text, prompt_id, category, seed in zip(*columns, strict=True)
-    ]
+    return [Sample(Prompt(row.prompt, row.prompt_id, row.category), row.seed) for row in first.itertuples()]
 
 
 def example_rows(folder: Path, scores: pd.DataFrame, summary: Summary, num_examples: int) -> list[Row]:

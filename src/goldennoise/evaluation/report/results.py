@@ -1,6 +1,5 @@
 """What a summary says: the result tables and, first of all, one honest sentence."""
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
@@ -60,12 +59,11 @@ def headline(summary: Summary) -> str:
 def sentence(summary: Summary, method: str) -> str:
     """One method against the reference by the main scorer."""
     scorer = main_scorer(summary)
-    scale, found = scale_of(summary, scorer), summary.methods[method].scorers[scorer].overall
-    change = f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
+    found = summary.methods[method].scorers[scorer].overall
     cost = f"at {ratio(summary, method)} the model evaluations"
-    compared = f"by {change} against {summary.reference} {cost}"
+    compared = f"by {_change(summary, found)} against {summary.reference} {cost}"
     if shows_difference(found):
-        better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
+        better = _is_better(summary, found)
         text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
         text += _against_guidance(summary, method) if better else ""
     elif found.low is None:
@@ -77,15 +75,22 @@ def sentence(summary: Summary, method: str) -> str:
 
 def _against_guidance(summary: Summary, method: str) -> str:
     """What is left of a gain beside the best of the other guidance scales, if the run has any."""
-    scorer = main_scorer(summary)
-    matched = summary.methods[method].matched.get(scorer)
+    matched = summary.methods[method].matched.get(main_scorer(summary))
     if matched is None:
         return ""
-    scale, found = scale_of(summary, scorer), matched.comparison
-    change = f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
-    text = f", and by {change} against {matched.method}, the best of the other guidance scales"
-    better = (found.difference > 0) == summary.scorers[scorer].higher_is_better
-    return text if shows_difference(found) and better else f"{text}: beside that the gain vanishes"
+    found = matched.comparison
+    text = f", and by {_change(summary, found)} against {matched.method}, the best of the other guidance scales"
+    stays = shows_difference(found) and _is_better(summary, found)
+    return text if stays else f"{text}: beside that the gain vanishes"
+
+
+def _change(summary: Summary, found: Comparison) -> str:
+    scale = scale_of(summary, main_scorer(summary))
+    return f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
+
+
+def _is_better(summary: Summary, found: Comparison) -> bool:
+    return (found.difference > 0) == summary.scorers[main_scorer(summary)].higher_is_better
 
 
 def doubt(summary: Summary) -> str:
@@ -112,20 +117,11 @@ def pareto_front(summary: Summary) -> list[str]:
     """
     scorer = main_scorer(summary)
     sign = 1 if summary.scorers[scorer].higher_is_better else -1
-    ordered = sorted(
-        summary.methods,
-        key=lambda method: (
-            summary.methods[method].evaluations_per_image,
-            -sign * summary.methods[method].scorers[scorer].overall.mean,
-        ),
-    )
+    quality = {method: sign * result.scorers[scorer].overall.mean for method, result in summary.methods.items()}
     front: list[str] = []
-    best = -math.inf
-    for method in ordered:
-        quality = sign * summary.methods[method].scorers[scorer].overall.mean
-        if quality > best:
+    for method in sorted(quality, key=lambda method: (summary.methods[method].evaluations_per_image, -quality[method])):
+        if not front or quality[method] > quality[front[-1]]:
             front.append(method)
-            best = quality
     return front
 
 
@@ -168,8 +164,8 @@ def category_table(summary: Summary) -> Table:
                 [
                     Cell(readable(category)),
                     Cell(str(found.num_prompts)),
-                    Cell(scale.mean(found.mean), scale.mean_interval(found)),
-                    *(_difference(scale, result) for result in differences),
+                    mean_cell(scale, found),
+                    *(difference_cell(scale, result) for result in differences),
                 ]
             )
         if len(base) > 1:
@@ -191,8 +187,8 @@ def _row(summary: Summary, method: str, scorer: str, scale: Scale) -> list[Cell]
     shares = " / ".join(f"{100 * share:.1f}" for share in (found.wins, found.ties, found.losses))
     return [
         Cell(method, "reference" if reference else ""),
-        Cell(scale.mean(found.mean), scale.mean_interval(found)),
-        Cell("–") if reference else _difference(scale, found),
+        mean_cell(scale, found),
+        Cell("–") if reference else difference_cell(scale, found),
         Cell("–" if reference else shares),
         Cell(f"{result.evaluations_per_image:.4g}", f"({ratio(summary, method)})"),
         Cell(seconds(result.seconds_per_image)),
@@ -210,7 +206,11 @@ def _over_the_kinds(scale: Scale, base: Mapping[str, Comparison], others: Sequen
     ]
 
 
-def _difference(scale: Scale, found: Comparison) -> Cell:
+def mean_cell(scale: Scale, found: Comparison) -> Cell:
+    return Cell(scale.mean(found.mean), scale.mean_interval(found))
+
+
+def difference_cell(scale: Scale, found: Comparison) -> Cell:
     return Cell(scale.difference(found.difference), scale.difference_interval(found), strong=shows_difference(found))
 
 
