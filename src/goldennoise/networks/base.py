@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from goldennoise.errors import ModelError
+from goldennoise.store.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(Options):
     """What a user chooses of a network: the base of the `Config` of every kind."""
 
     output: ClassVar[str] = "noise"

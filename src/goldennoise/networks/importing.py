@@ -7,13 +7,7 @@ from typing import Any
 from goldennoise.networks.base import NetworkInputs
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
 from goldennoise.networks.published import load_published
-from goldennoise.networks.sources import (
-    does_not_name_its_model,
-    is_hub_reference,
-    locate,
-    read_record,
-    source_digests,
-)
+from goldennoise.networks.sources import does_not_name_its_model, is_hub_reference, locate, read_record, source_digests
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 
 

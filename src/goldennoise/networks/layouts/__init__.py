@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from goldennoise.errors import ModelError, require
 from goldennoise.networks.base import Architecture, NetworkInputs
+from goldennoise.store.options import NOT_NEGATIVE, Check, number, option
+
+_WEIGHT = Check(NOT_NEGATIVE.allows, "a finite number, at least 0")
 
 
 @dataclass(frozen=True)
@@ -14,34 +17,29 @@ class Config(Architecture):
 
     output: ClassVar[str] = "layouts"
 
-    kind: str = "layouts"
+    kind: str = option("layouts", Check(lambda kind: kind == "layouts", "layouts"))
     """Of this kind of network."""
-    num_layouts: int = 8
+    num_layouts: int = option(8, number(least=1))
     """Layouts of every prompt."""
-    rank: int = 256
+    rank: int = option(256, number(least=1))
     """Of the basis that the layouts are made of."""
-    width: int = 128
+    width: int = option(128, number(least=1))
     """Of the transformer on the prompt's tokens."""
-    depth: int = 2
+    depth: int = option(2, number(least=1))
     """Layers of the transformer."""
-    heads: int = 4
+    heads: int = option(4, number(least=1))
     """Attention heads of the transformer; a divisor of its width."""
-    hidden: int = 384
+    hidden: int = option(384, number(least=1))
     """Width of the two layers after the transformer."""
-    strength: float = 1.0
+    strength: float = option(1.0, _WEIGHT)
     """What a layout is multiplied by before it is added to the noise; it acts in use only."""
-    resemblance: float = 1.0
+    resemblance: float = option(1.0, _WEIGHT)
     """What a standard deviation of resemblance to the noise is worth against a unit of a layout's log weight; it acts
     in use only."""
 
     def __post_init__(self) -> None:
-        require(self.kind == "layouts", "kind", self.kind, "layouts")
-        for option in ("num_layouts", "rank", "width", "depth", "heads", "hidden"):
-            require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
+        super().__post_init__()
         require(self.width % self.heads == 0, "heads", self.heads, f"a divisor of width={self.width}")
-        for option in ("strength", "resemblance"):
-            value = getattr(self, option)
-            require(0 <= value < math.inf, option, value, "a finite number, at least 0")
 
 
 @dataclass(frozen=True)

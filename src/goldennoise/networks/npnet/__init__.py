@@ -1,10 +1,11 @@
 """NPNet, which predicts golden noise from source noise and prompt (arXiv 2411.09502). Imports no torch."""
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from goldennoise.errors import ModelError, require
 from goldennoise.networks.base import Architecture, NetworkInputs
+from goldennoise.store.options import Check, number, option
 
 SWIN_TINY = {
     "image_size": 224,
@@ -24,29 +25,31 @@ _FREE = ("drop_path_rate", "pretrained_backbone", "svd_attention")
 class Config(Architecture):
     """The defaults are the published network."""
 
-    kind: str = "npnet"
+    kind: str = option("npnet", Check(lambda kind: kind == "npnet", "npnet"))
     """Of this kind of network."""
-    image_size: int = 224
+    image_size: int = option(224, number(least=1))
     """Input side of the Swin backbone of the residual branch, in pixels."""
-    patch_size: int = 4
+    patch_size: int = option(4, number(least=1))
     """Side of the backbone's patches, in pixels."""
-    window: int = 7
+    window: int = option(7, number(least=1))
     """Side of the backbone's attention windows, in patches."""
-    embed_dim: int = 96
+    embed_dim: int = option(96, number(least=1))
     """Width of the backbone's first stage; it doubles from stage to stage."""
-    depths: tuple[int, ...] = (2, 2, 6, 2)
+    depths: tuple[int, ...] = option(
+        (2, 2, 6, 2), Check(lambda depths: min(depths, default=0) >= 1, "one number >= 1 per stage")
+    )
     """Blocks of each stage of the backbone."""
     heads: tuple[int, ...] = (3, 6, 12, 24)
     """Attention heads of each stage; a divisor of its width."""
-    drop_path_rate: float = 0.1
+    drop_path_rate: float = option(0.1, number(least=0, below=1))
     """Stochastic depth of the backbone, in [0, 1); it acts in training only."""
     pretrained_backbone: bool = False
     """Start training from ImageNet weights: of Swin-Tiny sizes only; timm downloads them."""
-    vector_hidden: int = 64
+    vector_hidden: int = option(64, number(least=1))
     """Hidden width of the layers on singular vectors."""
-    value_hidden: int = 1024
+    value_hidden: int = option(1024, number(least=1))
     """Hidden width of the layers on singular values."""
-    attention_heads: int = 8
+    attention_heads: int = option(8, number(least=1))
     """Heads of the attention over the singular vectors; a divisor of their number."""
     svd_attention: bool = True
     """Whether the branch has attention over the singular vectors at all."""
@@ -55,43 +58,26 @@ class Config(Architecture):
 
     def __post_init__(self) -> None:
         # Configuration libraries and JSON hand lists over; equality and hashing need tuples.
-        for option in ("depths", "heads"):
-            object.__setattr__(self, option, tuple(getattr(self, option)))
-        require(self.kind == "npnet", "kind", self.kind, "npnet")
-        for option in (
-            "image_size", "patch_size", "window", "embed_dim", "vector_hidden", "value_hidden", "attention_heads",
-        ):  # fmt: skip
-            require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
-        require(0 <= self.drop_path_rate < 1, "drop_path_rate", self.drop_path_rate, "at least 0 and below 1")
+        for name in ("depths", "heads"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
         self._check_stages()
-        published = {option: getattr(self, option) for option in SWIN_TINY} == SWIN_TINY
-        require(
-            published or not self.pretrained_backbone,
-            "pretrained_backbone",
-            self.pretrained_backbone,
-            f"false unless the backbone is Swin-Tiny ({', '.join(f'{k}={v}' for k, v in SWIN_TINY.items())})",
-        )
+        published = all(getattr(self, name) == size for name, size in SWIN_TINY.items())
+        sizes = ", ".join(f"{name}={size}" for name, size in SWIN_TINY.items())
+        allowed = f"false unless the backbone is Swin-Tiny ({sizes})"
+        require(published or not self.pretrained_backbone, "pretrained_backbone", self.pretrained_backbone, allowed)
 
     def _check_stages(self) -> None:
-        require(len(self.depths) >= 1 and min(self.depths) >= 1, "depths", self.depths, "one number >= 1 per stage")
-        require(
-            len(self.heads) == len(self.depths) and min(self.heads) >= 1,
-            "heads",
-            self.heads,
-            f"one number >= 1 for each of the {len(self.depths)} stages of depths",
-        )
+        num_stages = len(self.depths)
+        fits = len(self.heads) == num_stages and min(self.heads) >= 1
+        require(fits, "heads", self.heads, f"one number >= 1 for each of the {num_stages} stages of depths")
         for stage, heads in enumerate(self.heads):
             width = self.embed_dim * 2**stage
-            require(
-                width % heads == 0, "heads", self.heads, f"divisors of the stage widths: {heads} is none of {width}"
-            )
-        cell = self.patch_size * 2 ** (len(self.depths) - 1)
-        require(
-            self.image_size % cell == 0,
-            "image_size",
-            self.image_size,
-            f"a multiple of {cell}, patch_size times 2 for every stage after the first",
-        )
+            allowed = f"divisors of the stage widths: {heads} is none of {width}"
+            require(width % heads == 0, "heads", self.heads, allowed)
+        cell = self.patch_size * 2 ** (num_stages - 1)
+        allowed = f"a multiple of {cell}, patch_size times 2 for every stage after the first"
+        require(self.image_size % cell == 0, "image_size", self.image_size, allowed)
 
     @property
     def feature_side(self) -> int:
@@ -145,9 +131,9 @@ class NetworkConfig(NetworkInputs):
         """Raise `ModelError` naming every setting that differs from the published network's."""
         published = Config(canonical_signs=False)
         others = [
-            f"{option.name}={getattr(self.architecture, option.name)}, not {getattr(published, option.name)}"
-            for option in fields(published)
-            if option.name not in _FREE and getattr(self.architecture, option.name) != getattr(published, option.name)
+            f"{name}={value}, not {getattr(published, name)}"
+            for name, value in vars(self.architecture).items()
+            if name not in _FREE and value != getattr(published, name)
         ]
         if self.latent_shape[0] != 4:
             others.append(f"{self.latent_shape[0]} latent channels, not 4")
