@@ -1,17 +1,23 @@
 """What every family on a diffusers pipeline can be told. Imports no torch: the command line reads Configs first."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from goldennoise.diffusion.schedules.schedulers import LCM_STEPS, SCHEDULERS, SPACINGS, TAKE_TIMESTEPS, check_option
 from goldennoise.errors import require
+from goldennoise.store.options import POSITIVE, Check, Options, filled, number, one_of, option
 
-DTYPES = ("float32", "bfloat16", "float16")
+# diffusers takes 0 for "no guidance", which is the prompt alone; the formula gives the pass without prompt.
+GUIDANCE = Check(POSITIVE.allows, f"{POSITIVE.words}; 1 is the prompt alone, which diffusers samples at 0")
+
+FALLING = Check(
+    lambda timesteps: timesteps and timesteps == sorted(set(timesteps), reverse=True) and timesteps[-1] >= 0,
+    "falling numbers, the last at least 0",
+)
 
 
 @dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(Options):
     """A diffusers pipeline and its recommended sampler, which every method is compared at.
 
     Re-denoise steps by DDIM, or straight along a flow's velocity, whatever the scheduler.
@@ -27,7 +33,7 @@ class PipelineConfig:
     """Spacings to choose from; a flow's noise levels are its model's own."""
 
     kind: str = ""
-    path: str = ""
+    path: str = option("", filled('a folder, a hub id or "shapes"'))
     """"shapes" for the packaged world, a local diffusers folder, or a hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub repository; null for the newest."""
@@ -36,13 +42,13 @@ class PipelineConfig:
     lora: str | None = None
     """Merged into the weights: a safetensors file, a folder, or a hub id; see `goldennoise.diffusion.lora`. Null for
     none."""
-    num_steps: int = 50
+    num_steps: int = option(50, number(least=1))
     """Steps of the sampler, at least 1."""
-    guidance: float = 7.5
+    guidance: float = option(7.5, GUIDANCE)
     """Guidance scale, above 0; 1 is the prompt alone."""
     scheduler: str = "ddim"
     """Sampler: one of the family."""
-    dtype: str = "float32"
+    dtype: str = option("float32", one_of("float32", "bfloat16", "float16"))
     """Number format of the networks: float32, bfloat16 or float16."""
     height: int | None = None
     """Of the image in px; null for the model's own."""
@@ -64,43 +70,29 @@ class PipelineConfig:
         return self.path if self.lora is None else f"{self.path} with {self.lora}"
 
     def __post_init__(self) -> None:
-        require(bool(self.path), "path", repr(self.path), 'a folder, a hub id or "shapes"')
+        super().__post_init__()
         require(self.lora != "", "lora", repr(self.lora), "null, a file, a folder or a hub id")
-        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
-        self._check_guidance()
         check_option(self.scheduler, self.schedulers)
         self._check_timesteps()
-        require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
-        for option, side_px in (("height", self.height), ("width", self.width)):
+        for name, side_px in (("height", self.height), ("width", self.width)):
             multiple = self.side_multiple_px
             fits = side_px is None or (side_px > 0 and side_px % multiple == 0)
-            require(fits, option, side_px, f"null or a multiple of {multiple} px")
+            require(fits, name, side_px, f"null or a multiple of {multiple} px")
 
     def _check_timesteps(self) -> None:
+        spacing, listed = self.timestep_spacing, self.timesteps
         if not self.timestep_spacings:
-            for option in ("timestep_spacing", "timesteps"):
-                require(getattr(self, option) is None, option, getattr(self, option), "null for this family")
+            require(spacing is None, "timestep_spacing", spacing, "null for this family")
+            require(listed is None, "timesteps", listed, "null for this family")
             return
         if self.scheduler == "lcm":
             require(self.num_steps <= LCM_STEPS, "num_steps", self.num_steps, f"at most {LCM_STEPS} for scheduler=lcm")
-        if self.timestep_spacing is not None:
+        if spacing is not None:
+            fits = spacing in self.timestep_spacings and listed is None and self.scheduler != "lcm"
             allowed = f"null or one of {', '.join(self.timestep_spacings)}; lcm and timesteps of one's own have none"
-            fits = (
-                self.timestep_spacing in self.timestep_spacings and self.timesteps is None and self.scheduler != "lcm"
-            )
-            require(fits, "timestep_spacing", self.timestep_spacing, allowed)
-        if self.timesteps is not None:
-            taken = self.scheduler in TAKE_TIMESTEPS
-            require(
-                taken, "timesteps", self.timesteps, f"null for {self.scheduler}; {', '.join(TAKE_TIMESTEPS)} take any"
-            )
-            falling = (
-                self.timesteps == sorted(set(self.timesteps), reverse=True) and min(self.timesteps, default=0) >= 0
-            )
-            allowed = f"null or num_steps={self.num_steps} falling numbers, the last at least 0"
-            require(falling and len(self.timesteps) == self.num_steps, "timesteps", self.timesteps, allowed)
-
-    def _check_guidance(self) -> None:
-        # diffusers takes 0 for "no guidance", which is the prompt alone; the formula gives the pass without prompt.
-        allowed = "a finite number above 0; 1 is the prompt alone, which diffusers samples at 0"
-        require(0 < self.guidance < math.inf, "guidance", self.guidance, allowed)
+            require(fits, "timestep_spacing", spacing, allowed)
+        if listed is not None:
+            allowed = f"null for {self.scheduler}; {', '.join(TAKE_TIMESTEPS)} take any"
+            require(self.scheduler in TAKE_TIMESTEPS, "timesteps", listed, allowed)
+            fits = bool(FALLING.allows(listed)) and len(listed) == self.num_steps
+            require(fits, "timesteps", listed, f"null or num_steps={self.num_steps} {FALLING.words}")

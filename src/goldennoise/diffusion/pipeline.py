@@ -83,13 +83,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         self.num_truncated = 0
 
     @classmethod
-    def load(
-        cls,
-        config: PipelineConfig,
-        pipelines: Sequence[str],
-        device: torch.device,
-        **settings: Any,
-    ) -> Self:
+    def load(cls, config: PipelineConfig, pipelines: Sequence[str], device: torch.device, **settings: Any) -> Self:
         """The pipeline of a config, one of the classes named, on `device`, in eval mode and frozen.
 
         settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
-from goldennoise.errors import require
+from goldennoise.store.options import Options, filled, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MethodConfig:
+class MethodConfig(Options):
     """What every method takes."""
 
     control: ClassVar[str | None] = None
@@ -37,11 +37,8 @@ class MethodConfig:
 class SearchConfig(MethodConfig):
     """What every method that searches takes."""
 
-    scorer: str = "shapes_clip"
+    scorer: str = option("shapes_clip", filled("the name of one of the scorers of the run"))
     """The one of the run's scorers that chooses."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.scorer), "scorer", repr(self.scorer), "the name of one of the scorers of the run")
 
     def scorers(self) -> tuple[str, ...]:
         return (self.scorer,)

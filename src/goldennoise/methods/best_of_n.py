@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import require
 from goldennoise.methods.base import Method, SearchConfig
+from goldennoise.store.options import number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +20,8 @@ class Config(SearchConfig):
     """How many noises to try."""
 
     kind: str = "best_of_n"
-    num_candidates: int = 4
+    num_candidates: int = option(4, number(least=1))
     """Noises tried per sample, the source noise first; at least 1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.num_candidates >= 1, "num_candidates", self.num_candidates, "at least 1")
 
 
 class BestOfN(Method):

@@ -7,12 +7,12 @@ docs/science.md lists all that differs.
 """
 
 import logging
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, SearchConfig
+from goldennoise.store.options import NOT_NEGATIVE, POSITIVE, number, one_of, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +27,6 @@ DIFFERS = (
     "find follows FIND (arXiv 2407.19453) without the defects of its code; by default it takes fewer updates, of more "
     "rollouts each, with another regulariser, and method=[find_published] has the published settings."
 )
-CHOICES = {
-    "calibration": ("value", "leave_one_out", "none"),
-    "surrogate": ("min", "clamp"),
-    "regulariser": ("kl", "moments"),
-    "parameter": ("log_sigma", "sigma"),
-}
 
 log = logging.getLogger(__name__)
 
@@ -46,51 +40,39 @@ class Config(SearchConfig):
     """
 
     kind: str = "find"
-    num_updates: int = 4
+    num_updates: int = option(4, number(least=1))
     """Batches of noises, at least 1."""
-    num_rollouts: int = 4
+    num_rollouts: int = option(4, number(least=1))
     """Noises of a batch, at least 1."""
-    num_epochs: int = 4
+    num_epochs: int = option(4, number(least=1))
     """Gradient steps of a batch, at least 1."""
-    calibration: str = "value"
+    calibration: str = option("value", one_of("value", "leave_one_out", "none"))
     """What is subtracted from the reward: a learned value of (mu, sigma, prompt) (value), the mean of the batch's other
     rollouts (leave_one_out), or nothing (none)."""
-    ratio_clip: float | None = 0.2
+    ratio_clip: float | None = option(0.2, number(above=0, below=1))
     """Between 0 and 1; null for REINFORCE steps, of which only the first of a batch is unbiased."""
-    surrogate: str = "min"
+    surrogate: str = option("min", one_of("min", "clamp"))
     """With a clip, the smaller of the gains by the ratio and by the clipped ratio (min), or the latter alone (clamp).
     """
-    policy_weight: float = 10.0
+    policy_weight: float = option(10.0, POSITIVE)
     """Of the surrogate, above 0."""
-    kl_weight: float = 0.01
+    kl_weight: float = option(0.01, NOT_NEGATIVE)
     """Of the regulariser, at least 0."""
-    regulariser: str = "kl"
+    regulariser: str = option("kl", one_of("kl", "moments"))
     """The KL divergence to N(0, I) (kl), or mu^2 + (sigma - 1)^2 (moments)."""
-    parameter: str = "log_sigma"
+    parameter: str = option("log_sigma", one_of("log_sigma", "sigma"))
     """What is learnt beside mu: log_sigma or sigma."""
-    learning_rate: float = 1e-3
+    learning_rate: float = option(1e-3, POSITIVE)
     """Of AdamW on mu and the parameter, above 0."""
-    momentum: float = 0.0
+    momentum: float = option(0.0, number(least=0, below=1))
     """Its beta1, at least 0 and below 1."""
-    value_learning_rate: float = 1e-4
+    value_learning_rate: float = option(1e-4, POSITIVE)
     """Of the value network, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for option in ("num_updates", "num_rollouts", "num_epochs"):
-            require(getattr(self, option) >= 1, option, getattr(self, option), "at least 1")
-        for option, choices in CHOICES.items():
-            require(getattr(self, option) in choices, option, getattr(self, option), f"one of {', '.join(choices)}")
-        needs_two = self.calibration == "leave_one_out"
-        require(
-            self.num_rollouts >= 2 or not needs_two, "num_rollouts", self.num_rollouts, "at least 2 to leave one out"
-        )
-        clip = self.ratio_clip
-        require(clip is None or 0 < clip < 1, "ratio_clip", clip, "null or above 0 and below 1")
-        for option in ("policy_weight", "learning_rate", "value_learning_rate"):
-            require(0 < getattr(self, option) < math.inf, option, getattr(self, option), "a finite number above 0")
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
-        require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "a finite number >= 0")
+        fits = self.num_rollouts >= 2 or self.calibration != "leave_one_out"
+        require(fits, "num_rollouts", self.num_rollouts, "at least 2 to leave one out")
 
 
 class Find(Method):
@@ -120,12 +102,12 @@ class Find(Method):
             momentum=config.momentum,
         )
         values = Values(policy, batch, config.value_learning_rate) if config.calibration == "value" else None
-        for number in range(config.num_updates):
-            fresh = [batch.fresh_noise(f"find/{number}/{k}") for k in range(config.num_rollouts)]
+        for position in range(config.num_updates):
+            fresh = [batch.fresh_noise(f"find/{position}/{k}") for k in range(config.num_rollouts)]
             noise = policy.draw(torch.stack(fresh))
             rewards = torch.stack([self.selector.of_noise(model, z.to(batch.source), batch) for z in noise])
             figures = update(noise, self._advantages(rewards, values))
-            log.info("find: update %d, reward %.4g, %s", number, float(rewards.mean()), figures)
+            log.info("find: update %d, reward %.4g, %s", position, float(rewards.mean()), figures)
         return policy.draw(batch.source.float()[None])[0].to(batch.source.dtype)
 
     def _advantages(self, rewards: "Tensor", values: "Values | None") -> "Tensor":

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from goldennoise.diffusion.base import FALLING
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.schedules.fixed import SPACINGS, FixedSchedule
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.options import number, one_of, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,25 +25,19 @@ class Config(MethodConfig):
     control: ClassVar[str | None] = "schedule"
 
     kind: str = "fixed_schedule"
-
-    num_steps: int | None = None
+    num_steps: int | None = option(None, number(least=1))
     """Evaluations of the model per pass, at least 1; None for the model's own number, or that of `timesteps`."""
-
-    timesteps: list[float] | None = None
+    timesteps: list[float] | None = option(None, FALLING)
     """What the network is told at each step, falling; None for a spacing."""
-
-    spacing: str = "uniform"
+    spacing: str = option("uniform", one_of(*SPACINGS))
     """One of `schedules.fixed.SPACINGS`; where there are `timesteps` it says nothing and has to be uniform."""
 
     def __post_init__(self) -> None:
-        listed, num_steps = self.timesteps, self.num_steps
-        require(num_steps is None or num_steps >= 1, "num_steps", num_steps, "null or at least 1")
-        require(self.spacing in SPACINGS, "spacing", self.spacing, f"one of {', '.join(SPACINGS)}")
+        super().__post_init__()
+        listed = self.timesteps
         if listed is not None:
-            falling = bool(listed) and listed == sorted(set(listed), reverse=True) and listed[-1] >= 0
-            require(falling, "timesteps", listed, "null or falling numbers, the last at least 0")
-            fits = num_steps in (None, len(listed))
-            require(fits, "num_steps", num_steps, f"null or {len(listed)}, the number of timesteps")
+            fits = self.num_steps in (None, len(listed))
+            require(fits, "num_steps", self.num_steps, f"null or {len(listed)}, the number of timesteps")
             require(self.spacing == "uniform", "spacing", self.spacing, "uniform where timesteps are listed")
 
 

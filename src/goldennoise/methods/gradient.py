@@ -7,8 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import ConfigError, ModelError, require
+from goldennoise.diffusion.base import GUIDANCE
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.base import Method, SearchConfig
+from goldennoise.store.options import NOT_NEGATIVE, POSITIVE, number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,30 +34,19 @@ class Config(SearchConfig):
     """The ascent, whose learning_rate, gradient_clip and norm_weight are ReNO's."""
 
     kind: str = "gradient"
-    num_iterations: int = 10
+    num_iterations: int = option(10, number(least=1))
     """Gradient steps, at least 1; one image more is scored."""
-    num_steps: int | None = None
+    num_steps: int | None = option(None, number(least=1))
     """Of the sampling that the gradient goes through, at least 1; null for the model's own."""
-    guidance: float | None = None
+    guidance: float | None = option(None, GUIDANCE)
     """Of that sampling, above 0; null for the model's own. 1 is the prompt alone, in one pass, which diffusers calls 0.
     """
-    learning_rate: float = 5.0
+    learning_rate: float = option(5.0, POSITIVE)
     """Above 0."""
-    gradient_clip: float | None = 0.1
+    gradient_clip: float | None = option(0.1, POSITIVE)
     """Largest L2 norm per sample, above 0; null for none."""
-    norm_weight: float = 0.01
+    norm_weight: float = option(0.01, NOT_NEGATIVE)
     """Times the log-density of the noise's norm, which keeps the noise on its sphere; at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        steps, scale, clip = self.num_steps, self.guidance, self.gradient_clip
-        require(self.num_iterations >= 1, "num_iterations", self.num_iterations, "at least 1")
-        require(steps is None or steps >= 1, "num_steps", steps, "null or at least 1")
-        allowed = "null or a finite number above 0; 1 is the prompt alone, which diffusers samples at 0"
-        require(scale is None or 0 < scale < math.inf, "guidance", scale, allowed)
-        require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "a finite number above 0")
-        require(clip is None or 0 < clip < math.inf, "gradient_clip", clip, "null or a finite number above 0")
-        require(0 <= self.norm_weight < math.inf, "norm_weight", self.norm_weight, "a finite number >= 0")
 
 
 class Gradient(Method):

@@ -5,12 +5,11 @@ so faintly that the noise stays ordinary decides what stands where. Needs captio
 Of our own making; what it gains is in docs/results.md.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.options import NOT_NEGATIVE, filled, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,15 +28,11 @@ class Config(MethodConfig):
     keep_norm: bool = True
     """Scale every golden noise to the norm of its source noise."""
     kind: str = "layout"
-    images: str = "renders"
+    images: str = option("renders", filled("renders or a folder of captioned images"))
     """"renders", which the shapes world draws of its captions at random, or a folder of captioned images: its
     metadata.csv has the columns file_name and text."""
-    strength: float = 0.35
+    strength: float = option(0.35, NOT_NEGATIVE)
     """Of the layout, in units of the noise, at least 0."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.images), "images", repr(self.images), "renders or a folder of captioned images")
-        require(0 <= self.strength < math.inf, "strength", self.strength, "a finite number >= 0")
 
 
 class Layout(Method):

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import filled, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +20,9 @@ class Config(MethodConfig):
     """Which network."""
 
     kind: str = "npnet"
-    artifact: str = undeciding(default="npnet/shapes@latest")
+    artifact: str = option("npnet/shapes@latest", filled('a reference such as "npnet/shapes@latest"'), identity=False)
     """A trained network, such as "npnet/shapes@latest", its folder, a hub id "owner/name", or "packaged/shapes", the
     one that comes with the shapes world."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.artifact), "artifact", repr(self.artifact), 'a reference such as "npnet/shapes@latest"')
 
     def networks(self) -> tuple[str, ...]:
         return (self.artifact,)

@@ -1,11 +1,11 @@
 """Golden noise by re-denoise sampling, the teacher of an NPNet (arXiv 2411.09502, section 3.1)."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.options import NOT_NEGATIVE, either, number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,30 +25,24 @@ class Config(MethodConfig):
     """The arguments of `goldennoise.diffusion.re_denoise`; the defaults are the paper's for SDXL, exactly inverted."""
 
     kind: str = "re_denoise"
-    denoise_guidance: float = 5.5
+    denoise_guidance: float = option(5.5, NOT_NEGATIVE)
     """Guidance scale on the way down, at least 0."""
-    invert_guidance: float = 1.0
+    invert_guidance: float = option(1.0, NOT_NEGATIVE)
     """Guidance scale on the way back up, at least 0."""
-    num_steps: int = 10
+    num_steps: int = option(10, number(least=1))
     """Of the schedule of the round trip, at least 1; it need not be the sampler's."""
-    num_rounds: int = 1
+    num_rounds: int = option(1, number(least=1))
     """Round trips, at least 1."""
     depth: int = 1
     """Steps down per round, from 1 to num_steps."""
-    variant: str = "exact"
+    variant: str = option("exact", either("exact", "published"))
     """"exact" inverts the interval that it denoised; "published" inverts the next one, as the published code does."""
 
     def __post_init__(self) -> None:
-        for option in ("denoise_guidance", "invert_guidance"):
-            value = getattr(self, option)
-            require(0 <= value < math.inf, option, value, "a finite number >= 0")
-        require(self.variant in ("exact", "published"), "variant", self.variant, "exact or published")
-        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
-        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
+        super().__post_init__()
         deepest = self.num_steps - (self.variant == "published")
-        require(
-            1 <= self.depth <= deepest, "depth", self.depth, f"from 1 to {deepest} with these num_steps and variant"
-        )
+        allowed = f"from 1 to {deepest} with these num_steps and variant"
+        require(1 <= self.depth <= deepest, "depth", self.depth, allowed)
 
 
 class ReDenoise(Method):

@@ -3,12 +3,12 @@
 The column "Repaint" of arXiv 2411.09502, after Lugmayr et al., arXiv 2201.09865, algorithm 1.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.options import NOT_NEGATIVE, number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,19 +28,17 @@ class Config(MethodConfig):
     """The steps down and back up."""
 
     kind: str = "re_paint"
-    guidance: float = 5.5
+    guidance: float = option(5.5, NOT_NEGATIVE)
     """Guidance scale of the steps down, at least 0."""
-    num_steps: int = 10
+    num_steps: int = option(10, number(least=1))
     """Of their schedule, at least 1."""
-    num_rounds: int = 1
+    num_rounds: int = option(1, number(least=1))
     """Times down and up, at least 1."""
     depth: int = 1
     """Steps down per round, at least 1 and below num_steps."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
-        require(self.num_steps >= 1, "num_steps", self.num_steps, "at least 1")
-        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
+        super().__post_init__()
         require(1 <= self.depth < self.num_steps, "depth", self.depth, f"from 1 to {self.num_steps - 1}")
 
 
@@ -51,11 +49,11 @@ class RePaint(Method):
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         config, latents = self.config, batch.source
         num_steps = config.num_steps
-        for number in range(config.num_rounds):
+        for round_index in range(config.num_rounds):
             for position in range(config.depth):
                 prediction = model.predict(latents, position, batch.embedding, config.guidance, num_steps)
                 latents = model.move(latents, prediction, position, position + 1, num_steps)
-            fresh = batch.fresh_noise(f"re_paint/{number}")
+            fresh = batch.fresh_noise(f"re_paint/{round_index}")
             latents = model.diffuse(latents, fresh, config.depth, 0, num_steps)
         return latents
 

@@ -1,12 +1,11 @@
 """The source noise as it is: what every other method is compared with."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
-from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.store.options import POSITIVE, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,12 +22,8 @@ class Config(MethodConfig):
     control: ClassVar[str | None] = "guidance"
 
     kind: str = "standard"
-    guidance: float | None = None
+    guidance: float | None = option(None, POSITIVE)
     """Guidance scale, above 0; null for the model's own."""
-
-    def __post_init__(self) -> None:
-        scale = self.guidance
-        require(scale is None or 0 < scale < math.inf, "guidance", scale, "null or a finite number above 0")
 
 
 class Standard(Method):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldennoise.errors import require
 from goldennoise.methods.base import Method, SearchConfig
+from goldennoise.store.options import number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,18 +25,12 @@ class Config(SearchConfig):
     """The neighbours to try."""
 
     kind: str = "zero_order"
-    num_neighbours: int = 4
+    num_neighbours: int = option(4, number(least=1))
     """Tried per round around the best noise so far, at least 1."""
-    num_rounds: int = 2
+    num_rounds: int = option(2, number(least=1))
     """At least 1."""
-    cosine: float = 0.95
+    cosine: float = option(0.95, number(above=-1, below=1))
     """Between that noise and a neighbour, above -1 and below 1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.num_neighbours >= 1, "num_neighbours", self.num_neighbours, "at least 1")
-        require(self.num_rounds >= 1, "num_rounds", self.num_rounds, "at least 1")
-        require(-1 < self.cosine < 1, "cosine", self.cosine, "above -1 and below 1")
 
 
 class ZeroOrder(Method):
@@ -54,10 +48,10 @@ class ZeroOrder(Method):
             return self.selector.of_noise(model, noise, batch)
 
         best, best_scores = batch.source, scores_of(batch.source)
-        for number in range(self.config.num_rounds):
+        for round_index in range(self.config.num_rounds):
             pivot = best
             for neighbour in range(self.config.num_neighbours):
-                near = on_sphere(pivot, batch.fresh_noise(f"zero_order/{number}/{neighbour}"), self.config.cosine)
+                near = on_sphere(pivot, batch.fresh_noise(f"zero_order/{round_index}/{neighbour}"), self.config.cosine)
                 best, best_scores = better_of(best, best_scores, near, scores_of(near))
         return best
 

@@ -1,11 +1,11 @@
 """FLUX.1 dev and schnell: a flow-matching transformer guided in one pass, text from CLIP and T5. Imports no torch."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.errors import require
+from goldennoise.store.options import NOT_NEGATIVE, Check, option
 
 if TYPE_CHECKING:
     import torch
@@ -28,22 +28,17 @@ class Config(PipelineConfig):
     """A local diffusers folder, or a hub id."""
     num_steps: int = 28
     """Steps of the sampler, at least 1."""
-    guidance: float = 3.5
+    guidance: float = option(3.5, NOT_NEGATIVE)
     """The scale that dev takes as an input; schnell takes none."""
     scheduler: str = "flow_euler"
     """The pipeline's own Euler along the flow."""
-    max_sequence_length: int = 512
+    max_sequence_length: int = option(512, Check(range(1, 513).__contains__, "between 1 and 512 tokens"))
     """Tokens of T5: 512 for dev, 256 for schnell."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        length = self.max_sequence_length
-        require(1 <= length <= 512, "max_sequence_length", length, "between 1 and 512 tokens")
         reason = "null: this family is guided by a scale it takes as an input, not away from a prompt"
         require(self.negative_prompt is None, "negative_prompt", repr(self.negative_prompt), reason)
-
-    def _check_guidance(self) -> None:
-        require(0 <= self.guidance < math.inf, "guidance", self.guidance, "a finite number >= 0")
 
 
 def build(config: Config, device: "torch.device") -> "DiffusionModel":
