@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments import (
 )
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -180,7 +180,7 @@ def _fit(
             accelerator={"cuda": "gpu"}.get(setting.device.type, setting.device.type),
             devices=processes.size // processes.num_nodes,
             num_nodes=processes.num_nodes,
-            strategy=_strategy(setting),
+            strategy=SingleDeviceStrategy(setting.device) if processes.size == 1 else DDPStrategy(),
             plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
             precision=options.precision,  # type: ignore[arg-type]
             max_epochs=options.num_epochs,
@@ -202,12 +202,6 @@ def _fit(
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None
             raise
-
-
-def _strategy(setting: Setting) -> Strategy:
-    if setting.processes.size == 1:
-        return SingleDeviceStrategy(setting.device)
-    return DDPStrategy()
 
 
 def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
@@ -244,10 +238,8 @@ def _counts(data: PairData, module: NoiseTraining, checkpoints: LastAndBest) -> 
 @contextmanager
 def _deterministic_kernels() -> Iterator[None]:
     """Lightning's `deterministic` is a switch of the whole process: put it back afterwards."""
-    before, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         yield
     finally:

@@ -9,32 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ConfigError, one_line, require
+from goldennoise.store.options import Check, Options, one_of, option
 
 if TYPE_CHECKING:
     import numpy as np
     from lightning.pytorch.loggers import Logger
 
-KINDS = ("csv", "wandb", "tensorboard")
 MODES = ("offline", "online", "disabled")
+_PROJECT = Check(re.compile(r"[^/\\#?%:]{1,128}").fullmatch, "a name of at most 128 characters without / \\ # ? % :")
 
 
 @dataclass(frozen=True)
-class LoggerConfig:
+class LoggerConfig(Options):
     """Where training curves go beside training.csv."""
 
-    kind: str = "csv"
+    kind: str = option("csv", one_of("csv", "wandb", "tensorboard"))
     """csv for training.csv alone, wandb or tensorboard."""
-    project: str = "goldennoise"
+    project: str = option("goldennoise", _PROJECT)
     """Of Weights & Biases, at most 128 characters."""
-    mode: str | None = None
+    mode: str | None = option(None, one_of(*MODES))
     """Of Weights & Biases: online, offline or disabled; offline needs no key and no network, `wandb sync` uploads
     later. Null takes the environment variable WANDB_MODE, offline where that is not set."""
-
-    def __post_init__(self) -> None:
-        require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
-        fits = re.fullmatch(r"[^/\\#?%:]{1,128}", self.project) is not None
-        require(fits, "project", self.project, "a name of at most 128 characters without / \\ # ? % :")
-        require(self.mode in (None, *MODES), "mode", self.mode, f"null or one of {', '.join(MODES)}")
 
 
 def build(config: LoggerConfig, folder: Path, name: str) -> "list[Logger]":

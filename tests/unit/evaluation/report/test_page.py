@@ -18,7 +18,6 @@ from goldennoise.evaluation.report.results import category_table, headline, resu
 from goldennoise.evaluation.summary import Summary
 from goldennoise.generation.units import image_file
 from goldennoise.training import objectives
-from goldennoise.training.engine.options import OBJECTIVES
 from goldennoise.training.objectives.base import Objective
 
 
@@ -42,8 +41,8 @@ def write_images(folder: Path, side_px: int = 8) -> None:
 
 
 def test_every_objective_has_an_axis_and_a_sentence() -> None:
-    losses = [objectives.component(kind).Loss for kind in OBJECTIVES]
-    assert len({loss.sentence for loss in losses} - {Objective.sentence}) == len(OBJECTIVES) == 4
+    losses = [objectives.component(kind).Loss for kind in objectives.kinds()]
+    assert len({loss.sentence for loss in losses} - {Objective.sentence}) == len(losses) == 4
     assert all(loss.label for loss in losses)
 
 
