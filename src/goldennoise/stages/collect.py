@@ -10,48 +10,36 @@ from goldennoise import methods, scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ConfigError
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, Draft
-from goldennoise.store.identity import deciding, undeciding
+from goldennoise.store.identity import deciding
+from goldennoise.store.options import Check, Options, either, filled, number, option
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Which pairs to make, and which of them to keep."""
 
     kind: str = "collect"
-    num_prompts: int | None = None
+    num_prompts: int | None = option(None, number(least=1))
     """The first prompts of the set, at least 1; null for all."""
-    num_seeds: int = 1
+    num_seeds: int = option(1, number(least=1))
     """Pairs of each prompt, at least 1."""
-    source_network: str | None = undeciding(default=None)
+    source_network: str | None = option(None, filled('a reference such as "npnet/shapes@latest"'), identity=False)
     """A trained network whose golden noise the method starts from; null for the source noise. The source of a pair
     stays random, so a network learns both rounds as one."""
-    preference: str | None = "shapes_clip"
+    preference: str | None = option("shapes_clip", filled("the name of a scorer"))
     """The scorer that decides which pairs are kept; null keeps all of them and samples no image."""
-    margin: float = 0.0
+    margin: float = option(0.0, Check(math.isfinite, "a finite number"))
     """By how much it has to prefer the golden image, in its unit."""
-    prompts_per_shard: int = undeciding(default=64)
+    prompts_per_shard: int = option(64, number(least=1), identity=False)
     """What a killed run loses at most, at least 1."""
-    seed_index: int = 0
+    seed_index: int = option(0, number(least=0))
     """Of a prompt's first pair, at least 0; another one gives other noise for the same prompts."""
-    other_model: str = undeciding(default="refuse")
+    other_model: str = option("refuse", either("refuse", "allow"), identity=False)
     """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
     "refuse"."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.num_prompts is None or self.num_prompts >= 1, "num_prompts", self.num_prompts, "null or at least 1"
-        )
-        require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
-        network = self.source_network
-        require(network != "", "source_network", repr(network), 'null or a reference such as "npnet/shapes@latest"')
-        require(self.preference != "", "preference", repr(self.preference), "null or the name of a scorer")
-        require(math.isfinite(self.margin), "margin", self.margin, "a finite number")
-        require(self.prompts_per_shard >= 1, "prompts_per_shard", self.prompts_per_shard, "at least 1")
-        require(self.seed_index >= 0, "seed_index", self.seed_index, "at least 0")
-        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
 def run(config: RunConfig) -> Artifact:

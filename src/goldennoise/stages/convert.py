@@ -5,32 +5,27 @@ from pathlib import Path
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ConfigError
 from goldennoise.networks.sources import SUFFIXES, is_hub_reference, locate, source_digests
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.hub import local_path
+from goldennoise.store.options import Options, filled, one_of, option
 from goldennoise.store.record import RECORD
-
-LAYOUTS = ("goldennoise", "nested", "flat")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """A network, and the layout to write it in."""
 
     kind: str = "convert"
-    npnet: str
+    npnet: str = option(check=filled("an npnet artifact, a folder, a hub id or a file"))
     """An npnet artifact, its folder, a hub id "owner/name" (with @REVISION), or a published checkpoint file."""
-    layout: str = "goldennoise"
+    layout: str = option("goldennoise", one_of("goldennoise", "nested", "flat"))
     """"goldennoise" makes an npnet artifact; "nested" (.pth) and "flat" (.safetensors) a checkpoint artifact, one file
     for code that loads the published checkpoints."""
     svd_attention: bool = True
     """Of a published file: false runs the network that the published SDXL trainer trains, without attention. No
     published layout holds that network."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.npnet), "npnet", repr(self.npnet), "an npnet artifact, a folder, a hub id or a file")
-        require(self.layout in LAYOUTS, "layout", self.layout, f"one of {', '.join(LAYOUTS)}")
 
 
 def run(config: RunConfig) -> Artifact:

@@ -13,6 +13,7 @@ from goldennoise.runtime.resources import machine_errors
 from goldennoise.stages import sample
 from goldennoise.stages.networks import resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.store.options import Options, either, option
 
 LONGEST_PROMPT = 1000
 """In characters; text encoders cut far earlier."""
@@ -24,16 +25,13 @@ NUM_KEPT = 100
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What the page may use."""
 
     kind: str = "demo_app"
-    other_model: str = "refuse"
+    other_model: str = option("refuse", either("refuse", "allow"))
     """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
     "refuse"."""
-
-    def __post_init__(self) -> None:
-        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
 def run(config: RunConfig) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import load_prompts
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ConfigError
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
 from goldennoise.stages.networks import selected_with
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
-from goldennoise.store.identity import deciding, undeciding
+from goldennoise.store.identity import deciding
+from goldennoise.store.options import Options, either, filled, number, option
 
 if TYPE_CHECKING:
     from goldennoise.evaluation.summary import Summary
@@ -20,32 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What is compared, on how many prompts and seeds."""
 
     kind: str = "eval"
-    num_prompts: int | None = None
+    num_prompts: int | None = option(None, number(least=1))
     """The first prompts of the set, at least 1; null for all."""
-    num_seeds: int = 5
+    num_seeds: int = option(5, number(least=1))
     """Source noises of each prompt, at least 1."""
-    reference: str = "standard"
+    reference: str = option("standard", filled("the name of one of the methods"))
     """The method that every other one is compared with."""
-    num_bootstrap: int = 10_000
+    num_bootstrap: int = option(10_000, number(least=100))
     """Resamples behind an interval, at least 100."""
-    prompts_per_part: int = undeciding(default=16)
+    prompts_per_part: int = option(16, number(least=1), identity=False)
     """What a killed run loses at most, per method; at least 1."""
-    other_model: str = undeciding(default="refuse")
+    other_model: str = option("refuse", either("refuse", "allow"), identity=False)
     """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
     "refuse"."""
-
-    def __post_init__(self) -> None:
-        num_prompts = self.num_prompts
-        require(num_prompts is None or num_prompts >= 1, "num_prompts", num_prompts, "null or at least 1")
-        require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
-        require(bool(self.reference), "reference", repr(self.reference), "the name of one of the methods")
-        require(self.num_bootstrap >= 100, "num_bootstrap", self.num_bootstrap, "at least 100")
-        require(self.prompts_per_part >= 1, "prompts_per_part", self.prompts_per_part, "at least 1")
-        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
 def run(config: RunConfig) -> Artifact:
@@ -116,11 +108,7 @@ def _summary(config: RunConfig, table: Any, scorers: "Mapping[str, Scorer]", sel
     kinds = {name: method.kind for name, method in config.method.items()}
     return Summary(
         reference=stage.reference,
-        model={
-            "name": config.model.name,
-            "num_steps": config.model.num_steps,
-            "guidance": config.model.guidance,
-        },
+        model={"name": config.model.name, "num_steps": config.model.num_steps, "guidance": config.model.guidance},
         num_prompts=table["prompt_id"].nunique(),
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,

@@ -3,25 +3,22 @@
 from dataclasses import dataclass
 
 from goldennoise.config.compose import RunConfig
-from goldennoise.errors import ArtifactError, ModelError, require
+from goldennoise.errors import ArtifactError, ModelError
 from goldennoise.networks.sources import resolve_network
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.options import Options, filled, number, option
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Scores, and how many of their images."""
 
     kind: str = "report"
-    scores: str = "scores/shapes@latest"
+    scores: str = option("scores/shapes@latest", filled("the name of a scores artifact"))
     """The scores artifact to report on, such as "scores/shapes@v1"."""
-    num_examples: int = 12
+    num_examples: int = option(12, number(least=1))
     """Rows of the image grid, at least 1."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.scores), "scores", repr(self.scores), "the name of a scores artifact")
-        require(self.num_examples >= 1, "num_examples", self.num_examples, "at least 1")
 
 
 def run(config: RunConfig) -> Artifact:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from goldennoise import methods
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt
-from goldennoise.errors import ConfigError, require
+from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.stages.job import ScoredBy, opened, run_identity
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import Check, Options, either, number, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,31 +19,27 @@ if TYPE_CHECKING:
     from goldennoise.generation.units import Part
 
 PICTURE = "side_by_side.png"
+_SEEDS = Check(
+    lambda seeds: min(seeds, default=-1) >= 0 and len(set(seeds)) == len(seeds),
+    "a list of different whole numbers, at least 0",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """One prompt, and the seeds of its images."""
 
     kind: str = "sample"
-    prompt: str
+    prompt: str = option(check=Check(str.strip, "a text", repr))
     """One text."""
-    num_seeds: int = 1
+    num_seeds: int = option(1, number(least=1))
     """Source noises, a row of the picture each, at least 1; those of eval for the same prompt."""
-    seeds: list[int] | None = None
+    seeds: list[int] | None = option(None, _SEEDS)
     """Their indices, such as [3] for the fourth alone; null for the first `num_seeds`. An image is the same bit for bit
     whichever others are made with it."""
-    other_model: str = undeciding(default="refuse")
+    other_model: str = option("refuse", either("refuse", "allow"), identity=False)
     """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
     "refuse"."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.prompt.strip()), "prompt", repr(self.prompt), "a text")
-        require(self.num_seeds >= 1, "num_seeds", self.num_seeds, "at least 1")
-        given = self.seeds
-        distinct = given is None or (bool(given) and min(given) >= 0 and len(set(given)) == len(given))
-        require(distinct, "seeds", given, "null or a list of different whole numbers, at least 0")
-        require(self.other_model in ("refuse", "allow"), "other_model", self.other_model, "refuse or allow")
 
 
 def run(config: RunConfig) -> Artifact:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.images import image_digests
 from goldennoise.data.pairing import paired
-from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.runtime.progress import Progress
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact
 from goldennoise.store.files import whole
-from goldennoise.store.identity import digest_of_lines, undeciding
+from goldennoise.store.identity import digest_of_lines
+from goldennoise.store.options import Options, filled, number, option
 from goldennoise.store.paths import given_path
 
 if TYPE_CHECKING:
@@ -24,21 +25,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """A folder of images; `goldennoise.data.pairing` says which prompt each of them shows."""
 
     kind: str = "score"
-    images: str
+    images: str = option(check=filled("a folder of images"))
     """The folder; `~` is the home folder."""
-    images_per_prompt: int = 1
+    images_per_prompt: int = option(1, number(least=1))
     """Neighbours in the order of names that belong to one prompt, where that order decides; at least 1."""
-    images_per_part: int = undeciding(default=256)
+    images_per_part: int = option(256, number(least=1), identity=False)
     """What a killed run loses at most, at least 1."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.images), "images", repr(self.images), "a folder of images")
-        require(self.images_per_prompt >= 1, "images_per_prompt", self.images_per_prompt, "at least 1")
-        require(self.images_per_part >= 1, "images_per_part", self.images_per_part, "at least 1")
 
 
 def run(config: RunConfig) -> Artifact:

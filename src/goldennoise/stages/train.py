@@ -11,10 +11,11 @@ from typing import Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
-from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
+from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
+from goldennoise.store.options import filled, option
 from goldennoise.store.record import read_artifact, read_json
 from goldennoise.training import objectives
 from goldennoise.training.engine.options import WORK, TrainingOptions
@@ -32,12 +33,8 @@ class Config(TrainingOptions):
 
     kind: str = "train"
     """Of this stage."""
-    pairs: str = "pairs/shapes@latest"
+    pairs: str = option("pairs/shapes@latest", filled("the name of a pairs artifact"))
     """The pairs artifact to learn from."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(bool(self.pairs), "pairs", repr(self.pairs), "the name of a pairs artifact")
 
 
 def run(config: RunConfig) -> Artifact:
@@ -83,12 +80,12 @@ def _loss(config: RunConfig) -> type[Objective]:
             names[other.output].append(kind)
         told = (f"networks that draw {output} learn by {', '.join(kinds)}" for output, kinds in sorted(names.items()))
         raise ConfigError(f"{chosen} with npnet.kind={config.npnet.kind}: {'; '.join(told)}")
-    option = loss.scorer_option
-    if option is not None and getattr(stage, option) not in config.scorer:
+    scorer_option = loss.scorer_option
+    if scorer_option is not None and getattr(stage, scorer_option) not in config.scorer:
         known = ", ".join(config.scorer) or "none"
         raise ConfigError(
-            f"stage.{option}={getattr(stage, option)}: the objective {stage.objective} needs one of the scorers of "
-            f"this run ({known}), which scorer=[...] chooses"
+            f"stage.{scorer_option}={getattr(stage, scorer_option)}: the objective {stage.objective} needs one of the "
+            f"scorers of this run ({known}), which scorer=[...] chooses"
         )
     return loss
 
@@ -112,7 +109,7 @@ def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Ar
 
 def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> dict[str, Any]:
     """What decides the network: of the options of objectives those of its own alone."""
-    own = {option for kind in objectives.kinds() for option in objectives.component(kind).Loss.own_options}
+    own = {name for kind in objectives.kinds() for name in objectives.component(kind).Loss.own_options}
     left_out = {"pairs", *own.difference(loss.own_options)}
     options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}
     if loss.scorer_option is not None:
@@ -127,16 +124,16 @@ def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> 
 
 def _refuse_unfit_scorer(job: Job, loss: type[Objective]) -> None:
     """Raise `ConfigError` for a scorer that the objective cannot ascend."""
-    option = loss.scorer_option
-    if option is None:
+    scorer_option = loss.scorer_option
+    if scorer_option is None:
         return
     from goldennoise.scorers.protocol import refuse_reporting_only
 
-    scorer = job.loader.scorer(getattr(job.config.stage, option))
-    refuse_reporting_only(scorer, f"stage.{option}")
+    scorer = job.loader.scorer(getattr(job.config.stage, scorer_option))
+    refuse_reporting_only(scorer, f"stage.{scorer_option}")
     if not scorer.differentiable:
         raise ConfigError(
-            f"stage.{option}={scorer.name}: {scorer.name} is not differentiable, which the objective "
+            f"stage.{scorer_option}={scorer.name}: {scorer.name} is not differentiable, which the objective "
             f"{job.config.stage.objective} needs; choose another scorer, or collect with a method that searches and "
             "train with objective=regression"
         )

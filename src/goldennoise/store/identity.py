@@ -3,13 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, field, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
-
-
-def undeciding(**settings: Any) -> Any:
-    """`dataclasses.field` for an option that decides no content: how, where or in which pieces work is done."""
-    return field(metadata={"identity": False}, **settings)
 
 
 def deciding(config: Any) -> dict[str, Any]:

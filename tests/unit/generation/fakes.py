@@ -17,7 +17,7 @@ from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.scorers.weighted_sum import WeightedSum
 from goldennoise.store.artifacts import Artifact, ArtifactStore
-from goldennoise.store.identity import undeciding
+from goldennoise.store.options import option
 
 KINDS = ("single object", "two objects", "counting")
 
@@ -46,7 +46,7 @@ class ShiftConfig(MethodConfig):
 @dataclass(frozen=True)
 class NetworkConfig(MethodConfig):
     kind: str = "npnet"
-    artifact: str = undeciding(default="npnet/net@latest")
+    artifact: str = option("npnet/net@latest", identity=False)
     amount: float = 0.3
 
     def networks(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class ScorerConfig:
     """place: where it runs."""
 
     kind: str
-    place: str = undeciding(default="here")
+    place: str = option("here", identity=False)
 
 
 @dataclass(frozen=True)

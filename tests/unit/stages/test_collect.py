@@ -27,7 +27,6 @@ from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.stages import collect
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.drafts import Draft
-from goldennoise.store.identity import undeciding
 from goldennoise.training.engine.loggers import LoggerConfig
 
 
@@ -35,7 +34,7 @@ from goldennoise.training.engine.loggers import LoggerConfig
 class FakeConfig:
     kind: str = "fake"
     option: int = 1
-    place: str = undeciding(default="here")
+    place: str = option("here", identity=False)
 
 
 @dataclass(frozen=True)
