@@ -25,13 +25,13 @@ def train_and_keep_parameters(outputs: Path, num_devices: int) -> None:
     """Run the stage, and write the last parameters of this process to `rank<N>.safetensors`."""
     rank = os.environ.get("RANK", "0")
 
-    class Kept(fit.NPNetTraining):
+    class Kept(fit.NoiseTraining):
         def on_train_end(self) -> None:
             save_file(dict(self.network.state_dict()), outputs / f"rank{rank}.safetensors")
 
     with pytest.MonkeyPatch.context() as patched:
         use_fake_model(patched)
-        patched.setattr(fit, "NPNetTraining", Kept)
+        patched.setattr(fit, "NoiseTraining", Kept)
         train.run(run_config(outputs, OPTIONS, num_devices))
 
 
