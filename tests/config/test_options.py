@@ -34,8 +34,7 @@ NEEDED = {
 def config_class(group: str, kind: str) -> type:
     if group in REGISTRIES:
         return importlib.import_module(REGISTRIES[group]).component(kind).Config
-    module, name = FIXED[group]
-    return getattr(importlib.import_module(module), name)
+    return FIXED[group]
 
 
 def yaml_values(path: Path) -> DictConfig:

@@ -6,7 +6,7 @@ Only this room and the command line know Hydra.
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -27,14 +27,12 @@ from goldennoise.config.messages import (
     unknown_choice,
     unknown_option,
 )
+from goldennoise.data.prompts import PromptsConfig
 from goldennoise.errors import ConfigError, require, shortened
+from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.store.artifacts import allowed_name, check_name
 from goldennoise.store.paths import expanded
-
-if TYPE_CHECKING:
-    from goldennoise.data.prompts import PromptsConfig
-    from goldennoise.runtime.compute import ComputeConfig
-    from goldennoise.training.engine.loggers import LoggerConfig
+from goldennoise.training.engine.loggers import LoggerConfig
 
 REGISTRIES = {
     "stage": "goldennoise.stages",
@@ -43,11 +41,7 @@ REGISTRIES = {
     "scorer": "goldennoise.scorers",
     "method": "goldennoise.methods",
 }
-FIXED = {
-    "prompts": ("goldennoise.data.prompts", "PromptsConfig"),
-    "compute": ("goldennoise.runtime.compute", "ComputeConfig"),
-    "logger": ("goldennoise.training.engine.loggers", "LoggerConfig"),
-}
+FIXED: dict[str, type] = {"prompts": PromptsConfig, "compute": ComputeConfig, "logger": LoggerConfig}
 COLUMNS = ("image", "prompt", "prompt_id", "category", "method", "seed", "scorer", "score", "num_evaluations")
 """Columns of our tables, which have a column per scorer too."""
 
@@ -81,7 +75,7 @@ class RunConfig(_Names):
     """Config of the stage."""
     model: Any
     """Config of the frozen text-to-image model."""
-    prompts: "PromptsConfig"
+    prompts: PromptsConfig
     """Which prompts."""
     scorer: dict[str, Any]
     """Name as displayed -> config."""
@@ -89,9 +83,9 @@ class RunConfig(_Names):
     """Architecture of the network to train."""
     method: dict[str, Any]
     """Name as displayed -> config."""
-    compute: "ComputeConfig"
+    compute: ComputeConfig
     """Where and how it computes."""
-    logger: "LoggerConfig"
+    logger: LoggerConfig
     """Where training curves go."""
 
 
@@ -152,9 +146,7 @@ def typed(tree: DictConfig) -> RunConfig:
         if key not in names:
             raise ConfigError(unknown_option(key, value, names))
     own = fill("", _Names, {field.name: values[field.name] for field in fields(_Names) if field.name in values})
-    parts: dict[str, Any] = {}
-    for key, (module, class_name) in FIXED.items():
-        parts[key] = fill(key, getattr(importlib.import_module(module), class_name), _group(values, key))
+    parts: dict[str, Any] = {key: fill(key, known, _group(values, key)) for key, known in FIXED.items()}
     for key in REGISTRIES:
         if key in MANY:
             chosen = _named(key, values.get(key) or {})

@@ -1,6 +1,5 @@
 """Images with captions: what a layout is taken from."""
 
-import hashlib
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.errors import DataError, shortened
 from goldennoise.runtime.seeding import derive_seed, prompt_id
 from goldennoise.store.files import file_digest
+from goldennoise.store.identity import digest_of_lines
 from goldennoise.store.paths import given_path
 
 TABLE, FILE, TEXT = "metadata.csv", "file_name", "text"
@@ -65,7 +65,7 @@ class Folder:
     def digest(self) -> str:
         """SHA-256 over the captions and the content of their images; `DataError` for an image that is missing."""
         lines = [f"{text}\t{self._digest(file)}" for text, files in self.files.items() for file in files]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return digest_of_lines(lines)
 
     def _digest(self, file: str) -> str:
         what = "is missing"

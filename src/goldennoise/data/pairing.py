@@ -179,13 +179,8 @@ def _named(image: str, known: Mapping[str, Prompt]) -> list[str]:
     for part in (path.stem, *path.parts[:-1]):
         words = _words(part).split()
         runs = {" ".join(words[i:j]) for i, j in itertools.combinations(range(len(words) + 1), 2) if j - i > 1}
-        runs |= {" ".join(words), *_without_numbers(words)}
+        no_numbers = [word for word in words if not word.isdigit()]
+        runs |= {" ".join(words), *(no_numbers if len(no_numbers) == 1 else [])}
         found |= {run for run in runs if run in known and not run.replace(" ", "").isdigit()}
     longest = max((len(run.split()) for run in found), default=0)
     return sorted(run for run in found if len(run.split()) == longest)
-
-
-def _without_numbers(words: Sequence[str]) -> list[str]:
-    """The only word that is no number, if it is one."""
-    others = [word for word in words if not word.isdigit()]
-    return others if len(others) == 1 else []

@@ -30,19 +30,17 @@ def prompts_of_file(config: PromptsConfig) -> list[Prompt]:
     path = given_path(config.path or "")
     rows = read_rows(path)
     numbered, defects = numbered_prompts(path, rows, config)
-    kept, repeated = _first_of_each(numbered)
-    if config.duplicates == "keep":
-        kept, repeated = [prompt for _, prompt in numbered if prompt is not None], {}
+    there = [(line, prompt) for line, prompt in numbered if prompt is not None]
+    repeated = {} if config.duplicates == "keep" else _repeated(there)
     if config.duplicates == "refuse":
-        mend = "keep one of the two"
-        same = {line: f"the same prompt as {rows.places.name(first)}" for line, first in repeated.items()}
-        defects += [Defect(line, what, mend) for line, what in same.items()]
+        for line, first in repeated.items():
+            defects.append(Defect(line, f"the same prompt as {rows.places.name(first)}", "keep one of the two"))
     elif repeated:
         log.warning("%s: left out %d repeated (%s)", path, len(repeated), rows.places.listed([*repeated]))
     refuse(path, defects, rows.places)
-    if not kept:
+    if not there:
         raise DataError(f"{path} holds no prompts; write one at least")
-    return kept
+    return [prompt for line, prompt in there if line not in repeated]
 
 
 def numbered_prompts(
@@ -129,17 +127,8 @@ def _accents_at_once(text: str) -> int:
     return most
 
 
-def _first_of_each(numbered: list[tuple[int, Prompt | None]]) -> tuple[list[Prompt], dict[int, int]]:
-    """Prompts without repetitions, and line of a repetition -> line of the first."""
+def _repeated(prompts: list[tuple[int, Prompt]]) -> dict[int, int]:
+    """Line of a repetition -> line of the first."""
     first_line: dict[str, int] = {}
-    kept: list[Prompt] = []
-    repeated: dict[int, int] = {}
-    for line, prompt in numbered:
-        if prompt is None:
-            continue
-        first = first_line.setdefault(normalised(prompt.text), line)
-        if first == line:
-            kept.append(prompt)
-        else:
-            repeated[line] = first
-    return kept, repeated
+    first_of = {line: first_line.setdefault(normalised(prompt.text), line) for line, prompt in prompts}
+    return {line: first for line, first in first_of.items() if first != line}

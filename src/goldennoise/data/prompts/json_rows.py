@@ -22,7 +22,7 @@ class _KeyTwiceError(ValueError):
 
 def read_jsonl(text: str) -> Rows:
     """A row per line; a line that is no object is a defect."""
-    rows, columns = Rows([]), dict[str, None]()
+    rows = Rows([])
     for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             rows.empty_lines.append(number)
@@ -37,12 +37,15 @@ def read_jsonl(text: str) -> Rows:
             continue
         if isinstance(record, dict):
             rows.rows.append((number, record))
-            columns.update(dict.fromkeys(record))
         else:
             what = f"a JSON {type(record).__name__} instead of an object"
             rows.defects.append(Defect(number, what, "write one JSON object a line"))
-    rows.columns = list(columns)
+    rows.columns = _columns(rows)
     return rows
+
+
+def _columns(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(column for _, row in rows.rows for column in row))
 
 
 def read_json(path: Path, text: str) -> Rows:
@@ -80,16 +83,14 @@ def _items(content: object) -> list[object] | None:
 
 def _rows_of_items(items: list[object]) -> Rows:
     kind, called = (str, "a text") if items and isinstance(items[0], str) else (dict, "an object")
-    rows, columns = Rows([], places=ITEMS), dict[str, None]()
+    rows = Rows([], places=ITEMS)
     for number, item in enumerate(items, 1):
         if not isinstance(item, kind):
             what = f"a JSON {type(item).__name__} instead of {called}"
             rows.defects.append(Defect(number, what, "write a list of texts or a list of objects"))
             continue
-        row = item if isinstance(item, dict) else {TEXT: item}
-        rows.rows.append((number, row))
-        columns.update(dict.fromkeys(row))
-    rows.columns = list(columns)
+        rows.rows.append((number, item if isinstance(item, dict) else {TEXT: item}))
+    rows.columns = _columns(rows)
     return rows
 
 

@@ -121,17 +121,13 @@ def _split_of_key() -> dict[str, str]:
     keys: dict[str, dict[str, None]] = {kind: {} for kind in KINDS}
     for phrase in _phrases():
         keys[phrase.kind][phrase.key] = None
-    members = {}
+    members: dict[str, str] = {}
     for pool in keys.values():
         # Ordered by hash, so that the splits do not follow the order of the vocabulary.
         ordered = sorted(pool, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
         num_benchmark = round(SPLITS["benchmark"] * len(ordered))
         num_validation = max(1, round(SPLITS["validation"] * len(ordered)))
-        for rank, key in enumerate(ordered):
-            if rank < num_benchmark:
-                members[key] = "benchmark"
-            elif rank < num_benchmark + num_validation:
-                members[key] = "validation"
-            else:
-                members[key] = "train"
+        members |= dict.fromkeys(ordered, "train")
+        members |= dict.fromkeys(ordered[: num_benchmark + num_validation], "validation")
+        members |= dict.fromkeys(ordered[:num_benchmark], "benchmark")
     return members

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goldennoise.data.shapes.captions import Caption, WantedObject
-from goldennoise.data.shapes.vocabulary import COLOURS, IMAGE_SIZE_PX, RELATIONS, SHAPES, SIZE_BOUNDARY_PX, SIZES
+from goldennoise.data.shapes.vocabulary import COLOURS, IMAGE_SIZE_PX, RELATIONS, SIZE_BOUNDARY_PX, SIZES
 
 Rgb = tuple[int, int, int]
 
@@ -50,12 +50,6 @@ def sample_scene(caption: Caption, rng: np.random.Generator) -> Scene:
         _paint(wanted, half, centre, rng) for wanted, half, centre in zip(caption.objects, halves, centres, strict=True)
     )
     return Scene(_background(rng), objects)
-
-
-def random_scene(rng: np.random.Generator) -> Scene:
-    """A scene of 1 to 4 objects with every attribute free."""
-    wanted = tuple(WantedObject(str(shape)) for shape in rng.choice(SHAPES, size=rng.integers(1, 5)))
-    return sample_scene(Caption("free", wanted), rng)
 
 
 def is_true(caption: Caption, scene: Scene) -> bool:
