@@ -15,8 +15,6 @@ from goldennoise.config.files import conf_folder
 from goldennoise.errors import ConfigError
 from goldennoise.networks.npnet import Config as ArchitectureConfig
 
-# ??? ARCHITECTURES
-
 CONF = conf_folder()
 STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
 OPTIONS = [

@@ -4,10 +4,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
+from goldennoise.scorers.protocol import Scorer
 
 if TYPE_CHECKING:
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.scorers.protocol import Scorer
 
 
 class Loader:
@@ -21,11 +21,11 @@ class Loader:
         self._built: dict[str, Scorer] = {}
 
     @property
-    def scorers(self) -> "dict[str, Scorer]":
+    def scorers(self) -> dict[str, Scorer]:
         """All of the run, by the names it gives them."""
         return {name: self.scorer(name) for name in self.config.scorer}
 
-    def scorer(self, name: str) -> "Scorer":
+    def scorer(self, name: str) -> Scorer:
         """The one of this name, on the run's device. Raises what its `build` raises."""
         if name not in self._built:
             self._built |= scorers.built({name: self.config.scorer[name]}, self.config.compute.torch_device())

@@ -11,6 +11,7 @@ from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
+from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.identity import deciding
@@ -72,8 +73,6 @@ def _finish(draft: Draft, stage: Config, num_shards: int, num_held_out: int) -> 
 
 
 def _refuse_unfit_preference(job: Job) -> None:
-    from goldennoise.scorers.protocol import refuse_reporting_only
-
     chosen = job.config.stage.preference
     if chosen is not None:
         refuse_reporting_only(job.loader.scorer(chosen), "stage.preference")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import load_prompts
 from goldennoise.errors import ConfigError
+from goldennoise.scorers.protocol import Scorer
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
 from goldennoise.stages.networks import selected_with
 from goldennoise.store.artifacts import Artifact, Draft
@@ -17,7 +18,6 @@ from goldennoise.store.options import Options, either, filled, number, option
 if TYPE_CHECKING:
     from goldennoise.evaluation.summary import Summary
     from goldennoise.generation.units import Part
-    from goldennoise.scorers.protocol import Scorer
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, 
     return artifact
 
 
-def _summary(config: RunConfig, table: Any, scorers: "Mapping[str, Scorer]", selecting: set[str] | None) -> "Summary":
+def _summary(config: RunConfig, table: Any, scorers: Mapping[str, Scorer], selecting: set[str] | None) -> "Summary":
     from goldennoise.evaluation.summary import Design, Summary, method_results, scorer_info
     from goldennoise.generation.unit import embedder_of
 

@@ -10,6 +10,7 @@ from goldennoise.data.images import image_digests
 from goldennoise.data.pairing import paired
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.runtime.progress import Progress
+from goldennoise.scorers.protocol import Scorer
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact
 from goldennoise.store.files import whole
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from goldennoise.generation.image_scores import ImagePart
-    from goldennoise.scorers.protocol import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def _recorded(artifact: Artifact, parts: "Sequence[ImagePart]") -> "pd.DataFrame
     return table
 
 
-def _means(table: "pd.DataFrame", scorers: "Mapping[str, Scorer]", categories: Sequence[str]) -> list[str]:
+def _means(table: "pd.DataFrame", scorers: Mapping[str, Scorer], categories: Sequence[str]) -> list[str]:
     """categories: kind of prompt of each row; where there are several, their means and the mean of those."""
     better = {True: "higher", False: "lower"}
     by_kind = table[list(scorers)].groupby(list(categories), sort=False).mean()

@@ -12,6 +12,7 @@ from typing import Any
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
+from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
@@ -127,8 +128,6 @@ def _refuse_unfit_scorer(job: Job, loss: type[Objective]) -> None:
     scorer_option = loss.scorer_option
     if scorer_option is None:
         return
-    from goldennoise.scorers.protocol import refuse_reporting_only
-
     scorer = job.loader.scorer(getattr(job.config.stage, scorer_option))
     refuse_reporting_only(scorer, f"stage.{scorer_option}")
     if not scorer.differentiable:

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from goldennoise.scorers.protocol import Scorer
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.networks.network import GoldenNetwork
-    from goldennoise.scorers.protocol import Scorer
     from goldennoise.training.engine.data import PairBatch
     from goldennoise.training.engine.options import TrainingOptions
 
@@ -39,7 +40,7 @@ class Objective(ABC):
         self,
         options: "TrainingOptions",
         model: "DiffusionModel | None" = None,  # noqa: ARG002
-        scorer: "Scorer | None" = None,  # noqa: ARG002
+        scorer: Scorer | None = None,  # noqa: ARG002
     ) -> None:
         """model, scorer: not None for an objective that needs them."""
         self.options = options

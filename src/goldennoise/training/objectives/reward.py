@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.scorers.protocol import Scorer
 from goldennoise.training.objectives.base import NoiseObjective, squared_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from goldennoise.diffusion.protocol import DiffusionModel
-    from goldennoise.scorers.protocol import Scorer
     from goldennoise.training.engine.data import PairBatch
     from goldennoise.training.engine.options import TrainingOptions
 
@@ -29,7 +29,7 @@ class Loss(NoiseObjective):
     is_deterministic = False
 
     def __init__(
-        self, options: "TrainingOptions", model: "DiffusionModel | None" = None, scorer: "Scorer | None" = None
+        self, options: "TrainingOptions", model: "DiffusionModel | None" = None, scorer: Scorer | None = None
     ) -> None:
         # The stage reads what an objective needs before torch is loaded.
         from goldennoise.methods.search.selector import Selector
