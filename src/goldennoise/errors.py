@@ -1,5 +1,8 @@
 """What goes wrong, in the user's words: every message is one sentence that says how to mend it."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class GoldenNoiseError(Exception):
     """A mistake in what a user gave; the command line shows its message and exits with code 2."""
@@ -29,6 +32,12 @@ def require(holds: bool, option: str, value: object, allowed: str) -> None:
     """Raise `ConfigError` unless `holds`; for range checks in the `__post_init__` of config dataclasses."""
     if not holds:
         raise ConfigError(f"{option}={shortened(value)}: {option.rpartition('.')[2]} must be {allowed}")
+
+
+def nearest(wrong: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a message: the known spelling nearest to a wrong one, after `prefix`; nothing if none is near."""
+    near = difflib.get_close_matches(wrong, list(known), n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def shortened(value: object, limit: int = 80) -> str:

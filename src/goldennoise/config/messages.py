@@ -3,7 +3,6 @@
 What Hydra's grammar cannot read and is plain text, such as a path with an apostrophe, is put in quotes for it.
 """
 
-import difflib
 import math
 import re
 import shlex
@@ -24,7 +23,7 @@ from omegaconf.errors import (
 )
 
 from goldennoise.config.files import options
-from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
+from goldennoise.errors import ConfigError, GoldenNoiseError, nearest, one_line, shortened
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError)
 """What composing a command line raises; Hydra uses plain `ValueError` for some."""
@@ -269,8 +268,7 @@ def refuse_number(key: str, value: object) -> None:
 
 def _choices(wrong: str, known: Iterable[str], prefix: str = "") -> str:
     names = sorted(known)
-    near = difflib.get_close_matches(wrong, names, n=1)
-    return f"choose from {', '.join(names) or 'nothing'}" + (f"; did you mean {prefix}{near[0]}?" if near else "")
+    return f"choose from {', '.join(names) or 'nothing'}{nearest(wrong, names, prefix)}"
 
 
 def _value_of(full_key: str, overrides: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Pipelines from a local folder or the hub, with errors a person can act on."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,7 @@ from goldennoise.data.shapes import locations
 from goldennoise.diffusion import families, weight_files
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ModelError, shortened
-from goldennoise.store.hub import local_path
-
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+from goldennoise.store.hub import HUB_ID, local_path
 
 
 def load_pipeline(
@@ -98,7 +95,7 @@ def _source(path: str) -> str:
             f"model.path={path} is a folder without model_index.json: give the folder of a diffusers pipeline, as "
             "written by pipe.save_pretrained."
         )
-    if not HUB_ID.fullmatch(path) or path.startswith("."):
+    if not HUB_ID.fullmatch(path):
         raise ModelError(
             f'model.path={path}: there is no such folder; give a diffusers folder, a hub id such as "owner/model", or '
             '"shapes".'

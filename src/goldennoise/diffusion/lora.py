@@ -8,12 +8,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from goldennoise.errors import ModelError, shortened
-from goldennoise.store.hub import find_file, hub_files, local_path
+from goldennoise.store.hub import HUB_ID, find_file, hub_files, local_path
 
 SUFFIX = ".safetensors"
 STANDARD_FILE = f"pytorch_lora_weights{SUFFIX}"
 """As diffusers calls it."""
-IN_REPOSITORY = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:/(?P<file>.+\.safetensors))?")
+IN_REPOSITORY = re.compile(rf"(?P<repository>{HUB_ID.pattern})(?:/(?P<file>.+\.safetensors))?")
 
 
 def merge_lora(pipe: Any, lora: str) -> None:

@@ -4,7 +4,6 @@ An installed package adds a component by an entry point. Its group is the name o
 as `goldennoise.methods`; its name is the kind and its value the module.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
-from goldennoise.errors import ConfigError, shortened
+from goldennoise.errors import ConfigError, nearest, shortened
 
 
 @cache
@@ -46,9 +45,9 @@ def component(package: str, noun: str, kind: str, known: Sequence[str]) -> Modul
         ConfigError: `kind` is not among the known ones, or the module of an installed package cannot be imported.
     """
     if kind not in known:
-        near = difflib.get_close_matches(kind, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"there is no {noun} called {shortened(kind)}; choose from {', '.join(known)}{hint}")
+        raise ConfigError(
+            f"there is no {noun} called {shortened(kind)}; choose from {', '.join(known)}{nearest(kind, known)}"
+        )
     for owner, entry in installed(package):
         if entry.name == kind:
             return _loaded(owner, entry)

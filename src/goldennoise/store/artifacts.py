@@ -1,6 +1,5 @@
 """Artifacts: finished folders `<root>/<kind>/<name>/<version>/` whose record.json says what they are made of."""
 
-import difflib
 import json
 import logging
 import re
@@ -8,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from goldennoise.errors import ArtifactError, require, shortened
+from goldennoise.errors import ArtifactError, nearest, require, shortened
 from goldennoise.store.drafts import DRAFT, Draft, Lock
 from goldennoise.store.files import remove, write_json
 from goldennoise.store.hub import local_path
@@ -114,10 +113,8 @@ class ArtifactStore:
             raise ArtifactError(f"{kind}/{name} has no {version}: complete versions are {', '.join(versions)}")
         parent = self.root / kind
         names = sorted(entry.name for entry in parent.iterdir() if _complete(entry)) if parent.is_dir() else []
-        near = difflib.get_close_matches(name, names, n=1)
         known = f"there are {', '.join(names)}" if names else f"make one with stage={STAGE_OF_KIND[kind]} name={name}"
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ArtifactError(f"no {kind} artifact called {name} in {parent}: {known}{hint}")
+        raise ArtifactError(f"no {kind} artifact called {name} in {parent}: {known}{nearest(name, names)}")
 
     def _at_path(self, path: Path, kind: str) -> Artifact:
         if not path.is_dir():

@@ -3,12 +3,11 @@
 Imports neither torch nor diffusers: the command line checks the option before anything loads.
 """
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from goldennoise.errors import ModelError, require
+from goldennoise.errors import ModelError, nearest, require
 
 SCHEDULERS: dict[str, tuple[str, dict[str, object]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False, "thresholding": False}),
@@ -77,10 +76,8 @@ def require_betas(config: Any) -> None:
 
 def check_option(option: str, allowed: Sequence[str]) -> None:
     """Raises `ConfigError` for a sampler that does not exist or does not fit the family."""
-    near = difflib.get_close_matches(option, allowed, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     choice = f"one of {', '.join(allowed)}" if len(allowed) > 1 else f"{allowed[0]}, this family's only sampler"
-    require(option in allowed, "scheduler", option, choice + hint)
+    require(option in allowed, "scheduler", option, choice + nearest(option, allowed))
 
 
 def make_scheduler(option: str, config: Any, spacing: str | None = None) -> Any:
