@@ -116,7 +116,7 @@ def _killed_before_the_end() -> Iterator[None]:
     """A run ends with all its work done and its artifact not complete; a training with its checkpoints."""
     with (
         mock.patch.object(Draft, "commit", side_effect=Killed),
-        mock.patch("goldennoise.stages.train.finish_together", side_effect=Killed),
+        mock.patch("goldennoise.stages.train._finish", side_effect=Killed),
     ):
         yield
 

@@ -66,6 +66,6 @@ def test_it_is_chosen_and_built_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     install(monkeypatch, tmp_path, "a-noise", ENTRY_POINTS, FILES)
     assert "scale" in networks.kinds()
     architecture = load(["stage=train", "npnet=scale"]).npnet
-    network = seeded_network(networks.network_config(architecture, (4, 2, 2), num_tokens=3, text_dim=5), seed=0)
+    network = seeded_network(networks.network_config(architecture, (4, 2, 2), 3, 5), seed=0)
     noise = torch.randn(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(network(noise, torch.zeros(2, 3, 5)), 3.0 * noise)

@@ -35,7 +35,7 @@ def share(work: str, made: Path) -> None:
     try:
         with joined(ComputeConfig(device="cpu", devices=NUM)) as group:
             told = group.from_first(lambda: {"rank": group.rank})
-            group.together(own)
+            group.on_all(own)
             said = f"done {group.rank} {told} {made.exists()}"
     except GoldenNoiseError as error:
         said = f"raised {os.environ['RANK']}: {error}"
@@ -77,7 +77,7 @@ def test_one_process_raises_its_own_mistakes() -> None:
         raise DataError("a picture is missing")
 
     with pytest.raises(DataError, match="a picture is missing"):
-        Processes().together(broken)
+        Processes().on_all(broken)
 
 
 def test_a_batch_script_of_slurm_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from goldennoise.methods.tools import MethodTools
 from goldennoise.networks.npnet import Config as ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.stages import collect
+from goldennoise.store import options
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.drafts import Draft
 from goldennoise.training.engine.loggers import LoggerConfig
@@ -34,7 +35,7 @@ from goldennoise.training.engine.loggers import LoggerConfig
 class FakeConfig:
     kind: str = "fake"
     option: int = 1
-    place: str = option("here", identity=False)
+    place: str = options.option("here", identity=False)
 
 
 @dataclass(frozen=True)
