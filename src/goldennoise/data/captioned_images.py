@@ -1,10 +1,8 @@
-"""Images with captions: what a layout is taken from."""
+"""Images with captions: what a layout is taken from. Loads torch for their pixels only: their digest needs none."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from goldennoise.data.images import read_image
 from goldennoise.data.prompts.defects import refuse, shown
@@ -18,6 +16,9 @@ from goldennoise.store.files import file_digest
 from goldennoise.store.identity import digest_of_lines
 from goldennoise.store.paths import given_path
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 TABLE, FILE, TEXT = "metadata.csv", "file_name", "text"
 """As folders of captioned images are laid out on the Hugging Face hub."""
 
@@ -25,7 +26,7 @@ TABLE, FILE, TEXT = "metadata.csv", "file_name", "text"
 class CaptionedImages(Protocol):
     """Images by prompt and seed."""
 
-    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+    def image(self, prompt: str, seed: int, root_seed: int) -> "Tensor":
         """(3, height, width), float32 in [0, 1]. Raises `DataError` for a prompt that no image has."""
         ...
 
@@ -33,13 +34,13 @@ class CaptionedImages(Protocol):
 class Renders:
     """Scenes drawn at random among those a caption of the shapes world is true of."""
 
-    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:
+    def image(self, prompt: str, seed: int, root_seed: int) -> "Tensor":
         caption = caption_of(prompt)
         if caption is None:
             raise DataError(f'"{prompt}" is no caption of the shapes world, which alone can be rendered')
         rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
         pixels = render(sample_scene(caption, rng))
-        return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+        return _tensor(pixels).float() / 255
 
 
 class Folder:
@@ -76,9 +77,16 @@ class Folder:
             what = f"cannot be read ({error.strerror})"
         raise DataError(f"{self.folder / shortened(file)} {what}, and {TABLE} names it")
 
-    def image(self, prompt: str, seed: int, root_seed: int) -> Tensor:  # noqa: ARG002
+    def image(self, prompt: str, seed: int, root_seed: int) -> "Tensor":  # noqa: ARG002
         files = self.files.get(prompt_id(prompt))
         if files is None:
             raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
         pixels = read_image(self.folder / files[seed % len(files)], upright=True)
-        return torch.from_numpy(pixels).permute(2, 0, 1)
+        return _tensor(pixels)
+
+
+def _tensor(pixels: np.ndarray) -> "Tensor":
+    """(3, height, width) of pixels (height, width, 3)."""
+    import torch
+
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -8,13 +8,13 @@ Of our own making; what it gains is in docs/results.md.
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.data.captioned_images import CaptionedImages, Folder, Renders
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.options import NOT_NEGATIVE, filled, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from goldennoise.data.captioned_images import CaptionedImages
     from goldennoise.diffusion.protocol import DiffusionModel
     from goldennoise.methods.protocol import SampleBatch
     from goldennoise.methods.tools import MethodTools
@@ -36,7 +36,7 @@ class Config(MethodConfig):
 
 
 class Layout(Method):
-    def __init__(self, images: "CaptionedImages", strength: float) -> None:
+    def __init__(self, images: CaptionedImages, strength: float) -> None:
         self.images = images
         self.strength = strength
 
@@ -50,14 +50,10 @@ class Layout(Method):
 
 def identity(config: Config) -> dict[str, Any]:
     """The images by their content, wherever they lie. Raises `DataError` for a folder that cannot be read."""
-    from goldennoise.data.captioned_images import Folder
-
     images = config.images if config.images == "renders" else Folder(config.images).digest()
     return asdict(config) | {"images": images}
 
 
 def build(config: Config, tools: "MethodTools") -> Layout:  # noqa: ARG001
     """Raises `DataError` for a folder that cannot be read."""
-    from goldennoise.data.captioned_images import Folder, Renders
-
     return Layout(Renders() if config.images == "renders" else Folder(config.images), config.strength)
