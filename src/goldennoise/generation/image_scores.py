@@ -35,7 +35,7 @@ class ImagePart:
 
     number: int
     images: Sequence[str]
-    prompts: Sequence[str]
+    prompts: Sequence[Prompt]
     scorers: Sequence[str]
 
     @property
@@ -57,10 +57,13 @@ def scores_of(file: Path, part: ImagePart) -> pd.DataFrame | None:
     if table is None or {*table.columns} != {*COLUMNS, *part.scorers}:  # the order of scorers decides nothing
         return None
     found = [table[column].map(str).tolist() for column in COLUMNS]  # `astype` fails for bytes
-    return table if found == [list(part.images), list(part.prompts)] and has_numbers(table, part.scorers) else None
+    wanted = [[*part.images], [prompt.text for prompt in part.prompts]]
+    return table if found == wanted and has_numbers(table, part.scorers) else None
 
 
-def cut(images: Sequence[str], prompts: Sequence[str], scorers: Sequence[str], images_per_part: int) -> list[ImagePart]:
+def cut(
+    images: Sequence[str], prompts: Sequence[Prompt], scorers: Sequence[str], images_per_part: int
+) -> list[ImagePart]:
     """Parts of the images in their order. prompts: one for each image."""
     pieces = [slice(start, start + images_per_part) for start in range(0, len(images), images_per_part)]
     return [ImagePart(number, images[piece], prompts[piece], scorers) for number, piece in enumerate(pieces)]
@@ -92,16 +95,18 @@ class ImageScoring:
         return score_part
 
 
-def _score(folder: Path, names: Sequence[str], prompts: Sequence[str], scorers: Mapping[str, Scorer]) -> pd.DataFrame:
+def _score(
+    folder: Path, names: Sequence[str], prompts: Sequence[Prompt], scorers: Mapping[str, Scorer]
+) -> pd.DataFrame:
     """A row per image. Neighbours of one size are scored together."""
-    images = [read_image(folder / name) for name in names]
+    images, texts = [read_image(folder / name) for name in names], [prompt.text for prompt in prompts]
     tables = []
     first = 0
     for _, group in itertools.groupby(images, key=lambda image: image.shape):
         batch = torch.from_numpy(np.stack(list(group))).permute(0, 3, 1, 2).contiguous()
         same = slice(first, first + len(batch))
-        scores = score_batch(scorers, batch, [Prompt.of(text) for text in prompts[same]], names[same])
-        tables.append(pd.DataFrame({"image": names[same], "prompt": prompts[same], **scores}))
+        scores = score_batch(scorers, batch, prompts[same], names[same])
+        tables.append(pd.DataFrame({"image": names[same], "prompt": texts[same], **scores}))
         first += len(batch)
     return pd.concat(tables)
 

@@ -16,15 +16,17 @@ from goldennoise.store.record import RECORD, read_header
 log = logging.getLogger(__name__)
 
 
-def take_finished(folder: Path, parts: Sequence[Part]) -> None:
+def take_finished(folder: Path, parts: Sequence[Part], reads_rows: bool) -> None:
     """Take into the draft in `folder` what its sibling versions, finished or not, have of `parts`.
 
     A part decides itself by its model, method, scorers, root seed and samples: a version with a further method, with
-    more prompts or another reference makes only what is new.
+    more prompts or another reference makes only what is new. reads_rows: whether a scorer reads the prompts' rows; then
+    only versions of the very same prompts count.
     """
+    keys = ("model", "scorers", "seed", *(["prompts"] if reads_rows else []))
     wanted = read_header(folder / DRAFT)["identity"]
     for sibling, found in _siblings(folder):
-        if any(found.get(key) != wanted[key] for key in ("model", "scorers", "seed")):
+        if any(found.get(key) != wanted[key] for key in keys):
             continue
         theirs = found.get("methods")
         if not isinstance(theirs, dict):

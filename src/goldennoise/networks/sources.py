@@ -47,9 +47,21 @@ def resolve_network(store: ArtifactStore, reference: str) -> Artifact:
     return _outside(reference, locate(reference)) if is_hub_reference(reference) else store.resolve(reference, "npnet")
 
 
-def network_at(reference: str, folder: Path) -> Artifact:
-    """What `resolve_network` gave for `reference` in another process, which tells its folder."""
-    return read_artifact(folder) if (folder / RECORD).is_file() else _outside(reference, folder)
+def network_at(reference: str, folder: Path, fingerprint: str) -> Artifact:
+    """What `resolve_network` gave for `reference` in another process, which tells its folder and its fingerprint.
+
+    Another machine may keep a network that is used where it lies in a folder of its own, or has to fetch it. Raises
+    `ArtifactError` if it is another network there.
+    """
+    if not is_hub_reference(reference):
+        return read_artifact(folder)
+    found = _outside(reference, folder if folder.is_dir() else locate(reference))
+    if found.fingerprint != fingerprint:
+        raise ArtifactError(
+            f"{reference} is another network on this machine than on the first one: fetch it again on both, or name a "
+            "revision"
+        )
+    return found
 
 
 def _outside(reference: str, folder: Path) -> Outside:

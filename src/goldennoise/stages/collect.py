@@ -104,7 +104,7 @@ def _identity(config: RunConfig, method: Any, prompts: list[Prompt], scored_by: 
         "stage": deciding(config.stage) | others,
         "model": model_identity(config.model),
         "method": methods.identity(method),
-        "scorers": scored_by(),
+        "scorers": scored_by(config.scorer),
         "seed": config.seed,
         "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from goldennoise import scorers as scorer_kinds
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import load_prompts
 from goldennoise.errors import ConfigError
@@ -62,7 +63,8 @@ def run(config: RunConfig) -> Artifact:
         num_seeds = config.stage.num_seeds
         samples_per_part = job.stage.prompts_per_part * num_seeds
         parts = cut(grid(prompts, num_seeds), [*config.method], [*config.scorer], samples_per_part)
-        job.executor.decide(lambda: take_finished(job.path, parts))
+        reads_rows = bool(scorer_kinds.columns_read(config.scorer))
+        job.executor.decide(lambda: take_finished(job.path, parts, reads_rows))
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
         return job.finish(lambda draft: _finish(job, draft, parts, networks))

@@ -23,8 +23,8 @@ from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.identity import as_begun
 from goldennoise.store.record import read_artifact
 
-ScoredBy = Callable[[], dict[str, dict[str, Any]]]
-"""Gives `scorers.identities` of the run's scorers, for an artifact that they decide."""
+ScoredBy = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
+"""Gives `scorers.identities` of those of the run's scorers, by name, that decide an artifact."""
 Decides = Callable[[ScoredBy], dict[str, Any]]
 """Gives what decides the content of an artifact."""
 
@@ -50,13 +50,19 @@ class Job:
     def networks(self, configs: Iterable[Any]) -> dict[str, Artifact]:
         """The trained networks of method configs, by reference as written; those of another model are refused."""
 
-        def first() -> dict[str, str]:
+        def first() -> dict[str, list[str]]:
             found = resolve_networks(self.store, configs)
             refuse_other_models(self.config, found)
-            return {reference: str(network.path) for reference, network in found.items()}
+            return {reference: [str(network.path), network.fingerprint] for reference, network in found.items()}
 
-        told = self.processes.from_first(first)
-        return {reference: network_at(reference, Path(path)) for reference, path in told.items()}
+        told, networks = self.processes.from_first(first), dict[str, Artifact]()
+
+        def own() -> None:
+            for reference, (path, fingerprint) in told.items():
+                networks[reference] = network_at(reference, Path(path), fingerprint)
+
+        self.processes.on_all(own)
+        return networks
 
     def begin(
         self,
@@ -114,15 +120,15 @@ class Job:
 
         return read_artifact(Path(self.processes.from_first(first)))
 
-    def _scorers(self) -> dict[str, dict[str, Any]]:
-        identities = scorers.identities(self.config.scorer)
+    def _scorers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        identities = scorers.identities({name: self.config.scorer[name] for name in names})
         for name, identity in identities.items():
             if identity["version"] is None:
                 identity["version"] = self.loader.scorer(name).version
         return identities
 
-    def _known_scorers(self) -> dict[str, dict[str, Any]]:
-        identities = scorers.identities(self.config.scorer)
+    def _known_scorers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        identities = scorers.identities({name: self.config.scorer[name] for name in names})
         for name, identity in identities.items():
             if identity["version"] is None:
                 earlier = self.store.versions(self.kind, self.config.name)
@@ -144,7 +150,7 @@ def run_identity(
     return {
         "model": model_identity(config.model),
         "methods": {name: _method_identity(method, networks) for name, method in config.method.items()},
-        "scorers": scored_by(),
+        "scorers": scored_by(config.scorer),
         "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
         "seed": config.seed,
     }
@@ -157,10 +163,15 @@ def _method_identity(method: Any, networks: Mapping[str, Artifact]) -> dict[str,
 
 
 def _recorded_version(versions: Iterable[Artifact], name: str, scorer: Any) -> Any:
-    """That of the newest artifact which a scorer of the same options has scored; None if there is none."""
+    """That of the newest artifact which a scorer of the same options decided; None if there is none.
+
+    A record has it among its scorers, or in the option of the stage that names the scorer.
+    """
     options = json.loads(json.dumps(asdict(scorer)))
     for artifact in versions:
         with suppress(ArtifactError):
+            identity = artifact.recorded("identity", kind=dict)
             if artifact.recorded("config", "scorer", name) == options:
-                return artifact.recorded("identity", "scorers", name, "version")
+                told = [identity.get("scorers", {}).get(name), *identity.get("stage", {}).values()]
+                return next(one["version"] for one in told if isinstance(one, dict) and "version" in one)
     return None

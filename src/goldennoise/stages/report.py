@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from goldennoise.config.compose import RunConfig
-from goldennoise.errors import ArtifactError, ModelError
-from goldennoise.networks.sources import resolve_network
+from goldennoise.errors import ArtifactError
+from goldennoise.networks.sources import is_hub_reference
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.options import Options, filled, number, option
@@ -55,9 +55,11 @@ def _networks(store: ArtifactStore, scores: Artifact) -> tuple[list[Artifact], l
     """The networks that the scores were made with, and the references of those that are gone or were replaced."""
     found, missing = [], []
     for source in scores.record["inputs"]:
+        if is_hub_reference(source["reference"]):
+            continue  # It comes without a history.
         try:
-            network = resolve_network(store, source["reference"])
-        except (ArtifactError, ModelError):
+            network = store.resolve(source["reference"], "npnet")
+        except ArtifactError:
             missing.append(source["reference"])
             continue
         if network.fingerprint == source["fingerprint"]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.images import image_digests
 from goldennoise.data.pairing import paired
+from goldennoise.data.prompts import prompts_digest
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.runtime.progress import Progress
 from goldennoise.scorers.protocol import Scorer
@@ -43,27 +45,29 @@ def run(config: RunConfig) -> Artifact:
     stage: Config = config.stage
     folder = given_path(stage.images)
     shown_by = paired(folder, config.prompts, stage.images_per_prompt)
-    images, texts = [*shown_by], [prompt.text for prompt in shown_by.values()]
+    images, prompts = [*shown_by], [*shown_by.values()]
     digests = _digests(folder, images)
     identity = {
         "images": digest_of_lines(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
-        "prompts": digest_of_lines(texts),
+        "prompts": digest_of_lines(prompt.text for prompt in prompts),
     }
+    if columns := scorers.columns_read(config.scorer):
+        identity["rows"] = prompts_digest(prompts, columns)
     with opened(config, "image_scores") as job:
-        done = job.begin(lambda scored_by: identity | {"scorers": scored_by()})
+        done = job.begin(lambda scored_by: identity | {"scorers": scored_by(config.scorer)})
         # Torch loads here, when every mistake that can be seen without it has been reported.
         from goldennoise.generation.image_scores import ImageScoring, cut
 
         names = [*config.scorer]
         if done:
-            table = _recorded(done, cut(images, texts, names, len(images)))
+            table = _recorded(done, cut(images, prompts, names, len(images)))
         else:
-            parts = cut(images, texts, names, job.stage.images_per_part)
+            parts = cut(images, prompts, names, job.stage.images_per_part)
             job.make(parts, ImageScoring(job.loader, folder, job.path), "images")
-            counts = {"images": len(images), "prompts": len(set(texts)), "scorers": len(names)}
+            counts = {"images": len(images), "prompts": len({prompt.text for prompt in prompts}), "scorers": len(names)}
             table = _merge(job.path, parts)
             done = job.finish(lambda draft: draft.commit(counts))
-        categories = [prompt.category for prompt in shown_by.values()]
+        categories = [prompt.category for prompt in prompts]
         print("\n".join(_means(table, job.loader.scorers, categories)))
         return done
 
@@ -112,12 +116,12 @@ def _recorded(artifact: Artifact, parts: "Sequence[ImagePart]") -> "pd.DataFrame
     return table
 
 
-def _means(table: "pd.DataFrame", scorers: Mapping[str, Scorer], categories: Sequence[str]) -> list[str]:
+def _means(table: "pd.DataFrame", built: Mapping[str, Scorer], categories: Sequence[str]) -> list[str]:
     """categories: kind of prompt of each row; where there are several, their means and the mean of those."""
     better = {True: "higher", False: "lower"}
-    by_kind = table[list(scorers)].groupby(list(categories), sort=False).mean()
+    by_kind = table[list(built)].groupby(list(categories), sort=False).mean()
     lines = []
-    for name, scorer in scorers.items():
+    for name, scorer in built.items():
         direction = better[scorer.higher_is_better]
         lines.append(f"  {name}: mean {table[name].mean():.4f} {scorer.unit}, {direction} is better")
         if len(by_kind) > 1:

@@ -56,7 +56,10 @@ def run(config: RunConfig) -> Artifact:
 
 def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
     """Whether the network is there, whole, and only the commit is left to do. damaged: files that were removed."""
-    if damaged or not (folder / OUTCOME).exists():
+    if damaged:
+        # A run that is killed now has to train again, too: the next one is told of no damage.
+        (folder / OUTCOME).unlink(missing_ok=True)
+    if not (folder / OUTCOME).exists():
         return False
     from goldennoise.networks.checkpoint import load_npnet
 
@@ -114,7 +117,7 @@ def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> 
     left_out = {"pairs", *own.difference(loss.own_options)}
     options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}
     if loss.scorer_option is not None:
-        options[loss.scorer_option] = scored_by()[options[loss.scorer_option]]
+        options[loss.scorer_option] = scored_by([options[loss.scorer_option]])[options[loss.scorer_option]]
     return {
         "stage": options,
         "npnet": asdict(config.npnet),

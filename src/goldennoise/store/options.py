@@ -69,7 +69,7 @@ class Options:
         """Raises `ConfigError` for the first value that is not allowed; null is where the type of the option has it."""
         for one in fields(self):  # type: ignore[arg-type]
             check, value = _check_of(type(self), one.name), getattr(self, one.name)
-            has_null = type(None) in get_args(one.type)
+            has_null = "None" in one.type if isinstance(one.type, str) else type(None) in get_args(one.type)
             if check is not None and not (value is None and has_null):
                 words = f"null or {check.words}" if has_null else check.words
                 require(bool(check.allows(value)), one.name, check.shown(value), words)

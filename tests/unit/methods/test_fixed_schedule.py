@@ -104,6 +104,7 @@ def test_align_your_steps_are_the_published_ten_and_lie_between_them_for_other_n
         (tiny_sd3_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
         (tiny_pixart_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
         (tiny_pipeline, {"timesteps": [1000.0, 3.0]}, r"^timesteps=\[1000\.0, 3\.0\]: .* below 1000, the steps of"),
+        (tiny_sd3_pipeline, {"timesteps": [500.0, 0.0]}, r"^timesteps=\[500\.0, 0\.0\]: .* above 0, where a flow ends"),
         (tiny_sd3_pipeline, {"timesteps": [1001.0]}, r"^timesteps=\[1001\.0\]: .* at most 1000, the steps of training"),
         (
             lambda: tiny_pipeline(prediction_type="v_prediction", rescale_betas_zero_snr=True),

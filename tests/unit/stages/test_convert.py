@@ -133,7 +133,13 @@ def test_a_hub_id_as_a_method_names_it_is_used_where_it_lies_and_is_the_network_
     assert network.path == repository / "snapshots" / COMMIT
     assert network.recorded("identity", "model") == MODEL
     assert not store.root.exists()
-    assert network_at("owner/net@v2.1", network.path) == network
+    assert network_at("owner/net@v2.1", network.path, network.fingerprint) == network
+    assert network_at("owner/net@v2.1", tmp_path / "of another machine", network.fingerprint) == network
+    with pytest.raises(ArtifactError, match="another network on this machine than on the first one"):
+        network_at("owner/net@v2.1", network.path, "other")
+    (network.path / "record.json").write_text("{}")
+    assert network_at("owner/net@v2.1", network.path, network.fingerprint) == network
+    (network.path / "record.json").unlink()
     artifact = run(a_run(store.root, "owner/net@v2.1"))
     assert artifact.fingerprint == network.fingerprint
     assert (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from tiny import TinyModel
 from unit.generation import fakes
 from unit.generation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
@@ -308,6 +309,27 @@ def test_a_version_makes_only_what_its_siblings_do_not_have(tmp_path: Path, mode
     found, expected = (pd.read_parquet(artifact.path / "scores.parquet") for artifact in (second, alone))
     pd.testing.assert_frame_equal(found, expected)
     assert not second.damaged()
+
+
+@pytest.mark.usefixtures("models")
+def test_parts_are_not_taken_where_a_scorer_reads_rows_that_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(fakes.Brightness):
+        def score(self, images: Any, prompts: Any) -> Any:
+            return super().score(images, prompts) * 0 + torch.tensor(
+                [float(prompt.metadata["n"]) for prompt in prompts]
+            )
+
+    monkeypatch.setitem(fakes.SCORERS, "brightness", Told)
+    monkeypatch.setattr(scorers, "columns_read", lambda _: ("n",))
+    means = []
+    for number in (1, 2):
+        told = [replace(prompt, metadata={"n": number}) for prompt in fakes.prompts(5)]
+        monkeypatch.setattr("goldennoise.stages.eval.load_prompts", lambda *_, told=told: told)
+        table = pd.read_parquet(run(a_run(tmp_path)).path / "scores.parquet")
+        means.append(table[table["scorer"] == "brightness"]["score"].mean())
+    assert means == [1.0, 2.0]
 
 
 def test_another_reference_makes_no_image_again(tmp_path: Path, models: list[TinyModel]) -> None:

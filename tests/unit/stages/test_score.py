@@ -17,6 +17,7 @@ from torch import Tensor
 from unit.generation import fakes
 from unit.generation.fakes import Compute, Run, ScorerConfig
 
+from goldennoise import scorers
 from goldennoise.data.prompts import Prompt, PromptsConfig
 from goldennoise.errors import ArtifactError, ConfigError, DataError, GoldenNoiseError, ScorerError
 from goldennoise.stages.score import Config, run
@@ -39,10 +40,21 @@ class Words:
         )
 
 
+class Rows(Words):
+    """The number in the prompt's row."""
+
+    name = "rows"
+
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        assert len(images) == len(prompts)
+        return torch.tensor([float(prompt.metadata["include"]) for prompt in prompts])
+
+
 @pytest.fixture(autouse=True)
 def _components(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch)
     monkeypatch.setitem(fakes.SCORERS, "words", Words)
+    monkeypatch.setitem(fakes.SCORERS, "rows", Rows)
 
 
 @pytest.fixture
@@ -410,3 +422,16 @@ def test_what_cannot_be_run_is_refused_before_anything_is_read(tmp_path: Path) -
 def test_options_out_of_range(option: str, value: object) -> None:
     with pytest.raises(GoldenNoiseError, match=f"{option}="):
         Config(**{"images": "pictures", option: value})  # type: ignore[arg-type]
+
+
+def test_a_scorer_reads_the_rows_of_the_prompts_and_their_content_decides(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorers, "columns_read", lambda _: ["include"])
+    prompts, means = PromptsConfig("file", path=str(folder / "prompts.jsonl")), []
+    for number in (2, 3):
+        rows = [{"prompt": f"prompt {index}", "include": number} for index in range(NUM_IMAGES)]
+        (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        table = scores(run(a_run(folder, prompts=prompts, scorer={"rows": ScorerConfig("rows")})))
+        means.append(table["rows"].mean())
+    assert means == [2.0, 3.0]

@@ -1,7 +1,7 @@
 """The stage: from a pairs artifact to an npnet artifact, and what it refuses."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,9 +27,10 @@ from goldennoise.networks.layouts import Config as LayoutArchitecture
 from goldennoise.networks.layouts.network import LayoutNPNet
 from goldennoise.networks.sources import read_record
 from goldennoise.runtime.compute import ComputeConfig
+from goldennoise.scorers.shapes_clip import Config as ClipConfig
 from goldennoise.scorers.shapes_verifier import Config as VerifierConfig
 from goldennoise.stages import train
-from goldennoise.store.artifacts import ArtifactStore
+from goldennoise.store.artifacts import ArtifactStore, Draft
 from goldennoise.training import objectives
 
 OPTIONS = replace(BRIEF, num_epochs=2, sample_every_epochs=1, num_samples=1)
@@ -86,6 +87,41 @@ def test_a_damaged_network_is_trained_again_to_the_same_files(outputs: Path) -> 
     after = train.run(config)
     assert after.damaged() == []
     assert after.record["files"] == before.record["files"]
+
+
+def test_a_repair_that_is_killed_trains_again(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run_config(outputs, OPTIONS)
+    before = train.run(config)
+    (before.path / "training.csv").write_text("damaged")
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "_train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            train.run(config)
+    after = train.run(config)
+    assert after.record["files"] == before.record["files"]
+
+
+def test_a_reward_builds_no_other_scorer_and_is_known_without_its_files(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_config(
+        outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": ClipConfig(), "other": VerifierConfig()}
+    )
+    wanted: list[list[str]] = []
+
+    def scored_by(names: Any) -> Any:
+        wanted.append([*names])
+        return scorers.identities({name: config.scorer[name] for name in wanted[-1]})
+
+    store, identity = ArtifactStore(outputs), train._identity(config, train._loss(config), scored_by)
+    assert wanted == [["shapes_clip"]]
+    pairs = store.resolve(config.stage.pairs, "pairs")
+    draft = store.begin("npnet", config.name, "auto", identity, [pairs], asdict(config))
+    assert isinstance(draft, Draft)
+    trained = draft.commit({})
+    gone = SimpleNamespace(version=lambda _: None, build=lambda *_: pytest.fail("no scorer is built"))
+    monkeypatch.setattr(scorers, "component", lambda _: gone)
+    assert train.run(config).path == trained.path
 
 
 def test_a_run_killed_before_the_commit_trains_no_more(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +248,7 @@ def test_a_reward_by_other_weights_is_another_network(outputs: Path, monkeypatch
     def identity(version: str) -> dict:
         monkeypatch.setattr(scorers, "component", lambda _: SimpleNamespace(version=lambda _: version))
         config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
-        return train._identity(config, train._loss(config), lambda: scorers.identities(config.scorer))
+        return train._identity(config, train._loss(config), lambda _: scorers.identities(config.scorer))
 
     assert identity("1") == identity("1")
     assert identity("1") != identity("2")
@@ -220,7 +256,7 @@ def test_a_reward_by_other_weights_is_another_network(outputs: Path, monkeypatch
 
 def test_a_complete_reward_is_known_without_its_scorer(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = run_config(outputs, replace(OPTIONS, objective="reward"), scorer={"shapes_clip": VerifierConfig()})
-    identity = train._identity(config, train._loss(config), lambda: scorers.identities(config.scorer))
+    identity = train._identity(config, train._loss(config), lambda _: scorers.identities(config.scorer))
     store = ArtifactStore(outputs)
     pairs = store.resolve("pairs/learnable@v1", "pairs")
     with store.begin("npnet", "known", "v1", identity, [pairs], {}) as draft:  # type: ignore[union-attr]

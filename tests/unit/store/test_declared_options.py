@@ -1,6 +1,8 @@
 """Options declare what they allow: a Config that is made with another value is refused in one sentence."""
 
+import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +60,20 @@ def test_what_is_allowed_is_taken_and_the_default_of_the_derived_class_counts() 
 def test_an_option_that_decides_no_content_is_no_identity() -> None:
     assert "path" not in deciding(Other())
     assert deciding(Other())["count"] == 3
+
+
+def test_null_is_known_where_annotations_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "with_text_annotations.py").write_text("""
+from __future__ import annotations
+from dataclasses import dataclass
+from goldennoise.store.options import Options, number, option
+
+@dataclass(frozen=True)
+class Config(Options):
+    steps: int | None = option(None, number(least=1))
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    outside = importlib.import_module("with_text_annotations")
+    assert outside.Config().steps is None
+    with pytest.raises(ConfigError, match="steps=0: steps must be null or at least 1"):
+        outside.Config(steps=0)

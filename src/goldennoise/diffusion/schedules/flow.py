@@ -91,6 +91,7 @@ class FlowSchedule:
         """The noise levels of falling timesteps, and the end. Raises `ConfigError` for more than training had."""
         num_train = self._scheduler.config.num_train_timesteps
         require(timesteps[0] <= num_train, "timesteps", list(timesteps), f"at most {num_train}, the steps of training")
+        require(timesteps[-1] > 0, "timesteps", list(timesteps), "above 0, where a flow ends")
         return [*(timestep / num_train for timestep in timesteps), 0.0]
 
     def timesteps_at(self, level: Tensor) -> list[float]:
