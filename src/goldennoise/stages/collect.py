@@ -39,8 +39,7 @@ class Config(Options):
     seed_index: int = option(0, number(least=0))
     """Of a prompt's first pair, at least 0; another one gives other noise for the same prompts."""
     other_model: str = option("refuse", either("refuse", "allow"), identity=False)
-    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
-    "refuse"."""
+    """Of a network trained for another model, such as SDXL's for a model distilled from it: refuse or allow."""
 
 
 def run(config: RunConfig) -> Artifact:

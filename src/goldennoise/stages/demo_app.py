@@ -30,8 +30,7 @@ class Config(Options):
 
     kind: str = "demo_app"
     other_model: str = option("refuse", either("refuse", "allow"))
-    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
-    "refuse"."""
+    """Of a network trained for another model, such as SDXL's for a model distilled from it: refuse or allow."""
 
 
 def run(config: RunConfig) -> None:

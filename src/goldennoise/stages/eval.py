@@ -37,8 +37,7 @@ class Config(Options):
     prompts_per_part: int = option(16, number(least=1), identity=False)
     """What a killed run loses at most, per method; at least 1."""
     other_model: str = option("refuse", either("refuse", "allow"), identity=False)
-    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
-    "refuse"."""
+    """Of a network trained for another model, such as SDXL's for a model distilled from it: refuse or allow."""
 
 
 def run(config: RunConfig) -> Artifact:

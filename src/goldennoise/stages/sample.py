@@ -38,8 +38,7 @@ class Config(Options):
     """Their indices, such as [3] for the fourth alone; null for the first `num_seeds`. An image is the same bit for bit
     whichever others are made with it."""
     other_model: str = option("refuse", either("refuse", "allow"), identity=False)
-    """"allow" takes a network that was trained for another model, such as SDXL's for a model distilled from it;
-    "refuse"."""
+    """Of a network trained for another model, such as SDXL's for a model distilled from it: refuse or allow."""
 
 
 def run(config: RunConfig) -> Artifact:
