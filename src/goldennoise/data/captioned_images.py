@@ -7,7 +7,7 @@ import numpy as np
 from goldennoise.data.images import read_image
 from goldennoise.data.prompts.defects import refuse, shown
 from goldennoise.data.prompts.readers import read_rows
-from goldennoise.data.shapes.captions import caption_of
+from goldennoise.data.shapes.captions import benchmark, caption_of
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.errors import DataError, shortened
@@ -30,6 +30,10 @@ class CaptionedImages(Protocol):
         """(3, height, width), float32 in [0, 1]. Raises `DataError` for a prompt that no image has."""
         ...
 
+    def some(self, num: int) -> "list[Tensor]":
+        """At most `num` images, the same every time, each (3, height, width), float32 in [0, 1]."""
+        ...
+
 
 class Renders:
     """Scenes drawn at random among those a caption of the shapes world is true of."""
@@ -41,6 +45,10 @@ class Renders:
         rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
         pixels = render(sample_scene(caption, rng))
         return _tensor(pixels).float() / 255
+
+    def some(self, num: int) -> "list[Tensor]":
+        """One of each of `num` training captions, spread over the kinds."""
+        return [self.image(caption.text, 0, 0) for caption in benchmark(num, "train")]
 
 
 class Folder:
@@ -81,8 +89,20 @@ class Folder:
         files = self.files.get(prompt_id(prompt))
         if files is None:
             raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
-        pixels = read_image(self.folder / files[seed % len(files)], upright=True)
-        return _tensor(pixels)
+        return self._read(files[seed % len(files)])
+
+    def some(self, num: int) -> "list[Tensor]":
+        """The first in the order of the prompts of the table."""
+        files = [file for files in self.files.values() for file in files]
+        return [self._read(file) for file in files[:num]]
+
+    def _read(self, file: str) -> "Tensor":
+        return _tensor(read_image(self.folder / file, upright=True))
+
+
+def images_called(name: str) -> CaptionedImages:
+    """ "renders", or a folder. Raises `DataError` for a folder that cannot be read."""
+    return Renders() if name == "renders" else Folder(name)
 
 
 def _tensor(pixels: np.ndarray) -> "Tensor":

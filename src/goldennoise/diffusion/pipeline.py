@@ -131,6 +131,18 @@ class LatentPipeline(LatentImages, LatentTexts):
     def levels_of(self, timesteps: Sequence[float]) -> list[float]:
         return self._schedule.levels_of(timesteps)
 
+    def alpha_bar_of_start(self) -> float:
+        scheduler = copy.deepcopy(self._pipe.scheduler)
+        nothing = torch.zeros(1, *self.latent_shape)
+        self._schedule.start(scheduler, nothing, self.num_steps, self._timesteps)
+        alpha_bar = self._schedule.alpha_bar_of(float(scheduler.timesteps[0]))
+        if alpha_bar == 0:
+            raise ModelError(
+                f"{self.name} starts from pure noise, in which nothing of an image is left: there is nothing to set or "
+                "to add at the first timestep."
+            )
+        return alpha_bar
+
     def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         wide = latents.to(at_least_float32(latents.dtype))
         timestep = torch.tensor(self._schedule.timesteps_at(level), dtype=torch.float32, device=latents.device)

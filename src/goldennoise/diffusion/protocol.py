@@ -106,6 +106,13 @@ class DiffusionModel(Protocol):
         """
         ...
 
+    def alpha_bar_of_start(self) -> float:
+        """Cumulative product at the first timestep of the model's own sampler, in (0, 1).
+
+        Raises `ModelError` for a model that starts from pure noise.
+        """
+        ...
+
     def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """As `predict`, with a level above 0 of its own for each row, (B,), float64 on the CPU."""
         ...

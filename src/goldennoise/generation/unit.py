@@ -55,7 +55,7 @@ class PartMaker:
         """Loads them. Raises `GoldenNoiseError` for what cannot be loaded."""
         config, scorers = self.config, self.loader.scorers
         # Methods first: what they cannot be built from shows before the large model is loaded.
-        tools = MethodTools(scorers, lambda _, reference: self.networks[reference])
+        tools = MethodTools(scorers, lambda _, reference: self.networks[reference], config.method)
         built = {name: methods.build(method, tools) for name, method in config.method.items()}
         fingerprint = read_header(self.draft / DRAFT)["fingerprint"]
         return PartWorker(self.draft, self.loader.model, built, scorers, config.seed, self.batch_size, fingerprint)

@@ -104,6 +104,10 @@ class DdimSchedule:
         last = timesteps[-1] - len(self._alpha_bars) // num_steps
         return self._alpha_bars[last] if last >= 0 else float(self._scheduler.final_alpha_cumprod)
 
+    def alpha_bar_of(self, timestep: float) -> float:
+        """Cumulative product at a timestep, a real number at least 0; see `_alpha_bars_at`."""
+        return self._alpha_bars_at(torch.tensor([(timestep + 1) / len(self._alpha_bars)], dtype=torch.float64))[0]
+
     def predicts_image(self, position: int, num_steps: int) -> bool:
         """Whether a prediction is of x_0: where alpha-bar is 0 the noise is the latents and says nothing of it."""
         return self._prediction == "v_prediction" and self.alpha_bar(position, num_steps) == 0

@@ -65,6 +65,10 @@ class FlowSchedule:
         self.set_timesteps(self._scheduler, num_steps, latents)
         return float(self._scheduler.sigmas[position])
 
+    def alpha_bar_of(self, timestep: float) -> float:  # noqa: ARG002
+        """A flow starts from pure noise, whatever the timestep of its first step."""
+        return 0.0
+
     def predicts_image(self, position: int, num_steps: int) -> bool:  # noqa: ARG002
         """A velocity is noise and image in one, at every level."""
         return False
