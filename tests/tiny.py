@@ -207,6 +207,9 @@ class TinyModel:
         clean = (latents - (1 - here) ** 0.5 * prediction) / here**0.5
         return there**0.5 * clean + (1 - there) ** 0.5 * prediction
 
+    def alpha_bar_of_start(self) -> float:
+        return self._alpha_bar(0, self.num_steps)
+
     def levels_of(self, timesteps: Sequence[float]) -> list[float]:
         return [*(timestep / 999 for timestep in timesteps), 0.0]
 

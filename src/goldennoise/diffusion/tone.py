@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from goldennoise.data.lightness import MIDDLE, lightness
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import DataError, ModelError, require
+from goldennoise.errors import DataError, ModelError
 from goldennoise.store.files import whole
 from goldennoise.store.tensors import read_tensors
 
@@ -82,10 +82,13 @@ def toned(noise: Tensor, channel_means: Tensor, alpha_bar: float) -> Tensor:
 
     channel_means: (B, C), of the image's latents. alpha_bar: cumulative product of the level, in (0, 1). The means
     become sqrt(alpha_bar) of the image's and sqrt(1 - alpha_bar) of the noise's own; all else stays as it is.
+    Raises `ModelError` for tones of another number of channels.
     """
-    require(
-        noise.shape[1] == channel_means.shape[1], "channels of the tone", channel_means.shape[1], f"{noise.shape[1]}"
-    )
+    if channel_means.shape[1] != noise.shape[1]:
+        raise ModelError(
+            f"The tones are of latents with {channel_means.shape[1]} channels, and those of this model have "
+            f"{noise.shape[1]}: take images, or a file made with this model."
+        )
     wide = torch.promote_types(noise.dtype, torch.float32)
     own = noise.to(wide).mean(dim=(-2, -1), keepdim=True)
     trace = math.sqrt(alpha_bar) * channel_means.to(noise.device, wide)[..., None, None]

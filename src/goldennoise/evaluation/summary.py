@@ -71,8 +71,8 @@ class MethodResult:
     """One method; costs per image as `evaluation.cost` defines them.
 
     noise: spread of each of `evaluation.noise.STATISTICS`. diversity: by thumbnails, and by the image embedding of a
-    scorer that has one, under its name; empty where no prompt has two seeds. matched: by scorer, against that standard
-    with another guidance scale which the scorer likes best; empty for those, and where the run has none.
+    scorer that has one, under its name; empty where no prompt has two seeds. matched: by scorer, against that
+    control of guidance or noise which the scorer likes best; empty for controls, and where the run has none.
     """
 
     kind: str
@@ -224,9 +224,10 @@ def _by_category(
 
 
 def _compare_matched(table: pd.DataFrame, scorer: str, higher_is_better: bool, design: Design) -> dict[str, Against]:
-    """Method -> its comparison with the best of the other guidance scales, if the run has any."""
+    """Method -> its comparison with the best of the controls of guidance and noise, if the run has any."""
     kinds, reference = design.kinds, design.reference
-    controls = [method for method, kind in kinds.items() if control_of(kind) == "guidance" and method != reference]
+    of_these = ("guidance", "noise")
+    controls = [method for method, kind in kinds.items() if control_of(kind) in of_these and method != reference]
     if not controls:
         return {}
     scores = _scores(table, scorer, design)

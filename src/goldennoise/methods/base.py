@@ -19,7 +19,8 @@ class MethodConfig(Options):
     """What every method takes."""
 
     control: ClassVar[str | None] = None
-    """Of a method that changes sampling alone, what it is a control of: "guidance" or "schedule"; else None."""
+    """Of a method that knows neither prompt nor image, what it is a control of: "guidance", "schedule" or "noise"; else
+    None."""
 
     keep_norm: bool = False
     """Scale every golden noise to the norm of its source noise, so that only its direction changes."""

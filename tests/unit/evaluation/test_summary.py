@@ -79,7 +79,7 @@ def test_noise_and_diversity_equal_those_computed_by_hand() -> None:
     assert summary_of(table[table["seed"] == 0]).methods["other"].diversity == {}
 
 
-def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> None:
+def test_methods_are_held_against_the_best_of_the_controls() -> None:
     table = parts_table()
     random = np.random.default_rng(1)
     standard = table[table["method"] == "standard"]
@@ -99,6 +99,14 @@ def test_methods_are_held_against_the_best_of_the_other_guidance_scales() -> Non
     )
     assert among["trailing"].matched == {}, "a schedule control is neither held against guidance nor taken for it"
     assert among["other"].matched == results["other"].matched
+    toned = method_results(
+        pd.concat([table, weak, strong, trailing]),
+        {"taste": True},
+        "taste",
+        replace(design, kinds=kinds | {"trailing": "tone"}),
+    )
+    assert toned["trailing"].matched == {}
+    assert toned["other"].matched["taste"].method == "trailing"
     assert {name for name, result in results.items() if result.matched} == {"other"}
     found = results["other"].matched["taste"]
     assert found.method == "strong"

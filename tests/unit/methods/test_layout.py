@@ -55,6 +55,20 @@ def test_golden_noise_is_source_and_layout(keep_norm: bool) -> None:
     assert model.num_evaluations == 0
 
 
+@pytest.mark.parametrize("part", ["layout", "tone", "whole"])
+def test_parts_of_the_image(part: str) -> None:
+    batch, model = make_batch(), TinyModel()
+    images = [Renders().image(prompt, seed, 5) for prompt, seed in zip(PROMPTS, batch.seeds, strict=True)]
+    latents = model.encode_images(images)
+    mean = latents.mean((2, 3), keepdim=True)
+    expected = {"layout": latents - mean, "tone": mean.expand_as(latents), "whole": latents}[part]
+    drawn = build(Config(part=part, strength=0.2, keep_norm=False), TOOLS).golden(model, batch)
+    torch.testing.assert_close(drawn, batch.source + 0.2 * expected)
+    diffused = build(Config(part=part, strength=None, keep_norm=False), TOOLS).golden(model, batch)
+    alpha_bar = model.alpha_bar_of_start()
+    torch.testing.assert_close(diffused, alpha_bar**0.5 * expected + (1 - alpha_bar) ** 0.5 * batch.source)
+
+
 def test_a_render_is_true_of_its_caption_and_every_seed_has_its_own() -> None:
     one, other, third = (Renders().image("two blue squares", *seeds) for seeds in ((0, 5), (1, 5), (0, 6)))
     assert not torch.equal(one, other)

@@ -74,6 +74,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gradient": {"num_iterations": 2, "num_steps": 3, "scorer": "greenness"},
     "find": {"num_updates": 2, "num_rollouts": 3, "learning_rate": 0.1, "scorer": "greenness"},
     "layout": {},
+    "scaled": {"factor": 0.9},
+    "tone": {"num_images": 8},
     "re_paint": {"num_rounds": 2, "depth": 2},
 }
 
@@ -90,7 +92,7 @@ def method(request: pytest.FixtureRequest, tools: MethodTools) -> Method:
 def test_every_method_is_tested_here() -> None:
     assert methods.kinds() == sorted(SETTINGS)
     for kind in methods.kinds():
-        assert methods.component(kind).Config().kind == kind
+        assert methods.component(kind).Config(**SETTINGS[kind]).kind == kind
 
 
 @pytest.mark.parametrize(("kind", "nearest"), [("re-denoise", "re_denoise"), ("npnett", "npnet"), ("protocol", "")])

@@ -8,7 +8,7 @@ from goldennoise.data.shapes.captions import captions
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.errors import ConfigError, ScorerError
-from goldennoise.scorers import shapes_clip, shapes_verifier
+from goldennoise.scorers import shapes_clip, shapes_tone, shapes_verifier
 
 CPU = torch.device("cpu")
 
@@ -74,3 +74,16 @@ def test_verifier_refuses_images_of_another_size(scenes) -> None:  # type: ignor
 def test_unknown_scorer_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="shapes_clip"):
         scorers.component("shapes_clp")
+
+
+def test_the_tone_is_that_of_the_background(scenes) -> None:  # type: ignore[no-untyped-def]
+    images, prompts = scenes
+    possible, level = (shapes_tone.build(shapes_tone.Config(measure=name), CPU) for name in ("possible", "level"))
+    assert possible.score(images, as_prompts(prompts)).tolist() == [1.0] * len(images)
+    corners = images[:, :, 0, 0].mean(dim=1) * 255
+    torch.testing.assert_close(level.score(images, as_prompts(prompts)), corners)
+    greys = torch.tensor([5, 20, 80, 127, 160, 180, 250, 255]) / 255
+    plain = greys.view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    assert possible.score(plain, as_prompts(["any"] * 8)).tolist() == [0, 1, 1, 0, 0, 1, 1, 1]
+    with pytest.raises(ConfigError, match="measure=both: measure must be possible or level"):
+        shapes_tone.Config(measure="both")

@@ -35,10 +35,10 @@ def main_scorer(summary: Summary) -> str:
 def subject(summary: Summary) -> str | None:
     """The method the headline is about: the first NPNet, or the first beside the reference; None if it stands alone.
 
-    A schedule control is the last choice.
+    A control is the last choice.
     """
     others = [method for method in summary.methods if method != summary.reference]
-    others.sort(key=lambda method: method in _schedule_controls(summary))
+    others.sort(key=lambda method: methods.control_of(summary.methods[method].kind) is not None)
     networks = [method for method in others if summary.methods[method].kind == "npnet"]
     return next(iter(networks or others), None)
 
@@ -65,7 +65,7 @@ def sentence(summary: Summary, method: str) -> str:
     if shows_difference(found):
         better = _is_better(summary, found)
         text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
-        text += _against_guidance(summary, method) if better else ""
+        text += _against_controls(summary, method) if better else ""
     elif found.low is None:
         text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
     else:
@@ -73,13 +73,13 @@ def sentence(summary: Summary, method: str) -> str:
     return text + doubt(summary) + "."
 
 
-def _against_guidance(summary: Summary, method: str) -> str:
-    """What is left of a gain beside the best of the other guidance scales, if the run has any."""
+def _against_controls(summary: Summary, method: str) -> str:
+    """What is left of a gain beside the best of the controls of guidance and noise, if the run has any."""
     matched = summary.methods[method].matched.get(main_scorer(summary))
     if matched is None:
         return ""
     found = matched.comparison
-    text = f", and by {_change(summary, found)} against {matched.method}, the best of the other guidance scales"
+    text = f", and by {_change(summary, found)} against {matched.method}, the best of the controls"
     stays = shows_difference(found) and _is_better(summary, found)
     return text if stays else f"{text}: beside that the gain vanishes"
 

@@ -28,15 +28,15 @@ def test_a_gain_that_the_interval_shows() -> None:
 @pytest.mark.parametrize(
     ("left", "said"),
     [
-        (GAIN, "+3.1 points [+0.2, +6.0] against strong, the best of the other guidance scales."),
+        (GAIN, "+3.1 points [+0.2, +6.0] against strong, the best of the controls."),
         (
             replace(GAIN, low=-0.01),
-            "+3.1 points [−1.0, +6.0] against strong, the best of the other guidance scales: beside that the gain "
+            "+3.1 points [−1.0, +6.0] against strong, the best of the controls: beside that the gain "
             "vanishes.",
         ),
         (
             replace(GAIN, difference=-0.031, low=-0.06, high=-0.002),
-            "−3.1 points [−6.0, −0.2] against strong, the best of the other guidance scales: beside that the gain "
+            "−3.1 points [−6.0, −0.2] against strong, the best of the controls: beside that the gain "
             "vanishes.",
         ),
     ],
