@@ -23,6 +23,7 @@ from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.sampling import walk
+from goldennoise.runtime.seeding import gaussian_noise
 
 NUM_TOKENS, TEXT_DIM = 77, 16
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789.,'-!?"
@@ -188,6 +189,11 @@ class TinyModel:
         self.num_tokens, self.text_dim = 8, 6
 
     def run_with(self, compute: Any, device: torch.device) -> None: ...
+
+    is_toned = False
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        return gaussian_noise(self.latent_shape, seeds).to(self.device, self.dtype)
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         cond = torch.stack([self._text(prompt) for prompt in prompts])

@@ -39,6 +39,7 @@ def main() -> None:
     # One that was used would be saved with the padding it was used with.
     fresh = tokenizer.train(FOLDER / "tokenizer")
     assemble.write_pipeline(vae, model, fresh)
+    assemble.write_tones()
     clip = preference.train(training_groups(NUM_GROUPS, FOLDER), words, FOLDER)
     assemble.write_preference(clip, fresh)
     packaged_network.main()

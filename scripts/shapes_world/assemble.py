@@ -11,7 +11,12 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
-from goldennoise.data.shapes.locations import CLIP, PIPELINE
+from goldennoise.data.captioned_images import Renders
+from goldennoise.data.shapes.locations import CLIP, PIPELINE, TONES
+from goldennoise.diffusion import families
+from goldennoise.diffusion.tone import tones_of
+
+NUM_TONES = 512
 
 
 def write_pipeline(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokenizer) -> None:
@@ -27,6 +32,12 @@ def write_pipeline(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokeni
     )
     shutil.rmtree(PIPELINE, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(PIPELINE)
+
+
+def write_tones() -> None:
+    """Of renders of training captions, as the shipped pipeline encodes them."""
+    family = families.component("stable_diffusion")
+    tones_of(family.build(family.Config(), torch.device("cpu")), Renders().some(NUM_TONES)).save(TONES)
 
 
 def write_preference(model: nn.Module, tokenizer: CLIPTokenizer, clip: Path = CLIP) -> None:

@@ -45,8 +45,9 @@ class Denoiser(nn.Module):
 
 
 def scheduler() -> DDIMScheduler:
-    """Stable Diffusion's own schedule."""
+    """Stable Diffusion's own schedule, sampled from its last timestep on."""
     return DDIMScheduler(
+        timestep_spacing="trailing",
         num_train_timesteps=1000,
         beta_schedule="scaled_linear",
         beta_start=0.00085,

@@ -61,6 +61,9 @@ class PipelineConfig(Options):
     timesteps: list[int] | None = None
     """Of the sampler, in place of those the schedule gives for `num_steps`, as `pipe(timesteps=...)`; for samplers that
     take any. Null for none."""
+    tone: str | None = None
+    """Whose channel means source noise has: a .safetensors file of tones, see `goldennoise.diffusion.tone`, or "shapes"
+    for that of the packaged world. Each noise takes those of an image drawn at random. Null for noise without."""
     vae_tiling: bool = False
     """Decode images larger than the VAE was made for in overlapping tiles, whose seams change pixels."""
 
@@ -71,6 +74,12 @@ class PipelineConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        fits = self.tone in (None, "shapes") or str(self.tone).endswith(".safetensors")
+        require(fits, "tone", repr(self.tone), 'null, "shapes" or a .safetensors file of tones')
+        is_flow = not self.timestep_spacings
+        require(
+            not is_flow or self.tone is None, "tone", self.tone, "null for this family, which starts from pure noise"
+        )
         require(self.lora != "", "lora", repr(self.lora), "null, a file, a folder or a hub id")
         check_option(self.scheduler, self.schedulers)
         self._check_timesteps()

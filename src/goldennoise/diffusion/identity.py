@@ -9,7 +9,9 @@ from typing import Any
 
 from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.store.files import file_digest
 from goldennoise.store.hub import local_path
+from goldennoise.store.paths import given_path
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
@@ -22,6 +24,8 @@ def model_identity(config: Any) -> dict[str, Any]:
     goes by the last part of its path: another machine may keep it elsewhere.
     """
     identity = asdict(config)
+    if (tone := identity.pop("tone", None)) is not None:
+        identity["tone"] = tone if tone == "shapes" else file_digest(given_path(tone))
     path, lora = identity.get("path"), identity.get("lora")
     files: list[Path] = []
     if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:

@@ -23,7 +23,9 @@ from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
 from goldennoise.diffusion.schedules.schedulers import is_stochastic, make_scheduler, require_walked
 from goldennoise.diffusion.setup import enable_tiling, tune
+from goldennoise.diffusion.tone import Tones, load_tones, toned, tones_file
 from goldennoise.errors import ModelError, require
+from goldennoise.runtime.seeding import gaussian_noise
 
 if TYPE_CHECKING:
     from goldennoise.runtime.compute import ComputeConfig
@@ -59,10 +61,11 @@ class LatentPipeline(LatentImages, LatentTexts):
         height: int | None = None,
         width: int | None = None,
         timesteps: Sequence[int] | None = None,
+        tones: Tones | None = None,
     ) -> None:
         """height, width: of the image in px, None for the model's own. timesteps: of sampling in `num_steps`.
 
-        Raises `ModelError` for a pipeline it cannot run.
+        tones: that initial noise takes, None for none. Raises `ModelError` for a pipeline it cannot run.
         """
         self._check(pipe)
         self._pipe = pipe
@@ -71,6 +74,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         self._schedule = self._make_schedule()
         self._negative_prompt = negative_prompt
         self._timesteps = timesteps
+        self._tones = tones
         self.name = name
         self.num_steps = num_steps
         self.guidance = guidance
@@ -107,6 +111,7 @@ class LatentPipeline(LatentImages, LatentTexts):
             height=config.height,
             width=config.width,
             timesteps=config.timesteps,
+            tones=None if config.tone is None else load_tones(tones_file(config.tone)),
             **settings,
         )
 
@@ -130,6 +135,16 @@ class LatentPipeline(LatentImages, LatentTexts):
 
     def levels_of(self, timesteps: Sequence[float]) -> list[float]:
         return self._schedule.levels_of(timesteps)
+
+    @property
+    def is_toned(self) -> bool:
+        return self._tones is not None
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        noise = gaussian_noise(self.latent_shape, seeds).to(self.device, self.dtype)
+        if self._tones is None:
+            return noise
+        return toned(noise, self._tones.draw("other", seeds), self.alpha_bar_of_start())
 
     def alpha_bar_of_start(self) -> float:
         scheduler = copy.deepcopy(self._pipe.scheduler)

@@ -61,6 +61,18 @@ class DiffusionModel(Protocol):
         """
         ...
 
+    @property
+    def is_toned(self) -> bool:
+        """Whether `initial_noise` has the channel means of images."""
+        ...
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        """What sampling starts from, (B, C, h, w) of unit scale on the model's device; row i depends on seed i alone.
+
+        Standard normal, with the channel means that an image leaves in it where the model is toned.
+        """
+        ...
+
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding: ...
 
     def predict(

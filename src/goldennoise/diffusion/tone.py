@@ -15,9 +15,11 @@ from safetensors.torch import save_file
 from torch import Generator, Tensor
 
 from goldennoise.data.lightness import MIDDLE, lightness
+from goldennoise.data.shapes.locations import TONES
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import DataError, ModelError
 from goldennoise.store.files import whole
+from goldennoise.store.paths import given_path
 from goldennoise.store.tensors import read_tensors
 
 KINDS = ("other", "dark", "light", "gaussian")
@@ -55,6 +57,11 @@ class Tones:
         """Write a safetensors file that `load_tones` reads, whole or not at all."""
         with whole(Path(path)) as beside:
             save_file({MEANS: self.channel_means.contiguous(), LIGHTNESS: self.lightness.contiguous()}, beside)
+
+
+def tones_file(name: str) -> Path:
+    """Of the packaged world for "shapes", else a file as a user writes it."""
+    return TONES if name == "shapes" else given_path(name)
 
 
 def load_tones(path: Path) -> Tones:

@@ -13,7 +13,7 @@ from goldennoise.errors import ModelError
 from goldennoise.generation.cost import Cost, measure
 from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
-from goldennoise.runtime.seeding import derive_seed, gaussian_noise
+from goldennoise.runtime.seeding import derive_seed
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def grid(prompts: Sequence[Prompt], num_seeds: int) -> list[Sample]:
 def source_noise(model: DiffusionModel, samples: Sequence[Sample], root_seed: int) -> Tensor:
     """The noise every method starts from, (len(samples), C, h, w), on the model's device in its dtype."""
     seeds = [derive_seed(root_seed, "evaluation", sample.prompt.id, sample.seed) for sample in samples]
-    return gaussian_noise(model.latent_shape, seeds).to(model.device, model.dtype)
+    return model.initial_noise(seeds)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.tools import MethodTools
 from goldennoise.runtime.progress import Progress
-from goldennoise.runtime.seeding import derive_seed, gaussian_noise
+from goldennoise.runtime.seeding import derive_seed
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.protocol import Scorer
 
@@ -107,7 +107,7 @@ class Collector:
     def source_noise(self, samples: Sequence[tuple[Prompt, int]]) -> Tensor:
         """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""
         seeds = [derive_seed(self.root_seed, "source", prompt.id, seed) for prompt, seed in samples]
-        return gaussian_noise(self.model.latent_shape, seeds).to(self.model.device, self.model.dtype)
+        return self.model.initial_noise(seeds)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class BestOfN(Method):
         best = batch.source
         best_scores = self.selector.of_noise(model, best, batch)
         for candidate in range(1, self.num_candidates):
-            noise = batch.fresh_noise(f"best_of_n/{candidate}")
+            noise = model.initial_noise(batch.derived_seeds(f"best_of_n/{candidate}"))
             scores = self.selector.of_noise(model, noise, batch)
             best, best_scores = better_of(best, best_scores, noise, scores)
         return best

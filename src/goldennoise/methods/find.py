@@ -103,7 +103,8 @@ class Find(Method):
         )
         values = Values(policy, batch, config.value_learning_rate) if config.calibration == "value" else None
         for position in range(config.num_updates):
-            fresh = [batch.fresh_noise(f"find/{position}/{k}") for k in range(config.num_rollouts)]
+            purposes = [f"find/{position}/{k}" for k in range(config.num_rollouts)]
+            fresh = [model.initial_noise(batch.derived_seeds(purpose)) for purpose in purposes]
             noise = policy.draw(torch.stack(fresh))
             rewards = torch.stack([self.selector.of_noise(model, z.to(batch.source), batch) for z in noise])
             figures = update(noise, self._advantages(rewards, values))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.data.captioned_images import Folder, images_called
+from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.files import file_digest
 from goldennoise.store.options import filled, number, one_of, option
@@ -44,9 +45,11 @@ class ToneMethod(Method):
         self._tones: Tones | None = None
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        """Raises `ModelError` for a model whose sampler starts from pure noise."""
+        """Raises `ModelError` for a model whose sampler starts from pure noise, or whose source noise has a tone."""
         from goldennoise.diffusion.tone import toned
 
+        if model.is_toned:
+            raise ModelError("model.tone gives the source noise a tone: set model.tone=null to compare other tones")
         if self._tones is None:
             self._tones = self._measured(model)
         drawn = self._tones.draw(self.config.of, batch.derived_seeds("tone"))

@@ -28,8 +28,12 @@ def whole(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + UNFINISHED)
+    beside.touch()
+    # safetensors puts a file of its own in the place, which its owner alone may read.
+    mode = beside.stat().st_mode
     try:
         yield beside
+        beside.chmod(mode)
         sync(beside)
         put(beside, path)
     finally:

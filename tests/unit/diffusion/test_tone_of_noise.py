@@ -7,10 +7,14 @@ import torch
 from tiny import tiny_pipeline
 from tiny_flows import tiny_sd3_pipeline
 
+from goldennoise.data.shapes.locations import TONES
+from goldennoise.diffusion import families
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.schedules.schedulers import SCHEDULERS, SPACINGS, make_scheduler
 from goldennoise.diffusion.tone import Tones, load_tones, toned
-from goldennoise.errors import DataError, ModelError
+from goldennoise.errors import ConfigError, DataError, ModelError
+from goldennoise.methods.tone import Config, ToneMethod
 
 
 def tones() -> Tones:
@@ -72,3 +76,46 @@ def test_where_the_sampler_starts(option: str, spacing: str) -> None:
 def test_a_flow_starts_from_pure_noise() -> None:
     with pytest.raises(ModelError, match="starts from pure noise"):
         from_pipeline(tiny_sd3_pipeline()).alpha_bar_of_start()
+
+
+def test_a_toned_model_starts_from_toned_noise() -> None:
+    family = families.component("stable_diffusion")
+    plain, model = (
+        family.build(family.Config(num_steps=20, tone=tone), torch.device("cpu")) for tone in (None, "shapes")
+    )
+    assert (plain.is_toned, model.is_toned) == (False, True)
+    seeds = [3, 2**62]
+    noise, found = plain.initial_noise(seeds), model.initial_noise(seeds)
+    drawn = load_tones(TONES).draw("other", seeds)
+    torch.testing.assert_close(found, toned(noise, drawn, model.alpha_bar_of_start()))
+    torch.testing.assert_close(model.initial_noise(seeds[1:])[0], found[1])
+    with pytest.raises(ModelError, match=r"set model\.tone=null to compare other tones"):
+        ToneMethod(Config()).golden(model, None)  # type: ignore[arg-type]
+
+
+def test_the_shipped_tones_are_those_of_the_worlds_renders() -> None:
+    """Dark or light and never between, whose channel means lie on both sides of zero."""
+    known = load_tones(TONES)
+    assert known.channel_means.shape == (512, 4)
+    is_dark = known.lightness < 127.5
+    assert 0.4 < is_dark.float().mean() < 0.6
+    assert not ((known.lightness > 85) & (known.lightness < 170)).any()
+    assert (known.channel_means[is_dark].mean(0) * known.channel_means[~is_dark].mean(0) < 0).all()
+    assert TONES.stat().st_mode & 0o044 == 0o044
+
+
+def test_identity_of_a_tone(tmp_path: Any) -> None:
+    family = families.component("stable_diffusion")
+    assert "tone" not in model_identity(family.Config())
+    assert model_identity(family.Config(tone="shapes"))["tone"] == "shapes"
+    tones().save(tmp_path / "a.safetensors")
+    first = model_identity(family.Config(tone=str(tmp_path / "a.safetensors")))["tone"]
+    (tmp_path / "a.safetensors").rename(tmp_path / "b.safetensors")
+    assert model_identity(family.Config(tone=str(tmp_path / "b.safetensors")))["tone"] == first
+
+
+def test_mistakes_in_the_option() -> None:
+    with pytest.raises(ConfigError, match='tone must be null, "shapes" or a'):
+        families.component("stable_diffusion").Config(tone="shape")
+    with pytest.raises(ConfigError, match="tone must be null for this family, which starts from pure noise"):
+        families.component("sana").Config(tone="shapes")

@@ -28,13 +28,13 @@ CASES: dict[str, Sequence[str]] = {
     "score": ("stage=score", "stage.images=images", "scorer=[shapes_clip]"),
 }
 PINNED = {
-    "collect": "220760210ebe",
-    "collect_layouts": "a788b12c2060",
-    "train": "647184c4b183",
-    "train_reward": "859c87df6c0f",
-    "eval": "53736fd7fc7a",
-    "eval_network": "368b52d537c9",
-    "sample": "a94dd5783140",
+    "collect": "51d2dcd2e4f3",
+    "collect_layouts": "ae846ad8c505",
+    "train": "f11df951c737",
+    "train_reward": "ec38e9aa90dc",
+    "eval": "29c238876aaf",
+    "eval_network": "7379be64b145",
+    "sample": "4def61dc293c",
     "score": "f1cc0e287db7",
 }
 

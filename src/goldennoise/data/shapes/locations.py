@@ -5,6 +5,8 @@ from pathlib import Path
 WEIGHTS = Path(__file__).parent / "weights"
 PIPELINE = WEIGHTS / "pipeline"
 """A diffusers folder that `StableDiffusionPipeline.from_pretrained` loads."""
+TONES = WEIGHTS / "tones.safetensors"
+"""Tones of renders, see `goldennoise.diffusion.tone`."""
 CLIP = WEIGHTS / "clip"
 """The preference model: open_clip config, tokenizer and weights."""
 CLIP_WEIGHTS = "open_clip_model.safetensors"

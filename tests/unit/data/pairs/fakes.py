@@ -19,6 +19,7 @@ from goldennoise.methods.base import Method
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.runtime.executors.local import Local
+from goldennoise.runtime.seeding import gaussian_noise
 from goldennoise.runtime.units import make_units
 
 
@@ -37,6 +38,9 @@ class FakeModel:
         self.encoded: list[str] = []
 
     def run_with(self, compute: ComputeConfig, device: torch.device) -> None: ...
+
+    def initial_noise(self, seeds: Sequence[int]) -> Tensor:
+        return gaussian_noise(self.latent_shape, seeds)
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         self.encoded += prompts

@@ -31,13 +31,11 @@ def test_a_gain_that_the_interval_shows() -> None:
         (GAIN, "+3.1 points [+0.2, +6.0] against strong, the best of the controls."),
         (
             replace(GAIN, low=-0.01),
-            "+3.1 points [−1.0, +6.0] against strong, the best of the controls: beside that the gain "
-            "vanishes.",
+            "+3.1 points [−1.0, +6.0] against strong, the best of the controls: beside that the gain vanishes.",
         ),
         (
             replace(GAIN, difference=-0.031, low=-0.06, high=-0.002),
-            "−3.1 points [−6.0, −0.2] against strong, the best of the controls: beside that the gain "
-            "vanishes.",
+            "−3.1 points [−6.0, −0.2] against strong, the best of the controls: beside that the gain vanishes.",
         ),
     ],
 )
