@@ -5,10 +5,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from goldennoise.api import GoldenNoise, load_npnet, re_denoise
+    from goldennoise.api import GoldenNoise, load_npnet, noise_levels, re_denoise
 
 __version__ = version("goldennoise")
-__all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
+__all__ = ["GoldenNoise", "load_npnet", "noise_levels", "re_denoise"]
 
 
 def __getattr__(name: str) -> Any:

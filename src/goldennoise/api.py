@@ -2,19 +2,23 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
+from goldennoise.diffusion import noise_levels as densities
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.given_pipeline import from_pipeline
+from goldennoise.diffusion.noise_levels.base import NoiseLevels
+from goldennoise.diffusion.noise_levels.table import stable_diffusion
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
@@ -25,7 +29,7 @@ from goldennoise.networks.network import GoldenNetwork
 from goldennoise.networks.sources import find_npnet, read_record
 from goldennoise.store.hub import upload
 
-__all__ = ["GoldenNoise", "load_npnet", "re_denoise"]
+__all__ = ["GoldenNoise", "load_npnet", "noise_levels", "re_denoise"]
 
 
 class GoldenNoise:
@@ -186,6 +190,22 @@ def re_denoise(
         )
         pipe.maybe_free_model_hooks()  # offloaded, the denoiser is not to stay where the text encoders will be
     return model.for_pipeline(golden.to(source.dtype))
+
+
+def noise_levels(
+    density: str, alpha_bars: Sequence[float] | np.ndarray | Tensor | None = None, **options: float
+) -> NoiseLevels:
+    """A density of the log SNR of noise levels, with `quantile(u)`, `cdf(log_snr)` and `density(log_snr)`.
+
+    >>> levels = noise_levels("laplace", mean=0.0, scale=0.5)
+    >>> log_snr = levels.quantile(torch.rand(32))
+
+    density: such as "laplace", "cosine" or "uniform"; see `goldennoise.diffusion.noise_levels`. alpha_bars: (T,) of the
+    training schedule, on which "uniform" depends; None for that of Stable Diffusion. options: of the density.
+    Raises `ConfigError` for a density or an option that does not exist, or a value out of range.
+    """
+    table = stable_diffusion() if alpha_bars is None else np.asarray(alpha_bars, np.float64)
+    return densities.built(densities.configured(density, options), table)
 
 
 def _prompts(prompt: Any) -> list[str]:

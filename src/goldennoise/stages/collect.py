@@ -1,6 +1,5 @@
 """collect: prompts -> pairs of source and golden noise with the scores of both images."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.identity import deciding
-from goldennoise.store.options import Check, Options, either, filled, number, option
+from goldennoise.store.options import FINITE, Options, either, filled, number, option
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Config(Options):
     stays random, so a network learns both rounds as one."""
     preference: str | None = option("shapes_clip", filled("the name of a scorer"))
     """The scorer that decides which pairs are kept; null keeps all of them and samples no image."""
-    margin: float = option(0.0, Check(math.isfinite, "a finite number"))
+    margin: float = option(0.0, FINITE)
     """By how much it has to prefer the golden image, in its unit."""
     prompts_per_shard: int = option(64, number(least=1), identity=False)
     """What a killed run loses at most, at least 1."""

@@ -28,6 +28,7 @@ class Check:
     shown: Callable[[Any], str] = str
 
 
+FINITE = Check(math.isfinite, "a finite number")
 POSITIVE = Check(lambda number: 0 < number < math.inf, "a finite number above 0")
 NOT_NEGATIVE = Check(lambda number: 0 <= number < math.inf, "a finite number >= 0")
 
