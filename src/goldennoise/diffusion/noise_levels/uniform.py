@@ -19,7 +19,7 @@ class Config(Options):
 class UniformTimesteps(NoiseLevels):
     """The log SNR of a training schedule (T,) at t uniform in [0, T - 1], linear between timesteps.
 
-    With alpha-bar 0 at T - 1 a share 1 / (T - 1) of the noise levels is pure noise, log SNR -inf.
+    If alpha-bar is 0 at T - 1, the log SNR is -inf there alone, at u = 0.
     """
 
     def __init__(self, alpha_bars: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 import goldennoise
 from goldennoise.diffusion import noise_levels as densities
 from goldennoise.diffusion.noise_levels.table import log_snr_at, log_snr_range, timesteps_of
+from goldennoise.diffusion.noise_levels.truncation import truncated
 from goldennoise.errors import ConfigError
 
 U = np.linspace(0.01, 0.99, 99)
@@ -133,15 +134,18 @@ def test_timesteps_and_log_snr_are_inverse(alpha_bars: np.ndarray) -> None:
 
 def test_a_schedule_that_ends_in_pure_noise(alpha_bars: np.ndarray) -> None:
     alpha_bars = np.append(alpha_bars[:-1], 0.0)
-    lowest, highest = log_snr_range(alpha_bars)
-    assert (timesteps_of(lowest, alpha_bars), timesteps_of(highest, alpha_bars)) == (998, 0)
-    assert timesteps_of(np.array([-np.inf, -50.0]), alpha_bars).tolist() == [999, 998]
-    assert log_snr_at(np.array([998.0, 998.5, 999.0]), alpha_bars).tolist() == [lowest, -np.inf, -np.inf]
+    lowest, before = math.log(2**-24 / (1 - 2**-24)), math.log(alpha_bars[998] / (1 - alpha_bars[998]))
+    assert log_snr_range(alpha_bars) == pytest.approx((lowest, 7.0694), abs=5e-5)
+    at_the_end = log_snr_at(np.array([998.0, 998.5, 999.0]), alpha_bars)
+    assert at_the_end.tolist() == pytest.approx([before, (before + lowest) / 2, -np.inf])
+    assert timesteps_of(at_the_end, alpha_bars) == pytest.approx([998, 998.5, 999])
     uniform = goldennoise.noise_levels("uniform", alpha_bars=alpha_bars)
-    assert uniform.quantile(np.array([0.0, 0.5 / 999])).tolist() == [-np.inf, -np.inf]
-    assert uniform.cdf(np.array([-np.inf, lowest])).tolist() == pytest.approx([0, 1 / 999])
-    assert uniform.density(np.array([-np.inf, -50.0])).tolist() == [0, 0]
-    assert uniform.quantile(U) == pytest.approx(log_snr_at(999 * (1 - U), alpha_bars))
+    assert uniform.quantile(np.array([0.0, 0.5 / 999])).tolist() == pytest.approx([-np.inf, (before + lowest) / 2])
+    assert uniform.cdf(np.array([-np.inf, before])).tolist() == pytest.approx([0, 1 / 999])
+    # A density of draws that has log SNR -inf at a single point gathers nowhere.
+    levels = truncated(goldennoise.noise_levels("cauchy"), *log_snr_range(alpha_bars))
+    draws = timesteps_of(levels.quantile(U), alpha_bars)
+    assert (len(np.unique(draws)), draws.max() < 999) == (len(U), True)
 
 
 def test_what_goes_in_comes_out() -> None:
