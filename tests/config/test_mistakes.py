@@ -14,7 +14,7 @@ MISTAKES = [
     ("method.npnet.artifact=x", "there is no option npnet in method; choose from re_denoise"),
     (
         "margin=1",
-        "method, model, name, npnet, outputs, prompts, scorer, seed, stage, version; did you mean stage.margin?",
+        "noise_levels, npnet, outputs, prompts, scorer, seed, stage, version; did you mean stage.margin?",
     ),
     ("seed.x=1", "seed.x=1: seed has no options of its own"),
     # + does not open the config
@@ -47,6 +47,9 @@ MISTAKES = [
     ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
+    ("noise_levels=lapalce", "noise_levels=lapalce: there is no such noise_levels; choose from cauchy, "),
+    ("noise_levels=lapalce", "did you mean laplace?"),
+    ("noise_levels.scale=1", "noise_levels.scale=1: there is no option scale in noise_levels; choose from kind"),
     # wrong types
     ("seed=abc", "seed=abc: seed must be a whole number"),
     ("seed=1.5", "seed=1.5: seed must be a whole number"),

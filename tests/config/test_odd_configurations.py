@@ -11,7 +11,7 @@ from goldennoise.config.files import options
 from goldennoise.config.messages import readable
 from goldennoise.errors import ConfigError, GoldenNoiseError
 
-GROUPS = ("stage", "model", "prompts", "scorer", "npnet", "method", "compute", "logger", "experiment")
+GROUPS = ("stage", "model", "prompts", "scorer", "noise_levels", "npnet", "method", "compute", "logger", "experiment")
 NO_OPTION = (
     *("[1,2]", "null", "", "1", "1.5", "true", "nan", "???", "[[1]]", "[x,[y]]", "[null]", "[{a: 1}]", "{a: 1}"),
     *("a/b", "../x", "/x", "x" * 300, "x" * 10_000, "${name}", "${x}", "${x", "é", '"a\nb"', "9" * 5000, "[" * 500),

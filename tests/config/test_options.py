@@ -41,6 +41,14 @@ def yaml_values(path: Path) -> DictConfig:
     return values
 
 
+def test_noise_levels_are_uniform_timesteps_unless_chosen() -> None:
+    assert load().noise_levels.kind == "uniform"
+    chosen = load(["noise_levels=laplace", "noise_levels.scale=0.75"]).noise_levels
+    assert (chosen.kind, chosen.mean, chosen.scale) == ("laplace", 0.0, 0.75)
+    with pytest.raises(ConfigError, match=r"noise_levels\.scale=0\.0: scale must be a finite number above 0"):
+        load(["noise_levels=cauchy", "noise_levels.scale=0"])
+
+
 def test_every_group_is_a_field_of_the_run() -> None:
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment"}
     root = set(yaml_values(CONF / "config.yaml")) - {"defaults", "hydra"}

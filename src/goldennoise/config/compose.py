@@ -37,6 +37,7 @@ from goldennoise.training.engine.loggers import LoggerConfig
 REGISTRIES = {
     "stage": "goldennoise.stages",
     "model": "goldennoise.diffusion.families",
+    "noise_levels": "goldennoise.diffusion.noise_levels",
     "npnet": "goldennoise.networks",
     "scorer": "goldennoise.scorers",
     "method": "goldennoise.methods",
@@ -79,6 +80,8 @@ class RunConfig(_Names):
     """Which prompts."""
     scorer: dict[str, Any]
     """Name as displayed -> config."""
+    noise_levels: Any
+    """Density of the noise levels that a model is trained on."""
     npnet: Any
     """Architecture of the network to train."""
     method: dict[str, Any]
