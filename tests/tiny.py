@@ -23,6 +23,7 @@ from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.sampling import walk
+from goldennoise.diffusion.schedules.fixed import quantiles
 from goldennoise.runtime.seeding import gaussian_noise
 
 NUM_TOKENS, TEXT_DIM = 77, 16
@@ -218,6 +219,10 @@ class TinyModel:
 
     def levels_of(self, timesteps: Sequence[float]) -> list[float]:
         return [*(timestep / 999 for timestep in timesteps), 0.0]
+
+    def levels_by(self, density: Any, num_steps: int) -> list[float]:
+        log_snrs = quantiles(density, torch.linspace(0.999, 0.001, 1000).double().numpy(), num_steps)
+        return [*(1 - torch.from_numpy(log_snrs).sigmoid()).tolist(), 0.0]
 
     def levels(self, num_steps: int, latents: Tensor, spacing: str = "uniform") -> list[float]:  # noqa: ARG002
         return [1 - position / num_steps for position in range(num_steps + 1)]

@@ -49,6 +49,16 @@ def test_noise_levels_are_uniform_timesteps_unless_chosen() -> None:
         load(["noise_levels=cauchy", "noise_levels.scale=0"])
 
 
+@pytest.mark.parametrize(
+    ("written", "levels"), [("cosine", "cosine"), ("{kind: edm, std: 2.0}", {"kind": "edm", "std": 2.0})]
+)
+def test_a_fixed_schedule_takes_a_density_by_name_or_with_options(written: str, levels: object) -> None:
+    config = load(["stage=eval", "method=[standard,fixed_schedule]", f"method.fixed_schedule.levels={written}"])
+    assert config.method["fixed_schedule"].levels == levels
+    with pytest.raises(ConfigError, match=r"method\.fixed_schedule\.levels=cosin: .*did you mean cosine?"):
+        load(["method=[fixed_schedule]", "method.fixed_schedule.levels=cosin"])
+
+
 def test_every_group_is_a_field_of_the_run() -> None:
     groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment"}
     root = set(yaml_values(CONF / "config.yaml")) - {"defaults", "hydra"}

@@ -146,6 +146,9 @@ class LatentPipeline(LatentImages, LatentTexts):
             return noise
         return toned(noise, self._tones.draw("other", seeds), self.alpha_bar_of_start())
 
+    def levels_by(self, density: Any, num_steps: int) -> list[float]:
+        return self._schedule.levels_by(density, num_steps)
+
     def alpha_bar_of_start(self) -> float:
         scheduler = copy.deepcopy(self._pipe.scheduler)
         nothing = torch.zeros(1, *self.latent_shape)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -115,6 +115,14 @@ class DiffusionModel(Protocol):
         """The levels at which the network is told these falling timesteps, and the end, 0.
 
         Raises `ConfigError` for timesteps beyond those of training.
+        """
+        ...
+
+    def levels_by(self, density: Any, num_steps: int) -> list[float]:
+        """The levels at `num_steps` quantiles of a density of log SNR, from low log SNR to high, and the end, 0.
+
+        density: Config of one of `goldennoise.diffusion.noise_levels`. The quantiles are those at (i + 0.5) / num_steps
+        within the range of the model's training. Raises `ConfigError` where less than 1 % of the density lies there.
         """
         ...
 

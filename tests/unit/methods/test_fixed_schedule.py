@@ -4,16 +4,21 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers.schedulers import AysSchedules
+from scipy import special, stats
 from tiny import TinyModel, as_prompts, tiny_pipeline, tiny_xl_pipeline
 from tiny_flows import tiny_flux_pipeline, tiny_sd3_pipeline
 from tiny_transformers import tiny_pixart_pipeline
 
+from goldennoise import methods
+from goldennoise.config.compose import load
 from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.schedules.fixed import SPACINGS
+from goldennoise.diffusion.setup import load as load_model
 from goldennoise.errors import ConfigError
 from goldennoise.methods.fixed_schedule import Config, FixedScheduleMethod
 from goldennoise.methods.protocol import SampleBatch
@@ -98,9 +103,63 @@ def test_align_your_steps_are_the_published_ten_and_lie_between_them_for_other_n
     )
 
 
+@pytest.mark.parametrize("levels", ["laplace", "uniform", {"kind": "cauchy", "scale": 2.0}])
+@pytest.mark.parametrize("make", [tiny_pipeline, tiny_sd3_pipeline, tiny_flux_pipeline])
+def test_steps_lie_at_the_quantiles_of_a_density(make: Any, levels: Any) -> None:
+    model = from_pipeline(make())
+    found = levels_of(model, num_steps=7, levels=levels)
+    assert (len(found), found[-1]) == (8, 0)
+    assert all(level > below for level, below in pairwise(found))
+    assert 0 < found[-2] < found[0] < 1
+
+
+def test_quantiles_are_those_of_the_log_snr_within_training() -> None:
+    model: Any = from_pipeline(tiny_pipeline())
+    alpha_bars = model._pipe.scheduler.alphas_cumprod.double()
+    table = (alpha_bars / (1 - alpha_bars)).log().numpy()
+    found = timesteps_of(model, num_steps=5, levels={"kind": "laplace", "mean": 0.5, "scale": 1.5})
+    log_snrs = np.interp(found, np.arange(1000), table)
+    laplace = stats.laplace(0.5, 1.5)
+    below, above = laplace.cdf(table[-1]), laplace.cdf(table[0])
+    expected = laplace.ppf(below + np.array([0.1, 0.3, 0.5, 0.7, 0.9]) * (above - below))
+    assert log_snrs == pytest.approx(expected, abs=1e-5)
+    assert timesteps_of(model, num_steps=5, levels="uniform") == pytest.approx([899.1, 699.3, 499.5, 299.7, 99.9])
+
+
+def test_a_flow_has_them_in_sigma() -> None:
+    # log SNR is 2 log((1 - sigma) / sigma): uniform timesteps are uniform sigmas, the logit-normal's median is 1 / 2.
+    model = from_pipeline(tiny_sd3_pipeline())
+    assert levels_of(model, num_steps=4, levels="uniform")[:-1] == pytest.approx([0.875, 0.625, 0.375, 0.125], abs=1e-3)
+    found = levels_of(model, num_steps=3, levels="logit_normal")
+    assert found[:-1] == pytest.approx(special.expit(stats.norm.ppf([5 / 6, 1 / 2, 1 / 6])), abs=1e-3)
+
+
+@pytest.mark.parametrize("levels", ["cosine", "laplace", "polynomial"])
+@torch.no_grad()
+def test_the_shapes_world_walks_down_a_density(levels: str) -> None:
+    config = load(["model.num_steps=4"])
+    model = load_model(config.model, config.compute)
+    batch = batch_of(model)
+    plan = FixedScheduleMethod(Config(levels=levels)).plan(model, batch)
+    assert len(plan.schedule.levels) == 5  # type: ignore[union-attr]
+    latents = model.sample(plan, batch.embedding)
+    assert latents.shape == batch.source.shape
+    assert bool(latents.isfinite().all())
+
+
+def test_a_schedule_without_levels_keeps_its_identity() -> None:
+    assert "levels" not in methods.identity(Config())
+    assert methods.identity(Config(levels="laplace"))["levels"] == "laplace"
+
+
 @pytest.mark.parametrize(
     ("make", "options", "expected"),
     [
+        (
+            tiny_pipeline,
+            {"levels": {"kind": "laplace", "mean": 20.0}},
+            r"^Only 2\.9e-10% of these noise levels lie between log SNR -5\.364 and 7\.069, where at least 1% must",
+        ),
         (tiny_sd3_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
         (tiny_pixart_pipeline, {"spacing": "ays"}, r"^spacing=ays: .* Align Your Steps published timesteps for Stable"),
         (tiny_pipeline, {"timesteps": [1000.0, 3.0]}, r"^timesteps=\[1000\.0, 3\.0\]: .* below 1000, the steps of"),
@@ -129,6 +188,13 @@ def test_what_a_model_does_not_have_is_refused(make: Any, options: dict[str, Any
             {"timesteps": [9.0], "spacing": "karras"},
             "spacing=karras: spacing must be uniform where timesteps",
         ),
+        ({"levels": "laplace", "timesteps": [9.0]}, "levels=laplace: levels must be null beside timesteps and"),
+        ({"levels": "laplace", "spacing": "karras"}, "levels=laplace: levels must be null beside timesteps and"),
+        ({"levels": "lapalce"}, "levels=lapalce: there is no density of noise levels called lapalce; .*mean laplace?"),
+        ({"levels": 3}, "levels=3: levels must be null, the name of a density, or a mapping with its kind"),
+        ({"levels": {"scale": 1.0}}, "levels={'scale': 1.0}: levels must be null, the name of a density, or a mapping"),
+        ({"levels": {"kind": "laplace", "scale": 0}}, "levels=.*: scale=0: scale must be a finite number above 0"),
+        ({"levels": {"kind": "cosine", "mean": 0}}, "levels=.*: mean=0: there is no option mean in cosine"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], expected: str) -> None:

@@ -21,7 +21,7 @@ class Truncated(NoiseLevels):
         self._mass = levels.cdf(highest) - self._below
         if self._mass < LEAST_MASS:
             raise ConfigError(
-                f"Only {max(self._mass, 0):.2%} of these noise levels lie between log SNR {lowest:.4g} and "
+                f"Only {100 * max(self._mass, 0):.2g}% of these noise levels lie between log SNR {lowest:.4g} and "
                 f"{highest:.4g}, where at least {LEAST_MASS:.0%} must: choose a wider density, or one centred there."
             )
 

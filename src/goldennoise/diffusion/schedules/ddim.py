@@ -9,7 +9,8 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from goldennoise.diffusion.schedules.fixed import karras, resampled
+from goldennoise.diffusion.noise_levels.table import timesteps_of
+from goldennoise.diffusion.schedules.fixed import karras, quantiles, resampled
 from goldennoise.diffusion.schedules.schedulers import require_betas
 from goldennoise.errors import ModelError, require
 
@@ -153,6 +154,11 @@ class DdimSchedule:
         num_train = len(self._alpha_bars)
         require(timesteps[0] < num_train, "timesteps", list(timesteps), f"below {num_train}, the steps of training")
         return [*((timestep + 1) / num_train for timestep in timesteps), 0.0]
+
+    def levels_by(self, density: Any, num_steps: int) -> list[float]:
+        """The levels at the quantiles of a density of log SNR, and the end; see `fixed.quantiles`."""
+        alpha_bars = np.array(self._alpha_bars)
+        return self.levels_of(timesteps_of(quantiles(density, alpha_bars, num_steps), alpha_bars).tolist())
 
     def timesteps_at(self, level: Tensor) -> list[float]:
         """What the network is told at levels (B,) above 0: real numbers, at least 0."""

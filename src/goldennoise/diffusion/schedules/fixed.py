@@ -3,7 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldennoise.diffusion.noise_levels import built
+from goldennoise.diffusion.noise_levels.table import log_snr_range
+from goldennoise.diffusion.noise_levels.truncation import truncated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,3 +56,13 @@ def resampled(sigmas: Sequence[float], num_steps: int) -> list[float]:
         log_sigma, next_log_sigma = map(math.log, sigmas[before : before + 2])
         found.append(math.exp(log_sigma + (place - before) * (next_log_sigma - log_sigma)))
     return found
+
+
+def quantiles(density: Any, alpha_bars: np.ndarray, num_steps: int) -> np.ndarray:
+    """Rising log SNRs (num_steps,) in the middles of equal shares of a density within the range of a training schedule.
+
+    density: Config of one of `goldennoise.diffusion.noise_levels`. alpha_bars: (T,), float64.
+    Raises `ConfigError` where less than 1 % of the density lies in the range.
+    """
+    levels = truncated(built(density, alpha_bars), *log_snr_range(alpha_bars))
+    return levels.quantile((np.arange(num_steps) + 0.5) / num_steps)

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from goldennoise.diffusion.schedules.ddim import NOT_ALIGNED, at_least_float32, nothing_kept, of_each_row
-from goldennoise.diffusion.schedules.fixed import karras
+from goldennoise.diffusion.schedules.fixed import karras, quantiles
 from goldennoise.diffusion.schedules.schedulers import make_flow_scheduler
 from goldennoise.errors import require
 
@@ -97,6 +97,13 @@ class FlowSchedule:
         require(timesteps[0] <= num_train, "timesteps", list(timesteps), f"at most {num_train}, the steps of training")
         require(timesteps[-1] > 0, "timesteps", list(timesteps), "above 0, where a flow ends")
         return [*(timestep / num_train for timestep in timesteps), 0.0]
+
+    def levels_by(self, density: Any, num_steps: int) -> list[float]:
+        """The sigmas at the quantiles of a density of log SNR, 2 log((1 - sigma) / sigma), and the end."""
+        num_train = self._scheduler.config.num_train_timesteps
+        sigmas = np.arange(1, num_train + 1) / num_train
+        alpha_bars = (1 - sigmas) ** 2 / ((1 - sigmas) ** 2 + sigmas**2)
+        return [*(1 / (1 + np.exp(quantiles(density, alpha_bars, num_steps) / 2))).tolist(), 0.0]
 
     def timesteps_at(self, level: Tensor) -> list[float]:
         """What the network is told at levels (B,)."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
-from scipy import stats
+from diffusers import DDIMScheduler, DDPMScheduler
+from scipy import special, stats
 
 import goldennoise
 from goldennoise.diffusion import noise_levels as densities
@@ -121,6 +121,20 @@ def test_uniform_timesteps_of_stable_diffusion(alpha_bars: np.ndarray) -> None:
     assert at_five == pytest.approx([0.098, 0.133, 0.150, 0.082, 0.019], abs=6e-4)
     assert levels.density(np.array([-5.4, 7.1])).tolist() == [0, 0]
     assert levels.cdf(np.array([-6.0, 8.0])).tolist() == [0, 1]
+
+
+def test_the_laplace_schedule_of_diffusers_is_another() -> None:
+    """Its alpha-bar is the square root of what Laplace-distributed log SNR has, so 18 % of an image is left at its end
+    in place of 3 %: the reason why no schedule here is made by `beta_schedule="laplace"`.
+    """
+    theirs = DDPMScheduler(beta_schedule="laplace").alphas_cumprod.double().numpy()
+    t = np.arange(1, 1000) / 1000
+    log_snrs = goldennoise.noise_levels("laplace", mean=0.0, scale=0.5).quantile(1 - t)
+    ours = special.expit(log_snrs)
+    assert theirs[:-1] == pytest.approx(np.sqrt(ours), abs=2e-3)
+    assert (theirs[499], ours[499]) == pytest.approx((0.7075, 0.5), abs=1e-3)
+    # At its end it has an alpha-bar of 0.0316, the root of the 0.0010 meant, and so keeps the root of that of an image.
+    assert (theirs[-1], theirs[-1] ** 0.5) == pytest.approx((0.001**0.5, 0.178), abs=1e-3)
 
 
 def test_timesteps_and_log_snr_are_inverse(alpha_bars: np.ndarray) -> None:
