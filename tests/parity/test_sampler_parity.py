@@ -101,9 +101,10 @@ def test_every_scheduler_of_every_family(family: tuple[str, Path], option: str, 
     assert_same_images(pipe, 6, 3.0, model)
 
 
-@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc"])
-def test_zero_terminal_snr(option: str) -> None:
-    settings = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc", "euler_a", "dpmpp_2m_sde", "lcm"])
+def test_zero_terminal_snr(option: str, spacing: str) -> None:
+    settings = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": spacing}
     pipe = tiny_pipeline(**settings)
     scheduler, needed = SCHEDULERS[option]
     pipe.scheduler = scheduler.from_config(pipe.scheduler.config, **needed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from tiny import TinyModel, tiny_pipeline
 from tiny_flows import BY_RESOLUTION, tiny_flux_pipeline, tiny_sd3_pipeline
 from torch import Tensor
@@ -125,6 +125,34 @@ def test_between_two_timesteps_the_log_of_the_signal_to_noise_ratio_is_linear() 
     assert odds_between == pytest.approx(odds**0.75 * odds_after**0.25)
     assert here > between > after
     assert early == end == pytest.approx(float(model._pipe.scheduler.alphas_cumprod[0]))
+
+
+@pytest.mark.parametrize("num_steps", [1, 10, 1000])
+@torch.no_grad()
+def test_from_pure_noise_a_walk_takes_diffusers_ddim_steps(num_steps: int) -> None:
+    pipe = tiny_pipeline(prediction_type="v_prediction", **ZERO_SNR).to(torch.float64)
+    ddim: Any = DDIMScheduler.from_config(pipe.scheduler.config)
+    ddim.alphas_cumprod, ddim.final_alpha_cumprod = ddim.alphas_cumprod.double(), ddim.final_alpha_cumprod.double()
+    ddim.set_timesteps(num_steps)
+    model = from_pipeline(pipe)
+    latents, embedding = noise_of(model, torch.float64), model.encode(PROMPTS)
+    levels = model.levels(num_steps, latents)
+    for timestep, here, there in list(zip(ddim.timesteps, levels, levels[1:], strict=False))[:10]:
+        level, below = (torch.full((len(latents),), each, dtype=torch.float64) for each in (here, there))
+        cond, uncond = (pipe.unet(latents, timestep, text)[0] for text in (embedding.cond, embedding.uncond))
+        expected = ddim.step(uncond + 3.0 * (cond - uncond), timestep, latents).prev_sample
+        latents = model.move_to(latents, model.predict_at(latents, level, embedding, 3.0), level, below)
+        torch.testing.assert_close(latents, expected, rtol=0, atol=1e-10)
+
+
+def test_between_the_last_two_timesteps_pure_noise_counts_as_almost_noise() -> None:
+    model: Any = from_pipeline(tiny_pipeline(prediction_type="v_prediction", **ZERO_SNR))
+    levels = torch.tensor([0.999, 0.9995, 0.99999, 1.0], dtype=torch.float64)
+    before, between, after, noise = model._schedule._alpha_bars_at(levels)
+    assert model._schedule.timesteps_at(levels) == [998.0, 998.5, 998.99, 999.0]
+    assert noise == 0
+    assert before > between > after > 2**-24
+    assert between / (1 - between) == pytest.approx((before / (1 - before) * 2**-24) ** 0.5, rel=1e-6)
 
 
 def test_the_next_level_is_the_largest_below() -> None:

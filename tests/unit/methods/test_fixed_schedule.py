@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from diffusers.schedulers import AysSchedules
 from scipy import special, stats
 from tiny import TinyModel, as_prompts, tiny_pipeline, tiny_xl_pipeline
@@ -152,6 +153,34 @@ def test_a_schedule_without_levels_keeps_its_identity() -> None:
     assert methods.identity(Config(levels="laplace"))["levels"] == "laplace"
 
 
+def zero_terminal_snr() -> Any:
+    return from_pipeline(tiny_pipeline(prediction_type="v_prediction", rescale_betas_zero_snr=True))
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 8, 20])
+def test_karras_from_pure_noise_are_the_sigmas_of_diffusers(num_steps: int) -> None:
+    """Which takes 4096 for the first, where ours is infinite."""
+    model = zero_terminal_snr()
+    euler: Any = EulerDiscreteScheduler.from_config(model._pipe.scheduler.config, use_karras_sigmas=True)
+    euler.set_timesteps(num_steps + 1)
+    levels = torch.tensor(levels_of(model, num_steps=num_steps, spacing="karras"), dtype=torch.float64)
+    alpha_bars = model._schedule._alpha_bars_at(levels)
+    assert (levels[0], alpha_bars[0]) == (1.0, 0.0)
+    found = [math.sqrt(1 / each - 1) for each in alpha_bars[1:]]
+    assert found == pytest.approx(euler.sigmas[1:-1].tolist(), rel=2e-4)
+    # The last is that of the end, which no network is told.
+    told = model._schedule.timesteps_at(levels[:-1])
+    assert told == pytest.approx(euler.timesteps[:-1].tolist(), abs=0.01)
+
+
+def test_align_your_steps_from_pure_noise_are_the_published_ten() -> None:
+    model, published = zero_terminal_snr(), [float(each) for each in AysSchedules["StableDiffusionTimesteps"]]
+    assert timesteps_of(model, num_steps=10, spacing="ays") == published
+    twice = timesteps_of(model, num_steps=20, spacing="ays")
+    assert twice[::2] == published
+    assert 850 < twice[1] < 999
+
+
 @pytest.mark.parametrize(
     ("make", "options", "expected"),
     [
@@ -165,11 +194,6 @@ def test_a_schedule_without_levels_keeps_its_identity() -> None:
         (tiny_pipeline, {"timesteps": [1000.0, 3.0]}, r"^timesteps=\[1000\.0, 3\.0\]: .* below 1000, the steps of"),
         (tiny_sd3_pipeline, {"timesteps": [500.0, 0.0]}, r"^timesteps=\[500\.0, 0\.0\]: .* above 0, where a flow ends"),
         (tiny_sd3_pipeline, {"timesteps": [1001.0]}, r"^timesteps=\[1001\.0\]: .* at most 1000, the steps of training"),
-        (
-            lambda: tiny_pipeline(prediction_type="v_prediction", rescale_betas_zero_snr=True),
-            {"spacing": "karras"},
-            r"^spacing=karras: .* uniform or trailing for a model whose first timestep is pure noise",
-        ),
     ],
 )
 def test_what_a_model_does_not_have_is_refused(make: Any, options: dict[str, Any], expected: str) -> None:

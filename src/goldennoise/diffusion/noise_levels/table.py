@@ -8,7 +8,8 @@ from goldennoise.diffusion.noise_levels.base import Numbers, in_float64
 from goldennoise.errors import require
 
 ALMOST_NOISE = 2**-24
-"""Alpha-bar in place of 0 where a finite log SNR is needed, as in diffusers' schedulers that count in sigma."""
+"""Alpha-bar in place of 0 where a finite log SNR or sigma is needed, as in diffusers' schedulers that count in sigma:
+sigma 4096."""
 
 
 def stable_diffusion() -> np.ndarray:

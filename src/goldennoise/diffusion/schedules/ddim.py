@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from goldennoise.diffusion.noise_levels.table import timesteps_of
+from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE, timesteps_of
 from goldennoise.diffusion.schedules.fixed import karras, quantiles, resampled
 from goldennoise.diffusion.schedules.schedulers import require_betas
 from goldennoise.errors import ModelError, require
@@ -77,7 +77,8 @@ class DdimSchedule:
     def start(self, scheduler: Any, noise: Tensor, num_steps: int, timesteps: Sequence[int] | None = None) -> Tensor:
         """Make a scheduler on this schedule ready; the latents it begins with, from noise of unit scale.
 
-        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for more than training had.
+        timesteps: to step through, None for the scheduler's own. Raises `ConfigError` for more than training had,
+        `ModelError` where the first is pure noise and the model predicts noise.
         """
         self.timesteps(num_steps)  # raises where the scheduler would fail with a traceback
         num_train = len(self._alpha_bars)
@@ -90,6 +91,8 @@ class DdimSchedule:
             most = scheduler.config.original_inference_steps if name == "LCMScheduler" else num_train
             require(num_steps <= most, "num_steps", num_steps, f"at most {most} for a {name}")
             scheduler.set_timesteps(num_steps, device=noise.device)
+        if self._prediction == "epsilon" and self._alpha_bars[first := int(scheduler.timesteps[0])] == 0:
+            raise _says_nothing(first)
         return noise * scheduler.init_noise_sigma
 
     def network_input(self, scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
@@ -137,8 +140,6 @@ class DdimSchedule:
             return [round(num_train * (num_steps - i) / num_steps) / num_train for i in range(num_steps)] + [0.0]
         if spacing == "uniform":
             return self.levels_of(timesteps)
-        allowed = "uniform or trailing for a model whose first timestep is pure noise (alpha-bar 0)"
-        require(self._alpha_bars[-1] > 0, "spacing", spacing, allowed)
         log_sigmas = [-_log_snr(alpha_bar) / 2 for alpha_bar in self._alpha_bars]
         if spacing == "karras":
             sigmas = karras(math.exp(log_sigmas[-1]), math.exp(log_sigmas[0]), num_steps)
@@ -185,7 +186,7 @@ class DdimSchedule:
         return outward * output + along * latents
 
     def _alpha_bars_at(self, level: Tensor) -> list[float]:
-        """Between two timesteps log(alpha-bar / (1 - alpha-bar)) is linear in time."""
+        """Between two timesteps log(alpha-bar / (1 - alpha-bar)) is linear in time, up to `ALMOST_NOISE`."""
         found = []
         for each, timestep in zip(level.tolist(), self.timesteps_at(level), strict=True):
             before, part = int(timestep), timestep % 1
@@ -246,4 +247,6 @@ def _step(here: float, there: float) -> tuple[float, float]:
 
 
 def _log_snr(alpha_bar: float) -> float:
-    return math.log(alpha_bar / (1 - alpha_bar)) if alpha_bar else -math.inf
+    """That of `ALMOST_NOISE` for pure noise, whose own is minus infinity."""
+    signal = alpha_bar or ALMOST_NOISE
+    return math.log(signal / (1 - signal))

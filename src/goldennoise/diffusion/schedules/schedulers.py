@@ -41,6 +41,9 @@ LCM_STEPS = 50
 SPACINGS = ("leading", "linspace", "trailing")
 """How timesteps are laid over the schedule of training; see diffusers' `timestep_spacing`."""
 
+RESCALED = "rescale_betas_zero_snr"
+"""Setting of a config whose last timestep of training is pure noise (arXiv 2305.08891)."""
+
 DETERMINISTIC = (
     "DDIMScheduler",
     "DEISMultistepScheduler",
@@ -91,14 +94,20 @@ def make_scheduler(option: str, config: Any, spacing: str | None = None) -> Any:
     require_betas(config)
     name, settings = SCHEDULERS[option]
     scheduler_class = getattr(diffusers, name)
-    rescaled = "rescale_betas_zero_snr"
-    if config.get(rescaled) and rescaled not in inspect.signature(scheduler_class).parameters:
+    if config.get(RESCALED) and not _has_zero_terminal_snr(option):
+        others = ", ".join(filter(_has_zero_terminal_snr, SCHEDULERS))
         raise ModelError(
-            f"scheduler={option} has no schedule with zero terminal SNR, which this model was trained on: choose ddim, "
-            "euler, dpmpp_2m or unipc."
+            f"scheduler={option} has no schedule with zero terminal SNR, which this model was trained on: choose one "
+            f"of {others}."
         )
     spaced = {} if spacing is None else {"timestep_spacing": spacing}
     return scheduler_class.from_config(config, **settings, **spaced)
+
+
+def _has_zero_terminal_snr(option: str) -> bool:
+    import diffusers
+
+    return RESCALED in inspect.signature(getattr(diffusers, SCHEDULERS[option][0])).parameters
 
 
 def is_stochastic(scheduler: Any) -> bool:

@@ -177,8 +177,26 @@ def test_a_flow_has_a_schedule_of_its_own(kind: str) -> None:
 
 @pytest.mark.parametrize("option", ["pndm", "heun"])
 def test_a_sampler_that_would_drop_zero_terminal_snr_is_refused(option: str) -> None:
-    with pytest.raises(ModelError, match=f"scheduler={option} has no schedule with zero terminal SNR"):
+    others = "ddim, euler, dpmpp_2m, unipc, euler_a, dpmpp_2m_sde, lcm"
+    with pytest.raises(ModelError, match=rf"scheduler={option} has no schedule with zero terminal SNR.* {others}\.$"):
         make_scheduler(option, tiny_scheduler(rescale_betas_zero_snr=True).config)
+
+
+@pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc", *STOCHASTIC_OPTIONS])
+@torch.no_grad()
+def test_a_model_that_predicts_noise_does_not_sample_from_pure_noise(option: str) -> None:
+    """There diffusers gives no number, or latents as large as its largest sigma."""
+    pipe = tiny_pipeline(rescale_betas_zero_snr=True)
+    noise = gaussian_noise((4, 8, 8), [0])
+    for spacing, starts_from_noise in (("trailing", True), ("leading", option == "lcm")):
+        pipe.scheduler = make_scheduler(option, pipe.scheduler.config, spacing)
+        model = from_pipeline(pipe)
+        plan, text = SamplingPlan(noise, num_steps=6), model.encode(["a"])
+        if starts_from_noise:
+            with pytest.raises(ModelError, match=r"^Timestep 999 .* pure noise \(alpha-bar 0\), .* that predicts v"):
+                model.sample(plan, text, [0])
+        else:
+            assert model.sample(plan, text, [0]).isfinite().all()
 
 
 @pytest.mark.parametrize("option", ["ddim", "euler", "dpmpp_2m", "unipc", *STOCHASTIC_OPTIONS])
