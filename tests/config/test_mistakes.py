@@ -27,8 +27,8 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, all_layouts, collect, collect_layouts, convert, "
-        "demo_app, eval, report, sample, score, train, train_layouts; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, all_layouts, collect, collect_layouts, compare, "
+        "convert, demo_app, eval, report, sample, score, train, train_layouts; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -42,8 +42,8 @@ MISTAKES = [
     ("~stage", "~stage: stage cannot be left out; choose from all, all_layouts, "),
     (
         "stage.kind=colect",
-        "stage.kind=colect: there is no such kind; choose from all, collect, convert, demo_app, eval, report, sample, "
-        "score, train",
+        "stage.kind=colect: there is no such kind; choose from all, collect, compare, convert, demo_app, eval, "
+        "report, sample, score, train",
     ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
@@ -86,6 +86,10 @@ MISTAKES = [
     (
         "+scorer.mine={kind: weighted_sum, parts: {shapes_clip: much}}",
         "parts must be a mapping of names to values that are each a number",
+    ),
+    (
+        "+scorer.mine={kind: weighted_sum, parts: [shapes_clip]}",
+        "scorer.mine.parts=['shapes_clip']: parts must be a mapping of names to values that are each a number",
     ),
     # values that refer to nothing, and what cannot be read
     ("name=${nam}", "nam"),

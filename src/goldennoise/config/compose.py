@@ -6,7 +6,7 @@ Only this room and the command line know Hydra.
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -170,6 +170,9 @@ def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:
         if hints[name] is bool and not isinstance(value, bool):
             # OmegaConf would take 3 or "on" for true.
             raise ConfigError(must_be(f"{prefix}{name}", value, bool))
+        if get_origin(hints[name]) is dict and not isinstance(value, Mapping):
+            # Of these OmegaConf does not name the option.
+            raise ConfigError(must_be(f"{prefix}{name}", value, hints[name]))
         if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
             # OmegaConf would take any parts for those of a tuple.
             raise ConfigError(must_be(f"{prefix}{name}", value, hints[name]))

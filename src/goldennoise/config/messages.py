@@ -293,6 +293,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(part) for part in parts)
     if get_origin(hint) in (list, tuple):
         return f"a list of values that are each {_words(parts[0])}"
+    if get_origin(hint) is dict and parts[1] is Any:
+        return "a mapping of names to values"
     if get_origin(hint) is dict:
         return f"a mapping of names to values that are each {_words(parts[1])}"
     return _TYPE_WORDS.get(hint, "a mapping")

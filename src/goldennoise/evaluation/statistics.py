@@ -1,7 +1,7 @@
 """Paired statistics on a (prompt, seed) grid; prompts are the clusters, since seeds of one prompt are alike."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,15 +70,22 @@ def clustered_intervals(
     `MIN_CLUSTERS` clusters.
     """
     table = np.asarray(values, dtype=np.float64)
-    labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(labels) < MIN_CLUSTERS:
+    num_clusters = len(np.unique(np.asarray(clusters)))
+    if num_clusters < MIN_CLUSTERS:
         return np.full((table.shape[1], 2), np.nan)
+    outside = tail(num_clusters, level)
+    return np.quantile(_resampled_means(table, clusters, num_resamples, seed), [outside, 1 - outside], axis=0).T
+
+
+def _resampled_means(
+    table: NDArray[np.float64], clusters: ArrayLike, num_resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Mean of every column of `table` (n, k) in each resample of whole clusters, (num_resamples, k)."""
+    labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.stack([np.bincount(codes, weights=column) for column in table.T], axis=1)
     sizes = np.bincount(codes)
     pieces = resampled_counts(len(labels), num_resamples, seed)
-    means = np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in pieces])
-    outside = tail(len(labels), level)
-    return np.quantile(means, [outside, 1 - outside], axis=0).T
+    return np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in pieces])
 
 
 def outcome_shares(scores: NDArray[np.float64], reference: NDArray[np.float64], higher_is_better: bool) -> list[float]:
@@ -113,6 +120,67 @@ def compare(
             wins, ties, losses, num_prompts, len(base),
         )  # fmt: skip
     return compared
+
+
+def compare_runs(
+    scores: Mapping[str, NDArray[np.float64]],
+    reference: str,
+    clusters: ArrayLike,
+    higher_is_better: bool,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Comparison]:
+    """Every arm against `reference` by one scorer; resamples draw clusters and, where an arm has several runs, these.
+
+    scores: arm -> (runs, n), column i the same (prompt, seed) in all. Run i of two arms with equally many runs are a
+    pair and are drawn together. With one run in every arm the result is that of `compare`.
+    """
+    base, num_prompts = scores[reference], len(np.unique(np.asarray(clusters)))
+    paired = {arm: runs - base for arm, runs in scores.items() if len(runs) == len(base)}
+    drawn = _resampled_runs([*scores.values(), *paired.values()], clusters, num_resamples, seed)
+    means = dict(zip(scores, drawn, strict=False))
+    differences = {arm: each - means[reference] for arm, each in means.items()}
+    differences |= dict(zip(paired, drawn[len(scores) :], strict=True))
+    compared = {}
+    for arm, runs in scores.items():
+        mean_low, mean_high = _interval(means[arm], num_prompts)
+        low, high = _interval(differences[arm], num_prompts)
+        against = (runs, base) if arm in paired else (runs[:, None], base[None])
+        wins, ties, losses = outcome_shares(*against, higher_is_better)
+        compared[arm] = Comparison(
+            float(runs.mean()), mean_low, mean_high, float(np.mean(against[0] - against[1])), low, high,
+            wins, ties, losses, num_prompts, runs.size,
+        )  # fmt: skip
+    return compared
+
+
+def _resampled_runs(
+    blocks: Sequence[NDArray[np.float64]], clusters: ArrayLike, num_resamples: int, seed: int
+) -> list[NDArray[np.float64]]:
+    """Mean of every block (runs, n) in each resample of its runs and of the clusters, (num_resamples,) each.
+
+    All blocks share the clusters that are drawn, blocks with equally many runs the runs too. R runs drawn out of R vary
+    less than R new ones, by sqrt((R - 1) / R), so what they deviate by is widened (Rao and Wu 1988).
+    """
+    means = _resampled_means(np.concatenate(blocks).T, clusters, num_resamples, seed)
+    found = []
+    for part in np.split(means, np.cumsum([len(block) for block in blocks])[:-1], axis=1):
+        centre, num_runs = part.mean(axis=1), part.shape[1]
+        if num_runs > 1:
+            drawn = np.random.default_rng([seed, num_runs]).integers(num_runs, size=part.shape)
+            deviation = np.take_along_axis(part, drawn, axis=1).mean(axis=1) - centre
+            centre = centre + math.sqrt(num_runs / (num_runs - 1)) * deviation
+        found.append(centre)
+    return found
+
+
+def _interval(drawn: NDArray[np.float64], num_clusters: int) -> tuple[float | None, float | None]:
+    """Of 95 %, from a statistic in each resample; none for fewer than `MIN_CLUSTERS` clusters."""
+    if num_clusters < MIN_CLUSTERS:
+        return None, None
+    outside = tail(num_clusters, 0.95)
+    low, high = map(float, np.quantile(drawn, [outside, 1 - outside]))
+    return low, high
 
 
 def _bounds(interval: NDArray[np.float64]) -> tuple[float | None, float | None]:

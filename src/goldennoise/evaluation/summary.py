@@ -99,11 +99,15 @@ class Summary:
     methods: dict[str, MethodResult]
 
     def write(self, file: Path) -> None:
+        write_json(file, self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """What `summary.json` holds."""
         content = asdict(self)
         for method in content["methods"].values():
             for name, result in method["scorers"].items():
                 method["scorers"][name] = result["overall"] | {"categories": result["categories"]}
-        write_json(file, content)
+        return content
 
 
 def read_summary(file: Path) -> Summary:

@@ -19,6 +19,7 @@ STAGE_OF_KIND = {
     "image_scores": "score",
     "checkpoint": "convert",
     "samples": "sample",
+    "comparison": "compare",
 }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from goldennoise.evaluation.statistics import clustered_intervals, compare, outcome_shares, tail
+from goldennoise.evaluation.statistics import clustered_intervals, compare, compare_runs, outcome_shares, tail
 
 
 def test_intervals_equal_a_double_loop_over_the_same_draws() -> None:
@@ -100,6 +100,95 @@ def test_an_interval_of_six_prompts_misses_the_truth_about_as_often_as_it_says()
     intervals = clustered_intervals(samples, np.arange(6), 1_000, seed=0)
     missed = np.mean((intervals[:, 0] > 0) | (intervals[:, 1] < 0))
     assert 0.02 < missed < 0.08
+
+
+CLUSTERS = np.repeat(list("fbdace"), [2, 3, 1, 2, 2, 4])
+
+
+def runs_of(num_runs: int, gain: float = 0.0, between_runs: float = 0.0) -> np.ndarray:
+    """Scores (num_runs, 14) that share what is hard about a prompt."""
+    random = np.random.default_rng(num_runs)
+    hard = np.random.default_rng(99).normal(size=len(CLUSTERS))
+    return gain + hard + between_runs * random.normal(size=(num_runs, 1)) + 0.2 * random.normal(size=(num_runs, 14))
+
+
+@pytest.mark.parametrize("num_runs", [(1, 1), (3, 3), (2, 3), (1, 4)])
+def test_intervals_over_runs_and_prompts_equal_a_loop_over_the_same_draws(num_runs: tuple[int, int]) -> None:
+    base, other = (runs_of(number, gain) for number, gain in zip(num_runs, (0.0, 0.5), strict=True))
+    labels = sorted(set(CLUSTERS))
+    prompts = np.random.default_rng(7).integers(len(labels), size=(300, len(labels)))
+    draws = {number: np.random.default_rng([7, number]).integers(number, size=(300, number)) for number in num_runs}
+
+    def mean_in(scores: np.ndarray, resample: int) -> float:
+        """Of whole prompts drawn with replacement, in runs drawn with replacement and set further apart."""
+        cells = [cell for place in prompts[resample] for cell in np.flatnonzero(labels[place] == CLUSTERS)]
+        every = [float(np.mean([run[cell] for cell in cells])) for run in scores]
+        number = len(scores)
+        drawn = float(np.mean([every[run] for run in draws[number][resample]]))
+        centre = sum(every) / number
+        return centre if number == 1 else centre + np.sqrt(number / (number - 1)) * (drawn - centre)
+
+    found = compare_runs({"base": base, "other": other}, "base", CLUSTERS, True, 300, 7)["other"]
+    means = np.array([(mean_in(other, i), mean_in(other, i) - mean_in(base, i)) for i in range(300)])
+    outside = tail(len(labels), 0.95)
+    expected = np.quantile(means, [outside, 1 - outside], axis=0)
+    np.testing.assert_allclose((found.mean_low, found.mean_high), expected[:, 0], rtol=1e-10)
+    np.testing.assert_allclose((found.low, found.high), expected[:, 1], rtol=1e-10)
+    assert found.mean == pytest.approx(other.mean())
+    assert found.difference == pytest.approx(other.mean() - base.mean())
+    pairs = zip(other, base, strict=True) if len(base) == len(other) else ((a, b) for a in other for b in base)
+    assert found.wins == pytest.approx(np.mean([a > b for a, b in pairs]))
+    assert (found.num_prompts, found.num_samples) == (6, other.size)
+
+
+def test_one_run_each_is_a_comparison_of_methods() -> None:
+    scores = {"base": runs_of(1), "other": runs_of(1, 0.3) + 0.1 * runs_of(2)[:1]}
+    found = compare_runs(scores, "base", CLUSTERS, False, 500, 3)
+    expected = compare({arm: runs[0] for arm, runs in scores.items()}, "base", CLUSTERS, False, 500, 3)
+    for arm in scores:
+        assert vars(found[arm]) == pytest.approx(vars(expected[arm]), rel=1e-12)
+
+
+def test_runs_that_differ_widen_the_interval_and_equal_ones_do_not() -> None:
+    def width(between_runs: float) -> float:
+        scores = {"base": runs_of(1), "other": runs_of(4, 0.5, between_runs)}
+        found = compare_runs(scores, "base", CLUSTERS, True, 2_000, 0)["other"]
+        return found.high - found.low  # type: ignore[operator]
+
+    assert width(1.0) > 2 * width(0.0)
+    equal = np.repeat(runs_of(1, 0.5), 3, axis=0)
+    three, one = (
+        compare_runs({"base": runs_of(1), "other": runs}, "base", CLUSTERS, True, 2_000, 0)["other"]
+        for runs in (equal, equal[:1])
+    )
+    assert (three.low, three.high) == pytest.approx((one.low, one.high))
+
+
+@pytest.mark.parametrize("num_runs", [1, 2, 5])
+def test_equal_arms_differ_by_exactly_nothing(num_runs: int) -> None:
+    scores = runs_of(num_runs, between_runs=1.0)
+    found = compare_runs({"base": scores, "other": scores.copy()}, "base", CLUSTERS, True, 500, 0)["other"]
+    assert (found.difference, found.low, found.high, found.ties) == (0, 0, 0, 1)
+
+
+def test_intervals_over_three_runs_have_the_variance_of_new_runs() -> None:
+    """Where runs alone differ, their mean's interval has the width of its standard error, which plain resampling of
+    three runs misses by a factor of 0.82."""
+    random = np.random.default_rng(0)
+    widths, errors = [], []
+    for _ in range(300):
+        runs = np.repeat(random.normal(size=(3, 1)), 40, axis=1)
+        scores = {"base": np.zeros((3, 40)), "other": runs}
+        found = compare_runs(scores, "base", np.arange(40), True, 400, 0)["other"]
+        widths.append(np.square(found.high - found.low))  # type: ignore[operator]
+        errors.append(runs.mean() ** 2)
+    assert np.mean(widths) / np.mean(errors) == pytest.approx((2 * 1.96) ** 2, rel=0.25)
+
+
+def test_fewer_than_six_prompts_have_no_interval_over_runs_either() -> None:
+    scores = {"base": runs_of(2), "other": runs_of(2, 0.5)}
+    found = compare_runs(scores, "base", np.repeat(list("abcde"), [3, 3, 3, 3, 2]), True, 100, 0)["other"]
+    assert found.low is found.high is found.mean_low is found.mean_high is None
 
 
 def test_ten_thousand_resamples_of_a_thousand_prompts_are_fast() -> None:

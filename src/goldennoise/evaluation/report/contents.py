@@ -1,6 +1,7 @@
 """What the page of a scores artifact shows, gathered from its files and its record."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from goldennoise.evaluation.report.results import (
     sentence,
     subject,
 )
+from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
-from goldennoise.generation.units import SCORE_COLUMNS, has_numbers, table_of
+from goldennoise.generation.units import image_file
 from goldennoise.store.artifacts import Artifact
 from goldennoise.training import objectives
 from goldennoise.training.objectives.base import Objective
@@ -37,7 +39,7 @@ def page_content(
 ) -> PageContent:
     """The page of `scores`. networks: npnet artifacts it used; missing: references of those that are gone."""
     summary = read_summary(scores.path / "summary.json")
-    table = _scores_table(scores, summary)
+    table = scores_table(scores, summary)
     others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
     # One from elsewhere comes without a history.
     trained = [network for network in networks if (network.path / "training.csv").is_file()]
@@ -50,32 +52,12 @@ def page_content(
         kinds=category_table(summary),
         checks=check_tables(summary),
         figures=[*_comparisons(summary), *(_training(network) for network in trained)],
-        rows=example_rows(scores.path, table, summary, num_examples),
+        rows=example_rows(table, summary, num_examples, partial(image_file, scores.path)),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),
         published=published_table(published) if published else None,
         made=_made(scores, summary, missing),
     )
-
-
-def _scores_table(scores: Artifact, summary: Summary) -> pd.DataFrame:
-    """Raises `ArtifactError` for a table of something else than the summary."""
-    file = scores.path / "scores.parquet"
-    table = table_of(file)
-    if table is None or not _has_scores(table):
-        found = "cannot be read" if table is None else "holds no scores"
-        raise ArtifactError(f"{file} {found}: run stage=eval again or restore the file")
-    for column, known in (("method", summary.methods), ("scorer", summary.scorers)):
-        if {*table[column]} != {*known}:
-            raise ArtifactError(f"{file} has other {column}s than summary.json: run stage=eval again or restore both")
-    return table
-
-
-def _has_scores(table: pd.DataFrame) -> bool:
-    numbers = ["seed", "score"]
-    if table.empty or not {*SCORE_COLUMNS} <= {*table.columns} or not has_numbers(table, numbers):
-        return False
-    return bool(table[SCORE_COLUMNS].drop(columns=numbers).map(lambda value: isinstance(value, str)).all(axis=None))
 
 
 def _comparisons(summary: Summary) -> list[Figure]:
@@ -144,7 +126,7 @@ def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[st
     made = {
         "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
         "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {root_seed}",
-        "Methods": "; ".join(f"{name} ({_settings(methods[name])})" for name in summary.methods),
+        "Methods": "; ".join(f"{name} ({settings(methods[name])})" for name in summary.methods),
         "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
         "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",
     }
@@ -161,7 +143,7 @@ def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[st
     return made
 
 
-def _settings(config: Mapping[str, Any]) -> str:
+def settings(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in config.items())
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from goldennoise.evaluation.report.numbers import SHARE
 from goldennoise.evaluation.report.results import readable, reporting_first
 from goldennoise.evaluation.summary import Summary
 from goldennoise.generation.batch import Sample
-from goldennoise.generation.units import image_file
 
 LARGEST_PX = 256
 """Larger images are reduced to this before they are embedded, or a page of SDXL images would weigh 100 MB."""
@@ -59,8 +58,10 @@ def chosen(scores: pd.DataFrame, num_examples: int) -> list[Sample]:
     return [Sample(Prompt(row.prompt, row.prompt_id, row.category), row.seed) for row in first.itertuples()]
 
 
-def example_rows(folder: Path, scores: pd.DataFrame, summary: Summary, num_examples: int) -> list[Row]:
-    """The grid of a scores artifact in `folder`, whose `scores.parquet` is `scores`."""
+def example_rows(
+    scores: pd.DataFrame, summary: Summary, num_examples: int, image_of: Callable[[str, str, int], Path]
+) -> list[Row]:
+    """The grid of `scores`, rows of a `scores.parquet`. image_of: file of a method, a prompt's id and a seed."""
     decided = scores[scores["scorer"] == deciding_scorer(summary)]
     keys = zip(decided["method"], decided["prompt_id"], decided["seed"], strict=True)
     verdicts = dict(zip(keys, decided["score"] == 1, strict=True))
@@ -69,7 +70,7 @@ def example_rows(folder: Path, scores: pd.DataFrame, summary: Summary, num_examp
         prompt, pictures = sample.prompt, []
         for method in summary.methods:
             verdict = verdicts.get((method, prompt.id, sample.seed))
-            uri = embedded(image_file(folder, method, prompt.id, sample.seed))
+            uri = embedded(image_of(method, prompt.id, sample.seed))
             pictures.append(Picture(method, uri, verdict, _description(method, prompt.text, verdict)))
         rows.append(Row(prompt.text, readable(prompt.category), sample.seed, pictures))
     return rows

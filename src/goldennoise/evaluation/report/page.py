@@ -24,7 +24,8 @@ class Figure:
 class PageContent:
     """All that `templates/page.html` shows, from top to bottom.
 
-    results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain.
+    results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain. arms: which models are
+    compared, where there are several.
     method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
     made: term -> text, how the numbers were made.
     """
@@ -41,11 +42,13 @@ class PageContent:
     method_colours: Mapping[str, int]
     published: Table | None
     made: Mapping[str, str]
+    arms: Table | None = None
 
     @property
     def tables(self) -> list[Table]:
         """All tables, from top to bottom."""
-        return [self.results, self.kinds, *self.checks, *([self.published] if self.published else [])]
+        tables = [self.arms, self.results, self.kinds, *self.checks, self.published]
+        return [table for table in tables if table is not None]
 
 
 def render(content: PageContent) -> str:

@@ -10,6 +10,7 @@ from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 
 INTERVAL = "[95 % interval]"
+MARKED = "Bold or *: the 95 % interval of the difference excludes zero; no correction for several comparisons."
 _ROLE: dict[Role, str] = {
     "reporting": "reporting only",
     "selecting": "selecting: it chose noises or training pairs, so its numbers are no evidence",
@@ -221,13 +222,10 @@ def _about(info: ScorerInfo, scale: Scale) -> str:
 
 def _footnotes(summary: Summary) -> list[str]:
     return [
-        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise. "
-        "Bold or *: the 95 % interval of the difference excludes zero; no correction for several comparisons.",
-        f"Intervals: bootstrap over prompts ({summary.num_resamples:,} resamples, all seeds of a prompt drawn "
-        "together), expanded percentiles.",
+        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise. {MARKED}",
+        intervals_note(summary),
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
-        "Cost: golden noise, sampling and decoding, without encoding prompts. Peak memory: "
-        f"{summary.memory}, weights included.",
+        cost_note(summary),
         *_differences(summary),
         *(
             f"{method} is a schedule control: the source noise as it is, sampled on another schedule. Its gain is the "
@@ -235,6 +233,20 @@ def _footnotes(summary: Summary) -> list[str]:
             for method in _schedule_controls(summary)
         ),
     ]
+
+
+def intervals_note(summary: Summary) -> str:
+    return (
+        f"Intervals: bootstrap over prompts ({summary.num_resamples:,} resamples, all seeds of a prompt drawn "
+        "together), expanded percentiles."
+    )
+
+
+def cost_note(summary: Summary) -> str:
+    return (
+        "Cost: golden noise, sampling and decoding, without encoding prompts. Peak memory: "
+        f"{summary.memory}, weights included."
+    )
 
 
 def _schedule_controls(summary: Summary) -> list[str]:

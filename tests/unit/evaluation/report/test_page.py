@@ -1,6 +1,7 @@
 import re
 import xml.etree.ElementTree
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +56,7 @@ def test_examples_are_the_first_of_every_kind_with_the_first_seed() -> None:
 
 def test_pictures_are_marked_by_the_reporting_scorer(tmp_path: Path) -> None:
     write_images(tmp_path)
-    rows = example_rows(tmp_path, scores_table(), summary(), 4)
+    rows = example_rows(scores_table(), summary(), 4, partial(image_file, tmp_path))
     assert [[picture.verdict for picture in row.pictures] for row in rows] == [
         [False, True],
         [False, False],
@@ -70,12 +71,12 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) 
     write_images(tmp_path)
     image_file(tmp_path, "npnet", "id3", 0).write_bytes(content)
     with pytest.raises(ArtifactError, match=r"id3-0\.png cannot be read \(.*\): run stage=eval again or restore"):
-        example_rows(tmp_path, scores_table(), summary(), 4)
+        example_rows(scores_table(), summary(), 4, partial(image_file, tmp_path))
 
 
 def test_large_images_are_reduced(tmp_path: Path) -> None:
     write_images(tmp_path, side_px=512)
-    large = example_rows(tmp_path, scores_table(), summary(), 1)[0].pictures[0].data_uri
+    large = example_rows(scores_table(), summary(), 1, partial(image_file, tmp_path))[0].pictures[0].data_uri
     assert len(large) < 4_000
 
 
@@ -169,7 +170,7 @@ def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
             kinds=category_table(found),
             checks=check_tables(found),
             figures=figures,
-            rows=example_rows(tmp_path, table, found, 2),
+            rows=example_rows(table, found, 2, partial(image_file, tmp_path)),
             grid_note="A rule.",
             method_colours=plots.method_numbers(found),
             published=published_table(published_for("sdxl")),

@@ -1,0 +1,173 @@
+"""compare: scores of several models on the same prompts, seeds and scorers -> one paired table and page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from goldennoise.config.compose import RunConfig
+from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.stages.job import opened
+from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft, allowed_name
+from goldennoise.store.options import Check, Options, number, option
+
+if TYPE_CHECKING:
+    from goldennoise.evaluation.arms import Arms
+
+PAIRED = {"seed": ("seed",), "stage.num_prompts": ("stage", "num_prompts"), "stage.num_seeds": ("stage", "num_seeds")}
+"""Option -> where the identity of scores has it."""
+
+
+def _references(chosen: object) -> list[str]:
+    """One reference or several, as a list; empty for anything else."""
+    listed = chosen if isinstance(chosen, list | tuple) else [chosen]
+    return [*listed] if all(isinstance(one, str) and one for one in listed) else []
+
+
+ARMS = Check(
+    lambda arms: len(arms) > 1 and all(allowed_name(arm) is None and _references(arms[arm]) for arm in arms),
+    "the names of at least two arms, each with a scores artifact or a list of them, as in "
+    "{uniform:scores/a@v1,laplace:[scores/b@v1,scores/c@v1]}",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Options):
+    """The evaluations, and which of their methods is compared."""
+
+    kind: str = "compare"
+    """Of this stage."""
+    scores: dict[str, Any] = option(check=ARMS)
+    """Name of an arm -> its scores artifact, or a list of them, one for each training run of the arm. Run i of two arms
+    with equally many runs are a pair."""
+    reference: str | None = None
+    """The arm that every other one is compared with; null for the first."""
+    method: Any = None
+    """The method of every evaluation that is compared, or a mapping of arm -> method; null for the evaluation's own
+    reference."""
+    num_examples: int = option(12, number(least=1))
+    """Rows of the image grid, at least 1."""
+    num_bootstrap: int = option(10_000, number(least=100))
+    """Resamples behind an interval, at least 100."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "scores", {arm: _references(chosen) for arm, chosen in self.scores.items()})
+        known = ", ".join(self.scores)
+        require(self.reference in (None, *self.scores), "reference", self.reference, f"null or one of {known}")
+        named = self.method if isinstance(self.method, dict) else dict.fromkeys(self.scores, self.method)
+        fits = set(named) <= set(self.scores) and all(
+            one is None or (isinstance(one, str) and one) for one in named.values()
+        )
+        require(fits, "method", self.method, f"null, the name of a method, or such names for some of {known}")
+
+    def method_of(self, arm: str) -> str | None:
+        """The method of an arm that is compared; None for the evaluation's own reference."""
+        return self.method.get(arm) if isinstance(self.method, dict) else self.method
+
+
+def run(config: RunConfig) -> Artifact:
+    """The comparison artifact of this config: summary.json, index.html, tables.md and tables.tex.
+
+    Raises `ArtifactError` for scores that cannot be used or paired, `ConfigError` for a method that they lack. Of
+    several processes rank 0 does it.
+    """
+    stage: Config = config.stage
+    with opened(config, "comparison") as job:
+        scores = _resolved(job.store, stage)
+        methods = {arm: [_method(each, stage.method_of(arm)) for each in found] for arm, found in scores.items()}
+        first, *others = [each for found in scores.values() for each in found]
+        for other in others:
+            _refuse_unpaired(other, first)
+        reference = stage.reference or next(iter(scores))
+        identity = {
+            "arms": [[arm, [each.fingerprint for each in found], methods[arm]] for arm, found in scores.items()],
+            "reference": reference,
+            "num_examples": stage.num_examples,
+            "num_bootstrap": stage.num_bootstrap,
+        }
+
+        def refuse_unfit() -> None:
+            _measured(scores, methods)
+
+        if done := job.begin(lambda _: identity, [first, *others], "index.html", refuse_unfit):
+            return done
+        return job.finish(lambda draft: _write(draft, _measured(scores, methods), reference, stage))
+
+
+def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
+    found = {arm: [store.resolve(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
+    for arm, scores in found.items():
+        for place, each in enumerate(scores):
+            if each.fingerprint in [earlier.fingerprint for earlier in scores[:place]]:
+                raise ConfigError(
+                    f"stage.scores.{arm}: {each.reference} stands here twice, and the runs of an arm are runs of their "
+                    "own; leave one out"
+                )
+            each.check()
+    return found
+
+
+def _method(scores: Artifact, chosen: str | None) -> str:
+    """The method of an evaluation that is compared. Raises `ConfigError` for one that it does not have."""
+    known = scores.recorded("config", "method", kind=dict)
+    method = scores.recorded("identity", "stage", "reference", kind=str) if chosen is None else chosen
+    if method not in known:
+        raise ConfigError(
+            f"stage.method={method}: {scores.reference} has no such method; choose from {', '.join(known)}"
+        )
+    return method
+
+
+def _refuse_unpaired(scores: Artifact, first: Artifact) -> None:
+    """Raise `ArtifactError` naming all that keeps two evaluations from being paired."""
+    found = [
+        f"{name}={mine}, not {theirs}"
+        for name, keys in PAIRED.items()
+        if (mine := scores.recorded("identity", *keys)) != (theirs := first.recorded("identity", *keys))
+    ]
+    if not found and scores.recorded("identity", "prompts") != first.recorded("identity", "prompts"):
+        found.append("other prompts, in another order or with other rows")
+    mine, theirs = (each.recorded("identity", "scorers", kind=dict) for each in (scores, first))
+    found += [part for name in {**theirs, **mine} for part in _scorer(name, mine.get(name), theirs.get(name))]
+    if found:
+        raise ArtifactError(
+            f"{scores.reference} cannot be paired with {first.reference} ({'; '.join(found)}): evaluate both with the "
+            "same prompts, seeds and scorers"
+        )
+
+
+def _scorer(name: str, mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> list[str]:
+    """What differs of a scorer: that it is missing, or its options and its version."""
+    if mine is None or theirs is None:
+        return [f"{'no' if mine is None else 'a further'} scorer {name}"]
+    return [
+        f"scorer.{name}.{part}={mine.get(part)}, not {theirs.get(part)}"
+        for part in {**theirs, **mine}
+        if mine.get(part) != theirs.get(part)
+    ]
+
+
+def _measured(scores: Mapping[str, list[Artifact]], methods: Mapping[str, list[str]]) -> "Arms":
+    # Pandas and matplotlib load here, when every mistake that can be seen without them has been reported.
+    from goldennoise.evaluation.arms import Run, measured
+
+    return {arm: [measured(Run(*each)) for each in zip(scores[arm], methods[arm], strict=True)] for arm in scores}
+
+
+def _write(draft: Draft, arms: "Arms", reference: str, stage: Config) -> Artifact:
+    from goldennoise.evaluation.arms import arms_summary, write_summary
+    from goldennoise.evaluation.report.comparison import comparison_content
+    from goldennoise.evaluation.report.contents import write_report
+    from goldennoise.evaluation.report.page import render
+    from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown, to_text
+
+    summary = arms_summary(arms, reference, stage.num_bootstrap)
+    write_summary(summary, arms, draft.path / "summary.json")
+    content = comparison_content(draft.reference, arms, summary, stage.num_examples)
+    markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
+    write_report(draft.path, render(content), markdown, latex)
+    counts = {"arms": len(arms), "runs": sum(map(len, arms.values())), "prompts": summary.num_prompts}
+    artifact = draft.commit(counts | {"seeds": summary.num_seeds, "scorers": len(summary.scorers)})
+    print(all_tables(content.tables[:2], to_text))
+    print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")
+    return artifact
