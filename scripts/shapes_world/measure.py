@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL
 
+from goldennoise.config.compose import load
 from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.captions import Caption, all_captions, benchmark
 from goldennoise.data.shapes.locations import PIPELINE
@@ -14,10 +15,12 @@ from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import is_true, sample_scene
 from goldennoise.data.shapes.verifier import judge, read, verify
 from goldennoise.data.shapes.vocabulary import KINDS
-from goldennoise.runtime.seeding import derive_seed, gaussian_noise, prompt_id
+from goldennoise.diffusion import families
+from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.protocol import DiffusionModel
+from goldennoise.runtime.seeding import derive_seed, prompt_id
 from goldennoise.scorers.shapes_clip import ShapesClip
 
-NUM_STEPS = 20
 GUIDANCES = (1.0, 1.5, 2.0, 3.0, 4.5, 6.5)
 NUM_VALIDATION = 120
 NUM_BENCHMARK = 1000
@@ -32,15 +35,15 @@ Rng = np.random.Generator
 def all_figures(folder: Path) -> dict:
     """Every figure, each measured once and kept in `folder`, so that a killed run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = StableDiffusionPipeline.from_pretrained(PIPELINE, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
+    config = load().model
+    model = families.component(config.kind).build(config, torch.device("cpu"))
     figures = {
         "verifier": _once(folder, "verifier", lambda: verifier_accuracy(np.random.default_rng(1))),
         "autoencoder": _once(folder, "autoencoder", lambda: autoencoder_keeps(np.random.default_rng(2))),
     }
-    guidance = _once(folder, "guidance", lambda: choose_guidance(pipeline))
-    sampling = _once(folder, "sampling", lambda: alignment(pipeline, guidance["chosen"]))
-    best_of = _once(folder, "best_of", lambda: selection(pipeline, guidance["chosen"]))
+    guidance = _once(folder, "guidance", lambda: choose_guidance(model))
+    sampling = _once(folder, "sampling", lambda: alignment(model, guidance["chosen"]))
+    best_of = _once(folder, "best_of", lambda: selection(model, guidance["chosen"]))
     return figures | {"guidance": guidance, "sampling": sampling, "best_of": best_of}
 
 
@@ -79,30 +82,30 @@ def autoencoder_keeps(rng: Rng, num_scenes: int = 1000) -> dict:
     return {"still_verified": float(np.mean(verified)), "num_scenes": num_scenes}
 
 
-def choose_guidance(pipeline: StableDiffusionPipeline) -> dict:
+def choose_guidance(model: DiffusionModel) -> dict:
     """Share right on validation captions per guidance scale; the best is used ever after."""
     captions = benchmark(NUM_VALIDATION, split="validation")
     shares = {}
     for guidance in GUIDANCES:
-        images = generate(pipeline, captions, [0] * len(captions), guidance)
+        images = generate(model, captions, [0] * len(captions), guidance)
         shares[str(guidance)] = _share_right(images, captions)
     best = max(GUIDANCES, key=lambda guidance: shares[str(guidance)])
     return {"chosen": best, "share_right": shares, "num_captions": len(captions), "split": "validation"}
 
 
-def alignment(pipeline: StableDiffusionPipeline, guidance: float) -> dict:
+def alignment(model: DiffusionModel, guidance: float) -> dict:
     """Share of benchmark captions fully right with plain sampling, one seed each, all and per kind."""
     captions = benchmark(NUM_BENCHMARK)
-    right = _right(generate(pipeline, captions, [0] * len(captions), guidance), captions)
-    return {"num_steps": NUM_STEPS, "num_captions": len(captions), **_per_kind(right, captions)}
+    right = _right(generate(model, captions, [0] * len(captions), guidance), captions)
+    return {"num_steps": model.num_steps, "num_captions": len(captions), **_per_kind(right, captions)}
 
 
-def selection(pipeline: StableDiffusionPipeline, guidance: float) -> dict:
+def selection(model: DiffusionModel, guidance: float) -> dict:
     """Best-of-n by the preference model against the mean draw, by the verifier, and the preference model's ROC AUC."""
     captions = benchmark(NUM_BEST_OF_PROMPTS)
     repeated = [caption for caption in captions for _ in range(NUM_BEST_OF)]
     seeds = list(range(NUM_BEST_OF)) * len(captions)
-    images = generate(pipeline, repeated, seeds, guidance)
+    images = generate(model, repeated, seeds, guidance)
     scores = ShapesClip(torch.device("cpu")).score(images, [Prompt.of(caption.text) for caption in repeated]).numpy()
     right = _right(images, repeated).reshape(-1, NUM_BEST_OF)
     scores = scores.reshape(-1, NUM_BEST_OF)
@@ -117,10 +120,8 @@ def selection(pipeline: StableDiffusionPipeline, guidance: float) -> dict:
     }
 
 
-def generate(
-    pipeline: StableDiffusionPipeline, captions: list[Caption], seeds: list[int], guidance: float
-) -> torch.Tensor:
-    """Images (n, 3, 64, 64) in [0, 1] by the pipeline itself."""
+def generate(model: DiffusionModel, captions: list[Caption], seeds: list[int], guidance: float) -> torch.Tensor:
+    """Images (n, 3, 64, 64) in [0, 1] by the world's default sampler at this guidance."""
     parts = []
     for start in range(0, len(captions), BATCH):
         texts = [caption.text for caption in captions[start : start + BATCH]]
@@ -128,11 +129,8 @@ def generate(
             derive_seed(0, "world", prompt_id(text), seed)
             for text, seed in zip(texts, seeds[start : start + BATCH], strict=True)
         ]
-        noise = gaussian_noise((4, 16, 16), noise_seeds)
-        output = pipeline(
-            texts, latents=noise, num_inference_steps=NUM_STEPS, guidance_scale=guidance, output_type="pt"
-        )
-        parts.append(output.images.float())
+        plan = SamplingPlan(model.initial_noise(noise_seeds), guidance)
+        parts.append(model.decode(model.sample(plan, model.encode(texts))))
     return torch.cat(parts)
 
 
