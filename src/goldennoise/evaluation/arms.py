@@ -146,5 +146,6 @@ def _scorer_info(arms: Arms, reference: str, scorer: str) -> ScorerInfo:
 
 
 def _role(each: Measured, scorer: str) -> Role:
-    """Where the evaluation has other methods, a scorer that chose for these chose nothing for the source noise."""
-    return "reporting" if control_of(each.result.kind) else each.summary.scorers[scorer].role
+    """A scorer that chose for other methods of an evaluation chose nothing for the source noise as it is."""
+    as_it_is = control_of(each.result.kind) in ("guidance", "schedule")
+    return "reporting" if as_it_is else each.summary.scorers[scorer].role

@@ -136,6 +136,7 @@ def compare_runs(
     pair and are drawn together. With one run in every arm the result is that of `compare`.
     """
     base, num_prompts = scores[reference], len(np.unique(np.asarray(clusters)))
+    # Of differences, not differences of means: equal runs then differ by exactly nothing, whatever sums a column first.
     paired = {arm: runs - base for arm, runs in scores.items() if len(runs) == len(base)}
     drawn = _resampled_runs([*scores.values(), *paired.values()], clusters, num_resamples, seed)
     means = dict(zip(scores, drawn, strict=False))

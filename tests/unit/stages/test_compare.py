@@ -139,13 +139,16 @@ def test_a_second_run_is_a_no_op(base: Run, runs: dict[str, Artifact], capsys: p
     assert compared(base, {"three": "c0", "two": "a0"}).version == "v5"
 
 
-def test_a_scorer_that_chose_for_a_compared_method_is_selecting(base: Run) -> None:
+def test_a_scorer_that_chose_for_a_compared_method_is_selecting(base: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"standard": ShiftConfig(), "chosen": ChoosingConfig()}
     for name, steps in (("a", 2), ("c", 3)):
         scores_of(base, name, method=chosen, model=ModelConfig(num_steps=steps))
     artifact = compared(base, {"two": "a", "three": "c"}, method="chosen")
     assert summary_of(artifact)["scorers"]["brightness"]["role"] == "selecting"
     assert "Gains by the scorers that select" in (artifact.path / "index.html").read_text()
+    monkeypatch.setattr("goldennoise.evaluation.arms.control_of", {"shift": "guidance"}.get)
+    plain = compared(base, {"two": "a", "three": "c"}, method="standard")
+    assert summary_of(plain)["scorers"]["brightness"]["role"] == "reporting"
 
 
 @pytest.mark.parametrize(
