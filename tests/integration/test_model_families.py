@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from integration.command_line import run_ok
-from tiny import tiny_xl_pipeline
+from integration import in_process
+from integration.command_line import ROOT, run_ok
+from tiny import tiny_pipeline, tiny_xl_pipeline
 from tiny_flows import FLOWS
 from tiny_transformers import TRANSFORMERS
 
@@ -51,3 +52,25 @@ def test_collect_train_eval_and_sample(kind: str, tmp_path: Path) -> None:
     made = component("sample").run(load([*asked, f"outputs={tmp_path}", "name=one"]))
     assert len(list((made.path / "images").glob("*/*.png"))) == 2
     assert (made.path / "side_by_side.png").is_file()
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler"])
+def test_a_model_that_starts_from_pure_noise_runs_on_the_command_line(scheduler: str, tmp_path: Path) -> None:
+    zero = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    tiny_pipeline(**zero).save_pretrained(tmp_path / "model")
+    model = ("model=sd21", f"model.path={tmp_path / 'model'}", "model.dtype=float32", f"model.scheduler={scheduler}")
+    small = ("model.height=64", "model.width=64", "compute=cpu", f"outputs={tmp_path}", "experiment=smoke")
+
+    def ended(stage: str, *overrides: str) -> in_process.Ended:
+        return in_process.run([f"stage={stage}", *small, *model, *overrides], ROOT)
+
+    methods = "method=[standard,re_denoise,npnet,best_of_n]"
+    for stage, own in (("collect", ("stage.num_prompts=4",)), ("train", ()), ("eval", (methods, "stage.num_seeds=1"))):
+        done = ended(stage, *own)
+        assert (done.code, done.faults()) == (0, [])
+    summary = json.loads((tmp_path / "scores/smoke/v1/summary.json").read_text())
+    cost = {name: method["evaluations_per_image"] for name, method in summary["methods"].items()}
+    assert cost == {"standard": 4, "npnet": 4, "re_denoise": 4 + 2 + 1, "best_of_n": 4 + 4 * 4}
+    refused = ended("eval", "method=[standard,re_paint]", "stage.num_seeds=1", "name=refused")
+    assert refused.code == 2
+    assert "method re_paint: Position 0 of this model is pure noise (alpha-bar 0)" in refused.sentences[0]
