@@ -146,7 +146,8 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact) -> None:
     from goldennoise.data.pairs.reader import PairReader
     from goldennoise.networks.checkpoint import save_npnet
     from goldennoise.training.engine import loggers
-    from goldennoise.training.engine.fit import Setting, Training, train_npnet
+    from goldennoise.training.engine.fit import Training, train_npnet
+    from goldennoise.training.engine.trainer import Setting
 
     config, processes, folder = job.config, job.processes, job.path
     device, origin = config.compute.torch_device(), _origin(config, loss, pairs)

@@ -10,14 +10,14 @@ from lightning.pytorch import Callback, Trainer
 
 from goldennoise.runtime.progress import Progress
 from goldennoise.store.files import whole
-from goldennoise.training.engine.module import NoiseTraining
+from goldennoise.training.engine.trained_module import TrainedModule
 
 
 class History(Callback):
     """One row per epoch in `path`, written again each time, so that a resumed run has neither gaps nor doubles.
 
-    epoch counts from 1. train_loss and gradient_norm (before clipping) are means over the epoch, learning_rate is that
-    of its last step, the rest is measured at its end.
+    Its columns are the figures of the module. epoch counts from 1. train_loss and gradient_norm (before clipping) are
+    means over the epoch, learning_rate is that of its last step, the rest is measured at its end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,16 +30,8 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
-        row = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "train_loss": pl_module.train_loss.take(pl_module),
-            "val_loss": trainer.callback_metrics["val_loss"].item(),
-            "learning_rate": pl_module.learning_rate,
-            "gradient_norm": pl_module.gradient_norm.take(pl_module),
-        } | {name: value.item() for name, value in pl_module.network.vitals().items()}
-        self.rows = [*self.rows, row]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainedModule) -> None:  # type: ignore[override]
+        self.rows = [*self.rows, pl_module.epoch_figures()]
         if trainer.is_global_zero:
             self._write()
 
@@ -66,11 +58,9 @@ class TrainingProgress(Callback):
         if self.shown is not None:
             self.shown.update(trainer.global_step - self.shown.num_done)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: NoiseTraining) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, _: Trainer, pl_module: TrainedModule) -> None:  # type: ignore[override]
         if self.shown is not None:
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            loss = f"val_loss {trainer.callback_metrics['val_loss'].item():.5f}"
-            self.shown.note(f"{epoch}, {loss}, source itself {pl_module.identity_loss:.5f}")
+            self.shown.note(pl_module.progress_note())
 
     def on_train_end(self, *_: Any) -> None:
         self._close()

@@ -25,15 +25,42 @@ DIGEST_BYTES = 32
 log = logging.getLogger(__name__)
 
 
-class LastAndBest(Checkpoint):
-    """`best.ckpt` by validation loss, then `last.ckpt`, which knows it, at every epoch's end.
+class Last(Checkpoint):
+    """`last.ckpt` at every epoch's end; `before.ckpt` is that of the epoch before.
 
-    `before.ckpt` is the `last.ckpt` of the epoch before. Lightning's ModelCheckpoint keeps absolute paths in its state
-    and forgets the best one when the folder has moved.
+    Lightning's ModelCheckpoint keeps absolute paths in its state and forgets the best one when the folder has moved.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.last, self.before, self.best = folder / LAST, folder / BEFORE, folder / BEST
+        self.last, self.before = folder / LAST, folder / BEFORE
+
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.last)
+
+    def resumable(self) -> str | None:
+        """Path of the newer of the two checkpoints that is whole; None to begin with the first epoch.
+
+        Damaged files are told in a warning.
+        """
+        there = [path for path in (self.last, self.before) if path.exists()]
+        whole = [path for path in there if _is_whole(path)]
+        if whole and self._suffices():
+            return str(whole[0])
+        if there:
+            log.warning("no whole checkpoint is left in %s: training begins with the first epoch", self.last.parent)
+        return None
+
+    def _suffices(self) -> bool:
+        """Whether the training can go on from `last.ckpt`."""
+        return True
+
+
+class LastAndBest(Last):
+    """`best.ckpt` by validation loss too, before `last.ckpt`, which knows it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.best = folder / BEST
         self.best_loss = math.inf
         self.best_epoch = 0
 
@@ -49,20 +76,11 @@ class LastAndBest(Checkpoint):
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
             trainer.save_checkpoint(self.best, weights_only=True)
-        trainer.save_checkpoint(self.last)
+        super().on_train_epoch_end(trainer)
 
-    def resumable(self) -> str | None:
-        """Path of the newer of the two checkpoints that is whole; None to begin with the first epoch.
-
-        Damaged files are told in a warning: with the best epoch's weights an earlier epoch would be lost for good.
-        """
-        there = [path for path in (self.last, self.before) if path.exists()]
-        whole = [path for path in there if _is_whole(path)]
-        if whole and _is_whole(self.best):
-            return str(whole[0])
-        if there:
-            log.warning("no whole checkpoint is left in %s: training begins with the first epoch", self.last.parent)
-        return None
+    def _suffices(self) -> bool:
+        # With the best epoch's weights an earlier epoch would be lost for good.
+        return _is_whole(self.best)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

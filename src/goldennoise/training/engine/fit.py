@@ -1,24 +1,11 @@
 """Training a network on noise pairs: data, network and Lightning trainer put together."""
 
-import logging
-import signal
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch import Callback
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
@@ -26,38 +13,16 @@ from goldennoise.errors import ModelError
 from goldennoise.networks import network_config
 from goldennoise.networks.base import Architecture, NetworkInputs
 from goldennoise.networks.network import GoldenNetwork, blank_network, seeded_network
-from goldennoise.runtime.compute import computes_natively
-from goldennoise.runtime.processes import Processes
 from goldennoise.runtime.seeding import derive_seed
-from goldennoise.training.engine.callbacks import History, SigtermAsBefore, TrainingProgress
-from goldennoise.training.engine.checkpoints import AtomicCheckpoints, LastAndBest, read_checkpoint
+from goldennoise.training.engine.callbacks import History
+from goldennoise.training.engine.checkpoints import LastAndBest, read_checkpoint
 from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
 from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
 from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import WORK, TrainingOptions
 from goldennoise.training.engine.samples import Examples, SampleImages
+from goldennoise.training.engine.trainer import Course, Setting, fit
 from goldennoise.training.objectives.base import Objective
-
-log = logging.getLogger(__name__)
-
-# Named, because Lightning would otherwise guess: a single process in a batch job of many tasks is none of them.
-ENVIRONMENTS: dict[str, type[ClusterEnvironment]] = {
-    "none": LightningEnvironment,
-    "torchrun": TorchElasticEnvironment,
-    "srun": SLURMEnvironment,
-}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where training runs. None of it changes what is learnt (beyond rounding)."""
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    processes: Processes = field(default_factory=Processes)
-    num_workers: int = 0
-    prompts_at_once: int = 32
-    loggers: Sequence[Logger] = ()
-    progress_bar: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +78,11 @@ def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
     module.identity_loss = _identity_loss(data, module, training.setting.device)
     checkpoints = LastAndBest(training.folder / WORK)
     resumable = processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
-    _fit(training, module, data, [*_callbacks(training, data), checkpoints], resumable)
+    options, is_deterministic = training.options, training.objective.is_deterministic
+    course = Course(
+        training.folder / WORK, options.num_epochs, options.precision, deterministic=is_deterministic or "warn"
+    )
+    fit(module, data, [*_callbacks(training, data), checkpoints], course, training.setting, resumable)
     best = _best(config, checkpoints.best)
     # The first may remove the file once all have read it.
     processes.on_all(lambda: None)
@@ -121,17 +90,13 @@ def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
 
 
 def _callbacks(training: Training, data: PairData) -> list[Callback]:
-    """What is told of the training while it goes."""
+    """What is written of the training while it goes."""
     options, setting, folder = training.options, training.setting, training.folder
     callbacks: list[Callback] = [History(folder / "training.csv")]
     every = options.sample_every_epochs
     if training.model is not None and setting.processes.is_first and options.num_samples and every:
         examples = _examples(data, training.model, options.num_samples)
         callbacks.append(SampleImages(training.model, examples, folder / "samples", every))
-    if setting.processes.size > 1:
-        callbacks.append(SigtermAsBefore())
-    if setting.progress_bar:
-        callbacks.append(TrainingProgress())
     return callbacks
 
 
@@ -168,42 +133,6 @@ def _prepared(training: Training) -> PairData:
     return PairData(dataset, options, training.seed, setting.num_workers, training.objective.group_size)
 
 
-def _fit(
-    training: Training, module: NoiseTraining, data: PairData, callbacks: list[Callback], resume: str | None
-) -> None:
-    setting, options = training.setting, training.options
-    processes = setting.processes
-    if options.precision == "bf16-mixed" and not computes_natively("bfloat16", setting.device):
-        log.warning("stage.precision=bf16-mixed: no instructions for it on this CPU; 32-true is 10 times as fast")
-    with _quiet_lightning(), _deterministic_kernels():
-        trainer = Trainer(
-            accelerator={"cuda": "gpu"}.get(setting.device.type, setting.device.type),
-            devices=processes.size // processes.num_nodes,
-            num_nodes=processes.num_nodes,
-            strategy=SingleDeviceStrategy(setting.device) if processes.size == 1 else DDPStrategy(),
-            plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
-            precision=options.precision,  # type: ignore[arg-type]
-            max_epochs=options.num_epochs,
-            callbacks=callbacks,
-            logger=list(setting.loggers),
-            default_root_dir=training.folder / WORK,
-            deterministic=True if training.objective.is_deterministic else "warn",
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        try:
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-        except SystemExit as stop:
-            # Lightning turns Ctrl-C into an exit with code 1, which looks like a failure, and is deaf to the next one.
-            if isinstance(stop.__context__, KeyboardInterrupt):
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                raise KeyboardInterrupt from None
-            raise
-
-
 def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:
     """The first validation pairs of different prompts."""
     index = data.dataset.reader.index.iloc[data.dataset.rows[data.validation_rows]]
@@ -233,29 +162,3 @@ def _counts(data: PairData, module: NoiseTraining, checkpoints: LastAndBest) -> 
         identity_val_loss=module.identity_loss,
         num_parameters=sum(weight.numel() for weight in module.network.parameters()),
     )
-
-
-@contextmanager
-def _deterministic_kernels() -> Iterator[None]:
-    """Lightning's `deterministic` is a switch of the whole process: put it back afterwards."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """No lines about devices that are absent, and no advice that does not apply: losses are reduced before logging."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in ("many workers", "smaller than the logging interval", "sync_dist=True", "LeafSpec"):
-                warnings.filterwarnings("ignore", message=f".*{message}")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -21,8 +21,9 @@ from goldennoise.training import objectives
 from goldennoise.training.engine import fit
 from goldennoise.training.engine.checkpoints import read_checkpoint
 from goldennoise.training.engine.data import PairBatch
-from goldennoise.training.engine.fit import Setting, Training, TrainingCounts, train_npnet
+from goldennoise.training.engine.fit import Training, TrainingCounts, train_npnet
 from goldennoise.training.engine.options import TrainingOptions
+from goldennoise.training.engine.trainer import Setting
 from goldennoise.training.objectives.regression import Loss as Regression
 
 QUIET = Setting(progress_bar=False)
@@ -249,7 +250,7 @@ def test_a_scorer_may_resize_images_though_that_has_no_deterministic_gradient_on
 def test_bf16_and_data_loader_workers(
     reader: PairReader, tmp_path: Path, native: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("goldennoise.training.engine.fit.computes_natively", lambda *_: native)
+    monkeypatch.setattr("goldennoise.training.engine.trainer.computes_natively", lambda *_: native)
     options = replace(BRIEF, precision="bf16-mixed", num_epochs=1)
     network, counts = trained(reader, tmp_path, options, replace(QUIET, num_workers=1))
     assert all(weight.dtype == torch.float32 for weight in network.parameters())

@@ -13,8 +13,9 @@ from unit.training.learnable import BRIEF, SMALL, FakeModel
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import ConfigError
 from goldennoise.training.engine import loggers
-from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.engine.fit import Training, train_npnet
 from goldennoise.training.engine.loggers import LoggerConfig
+from goldennoise.training.engine.trainer import Setting
 from goldennoise.training.objectives.regression import Loss as Regression
 
 CURVES = {"train_loss", "val_loss", "val_loss_identity", "learning_rate", "gradient_norm", "alpha", "beta"}

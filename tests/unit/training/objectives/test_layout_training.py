@@ -22,11 +22,12 @@ from goldennoise.networks.layouts.network import LayoutNPNet
 from goldennoise.networks.layouts.network import build as seeded_layout_npnet
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset, chosen_rows
-from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.engine.fit import Training, train_npnet
 from goldennoise.training.engine.frozen_inputs import FrozenInputs, open_frozen_inputs, write_frozen_inputs
 from goldennoise.training.engine.look_alikes import NUM_LOOK_ALIKES, LookAlikeBatches, nearest_prompts
 from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import TrainingOptions
+from goldennoise.training.engine.trainer import Setting
 from goldennoise.training.objectives.layout_likelihood import CONTRAST_FROM, CONTRAST_TO, GROUP_SIZE, VARIANCE
 from goldennoise.training.objectives.layout_likelihood import Loss as LayoutLikelihood
 

@@ -18,7 +18,8 @@ from goldennoise.runtime.seeding import gaussian_noise
 from goldennoise.training import objectives
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset
-from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.engine.fit import Training, train_npnet
+from goldennoise.training.engine.trainer import Setting
 from goldennoise.training.objectives.gain_weighted import Loss as GainWeighted
 from goldennoise.training.objectives.regression import Loss as Regression
 from goldennoise.training.objectives.reward import Loss as Reward
