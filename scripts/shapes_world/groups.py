@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scene_data import caption_pools, draw_caption
 from scipy import ndimage
 
 from goldennoise.data.shapes.captions import Caption, WantedObject
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import Scene, SceneObject, is_true, sample_scene
+from goldennoise.data.shapes.training_scenes import caption_pools, draw_caption
 from goldennoise.data.shapes.vocabulary import COLOURS, COUNTS, OPPOSITE, RELATIONS, SHAPES, SIZES
 
 NUM_EDITS = 4

@@ -4,8 +4,9 @@ Only this room and the command line know Hydra.
 """
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import hydra
@@ -30,7 +31,7 @@ from goldennoise.config.messages import (
 from goldennoise.data.prompts import PromptsConfig
 from goldennoise.errors import ConfigError, require, shortened
 from goldennoise.runtime.compute import ComputeConfig
-from goldennoise.store.artifacts import allowed_name, check_name
+from goldennoise.store.artifacts import ArtifactStore, allowed_name, check_name
 from goldennoise.store.paths import expanded
 from goldennoise.training.engine.loggers import LoggerConfig
 
@@ -47,6 +48,8 @@ COLUMNS = ("image", "prompt", "prompt_id", "category", "method", "seed", "scorer
 """Columns of our tables, which have a column per scorer too."""
 
 T = TypeVar("T")
+_MODEL = re.compile(r"model/[^/@]+@[^/@]+")
+"""A model artifact by its reference; ids of the hub have no @."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +159,19 @@ def typed(tree: DictConfig) -> RunConfig:
             parts[key] = {option: _component(key, f"{key}.{option}", part) for option, part in chosen.items()}
         else:
             parts[key] = _component(key, key, _group(values, key))
+    parts["model"] = _located(parts["model"], ArtifactStore(own.outputs))
     return RunConfig(**parts, **vars(own))
+
+
+def _located(model: Any, store: ArtifactStore) -> Any:
+    """A model config whose `path` and `lora` are folders where they were model artifacts, such as "model/NAME@v1".
+
+    Raises `ArtifactError` for one that does not exist.
+    """
+    named = {name: getattr(model, name, None) for name in ("path", "lora")}
+    meant = {name: value for name, value in named.items() if value and _MODEL.fullmatch(value)}
+    folders = {name: str(store.resolve(value, "model").path) for name, value in meant.items()}
+    return replace(model, **folders) if folders else model
 
 
 def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:

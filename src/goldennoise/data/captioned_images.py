@@ -44,7 +44,7 @@ class Renders:
             raise DataError(f'"{prompt}" is no caption of the shapes world, which alone can be rendered')
         rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
         pixels = render(sample_scene(caption, rng))
-        return _tensor(pixels).float() / 255
+        return as_tensor(pixels).float() / 255
 
     def some(self, num: int) -> "list[Tensor]":
         """One of each of `num` training captions, spread over the kinds."""
@@ -67,14 +67,21 @@ class Folder:
             raise DataError(
                 f"{self.folder / TABLE} needs the columns {FILE} and {TEXT}; the columns are {shown(table.columns)}"
             )
+        self.rows = [(str(row[FILE]), str(row[TEXT])) for _, row in table.rows]
         self.files: dict[str, list[str]] = {}
-        for _, row in table.rows:
-            self.files.setdefault(prompt_id(str(row[TEXT])), []).append(str(row[FILE]))
+        for file, text in self.rows:
+            self.files.setdefault(prompt_id(text), []).append(file)
 
     def digest(self) -> str:
         """SHA-256 over the captions and the content of their images; `DataError` for an image that is missing."""
         lines = [f"{text}\t{self._digest(file)}" for text, files in self.files.items() for file in files]
         return digest_of_lines(lines)
+
+    def refuse_missing(self) -> None:
+        """Raise `DataError` for the first image that is missing."""
+        for file, _ in self.rows:
+            if not (self.folder / file).is_file():
+                raise self._unusable(file, "is missing")
 
     def _digest(self, file: str) -> str:
         what = "is missing"
@@ -83,7 +90,10 @@ class Folder:
                 return file_digest(self.folder / file)
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
-        raise DataError(f"{self.folder / shortened(file)} {what}, and {TABLE} names it")
+        raise self._unusable(file, what)
+
+    def _unusable(self, file: str, what: str) -> DataError:
+        return DataError(f"{self.folder / shortened(file)} {what}, and {TABLE} names it")
 
     def image(self, prompt: str, seed: int, root_seed: int) -> "Tensor":  # noqa: ARG002
         files = self.files.get(prompt_id(prompt))
@@ -97,7 +107,7 @@ class Folder:
         return [self._read(file) for file in files[:num]]
 
     def _read(self, file: str) -> "Tensor":
-        return _tensor(read_image(self.folder / file, upright=True))
+        return as_tensor(read_image(self.folder / file, upright=True))
 
 
 def images_called(name: str) -> CaptionedImages:
@@ -105,7 +115,7 @@ def images_called(name: str) -> CaptionedImages:
     return Renders() if name == "renders" else Folder(name)
 
 
-def _tensor(pixels: np.ndarray) -> "Tensor":
+def as_tensor(pixels: np.ndarray) -> "Tensor":
     """(3, height, width) of pixels (height, width, 3)."""
     import torch
 

@@ -33,8 +33,9 @@ class PipelineConfig(Options):
     """Spacings to choose from; a flow's noise levels are its model's own."""
 
     kind: str = ""
-    path: str = option("", filled('a folder, a hub id or "shapes"'))
-    """"shapes" for the packaged world, a local diffusers folder, or a hub id."""
+    path: str = option("", filled('a model artifact, a folder, a hub id or "shapes"'))
+    """"shapes" for the packaged world, a model artifact such as "model/NAME@v1", a local diffusers folder, or a hub
+    id."""
     revision: str | None = None
     """Branch, tag or commit of a hub repository; null for the newest."""
     variant: str | None = None

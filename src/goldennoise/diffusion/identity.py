@@ -12,6 +12,7 @@ from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.store.files import file_digest
 from goldennoise.store.hub import local_path
 from goldennoise.store.paths import given_path
+from goldennoise.store.record import RECORD, read_artifact
 
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
@@ -21,7 +22,7 @@ def model_identity(config: Any) -> dict[str, Any]:
     """A model config, and a digest of the weights where they can change under the same name: all but the hub's.
 
     First 12 hex digits of a SHA-256 over the files that are loaded of `path` and of `lora`. What lies on this machine
-    goes by the last part of its path: another machine may keep it elsewhere.
+    goes by the last part of its path, or by its reference: another machine may keep it elsewhere.
     """
     identity = asdict(config)
     if (tone := identity.pop("tone", None)) is not None:
@@ -30,10 +31,10 @@ def model_identity(config: Any) -> dict[str, Any]:
     files: list[Path] = []
     if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:
         files += _weights(folder, identity.get("variant"))
-        identity["path"] = path if path == "shapes" else folder.resolve().name
+        identity["path"] = path if path == "shapes" else named(folder)
     if (source := _local(lora)) is not None:
         files += [source / STANDARD_FILE] if source.is_dir() else [source]
-        identity["lora"] = source.resolve().name
+        identity["lora"] = named(source)
     present = [file for file in files if file.is_file()]
     return identity | {"weights": _digest(tuple(map(_state, present))) if present else None}
 
@@ -46,6 +47,11 @@ def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
         for part in SAME_MODEL
         if used.get(part) != recorded.get(part)
     ]
+
+
+def named(path: Path) -> str:
+    """How a file or folder of this machine is called elsewhere: "model/NAME@vN" if it is an artifact, else its name."""
+    return read_artifact(path).reference if (path / RECORD).is_file() else path.resolve().name
 
 
 def _local(source: str | Path | None) -> Path | None:

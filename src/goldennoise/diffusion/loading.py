@@ -15,6 +15,7 @@ from goldennoise.diffusion import families, weight_files
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ModelError, shortened
 from goldennoise.store.hub import HUB_ID, local_path
+from goldennoise.store.record import RECORD, read_artifact
 
 
 def load_pipeline(
@@ -23,7 +24,7 @@ def load_pipeline(
     """A diffusers pipeline of one of `classes`, on the CPU, without a safety checker; weights from safetensors only.
 
     path: "shapes", a local folder or a hub id; variant: of its weight files, such as "fp16".
-    Raises `ModelError` naming what is missing and how to get it.
+    Raises `ModelError` naming what is missing and how to get it, `ArtifactError` for a damaged artifact.
     """
     source = _source(path)
     try:
@@ -84,6 +85,8 @@ def _source(path: str) -> str:
             f"model.path={path} is a file: read a checkpoint in one file with from_single_file of its diffusers "
             "pipeline, write it with pipe.save_pretrained(FOLDER), and give the folder."
         )
+    if here is not None and (here / RECORD).is_file():
+        read_artifact(here).check()
     if here is not None and (here / "model_index.json").is_file():
         return str(here)
     if here is not None and (here / STANDARD_FILE).is_file():

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
+from goldennoise.diffusion.identity import named
 from goldennoise.diffusion.latent_images import LatentImages
 from goldennoise.diffusion.latent_texts import LatentTexts
 from goldennoise.diffusion.loading import load_pipeline
@@ -104,7 +105,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         folder = Path(config.path).expanduser()
         return cls(
             pipe.to(device),
-            name=replace(config, path=folder.resolve().name).name if folder.is_dir() else config.name,
+            name=replace(config, path=named(folder)).name if folder.is_dir() else config.name,
             num_steps=config.num_steps,
             guidance=config.guidance,
             negative_prompt=config.negative_prompt,

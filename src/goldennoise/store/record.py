@@ -14,6 +14,7 @@ RECORD = "record.json"
 STAGE_OF_KIND = {
     "pairs": "collect",
     "npnet": "train",
+    "model": "train_model",
     "scores": "eval",
     "report": "report",
     "image_scores": "score",

@@ -18,6 +18,7 @@ from goldennoise.data.pairs import PairReader
 from goldennoise.data.prompts import PromptsConfig, all_prompts
 from goldennoise.diffusion import families
 from goldennoise.diffusion.identity import model_identity
+from goldennoise.diffusion.noise_levels.uniform import Config as UniformTimesteps
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.methods.npnet import Config as NPNetMethodConfig
@@ -84,6 +85,7 @@ def config(tmp_path: Path) -> RunConfig:
         model=FakeConfig(),
         prompts=PromptsConfig(),
         scorer={"bright": FakeConfig()},
+        noise_levels=UniformTimesteps(),
         npnet=ArchitectureConfig(),
         method={"teacher": TeacherConfig()},
         compute=ComputeConfig(device="cpu", batch_size=3),

@@ -19,6 +19,7 @@ from goldennoise.data.pairs.reader import PairReader
 from goldennoise.data.pairs.shards import Shard, write_shard
 from goldennoise.data.prompts import Prompt, PromptsConfig
 from goldennoise.diffusion import families
+from goldennoise.diffusion.noise_levels.uniform import Config as UniformTimesteps
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.networks.npnet import Config as ArchitectureConfig
@@ -139,6 +140,7 @@ def run_config(outputs: Path, options: TrainingOptions = BRIEF, num_devices: int
         "model": FakeModelConfig(),
         "prompts": PromptsConfig(),
         "scorer": {},
+        "noise_levels": UniformTimesteps(),
         "npnet": SMALL,
         "method": {},
         "compute": ComputeConfig(device="cpu", devices=num_devices),

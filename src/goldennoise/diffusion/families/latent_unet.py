@@ -1,6 +1,7 @@
 """Stable Diffusion's UNets on VAE latents."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,36 @@ class LatentUNet(LatentPipeline):
             return_dict=False,
         )[0]
 
+    @property
+    def pipeline(self) -> Any:
+        """The diffusers pipeline behind it."""
+        return self._pipe
+
+    @property
+    def alpha_bars(self) -> Tensor:
+        """Of the timesteps of training, float32 (T,)."""
+        return self._pipe.scheduler.alphas_cumprod
+
+    @property
+    def zeros_without_prompt(self) -> bool:
+        """Whether the pass without a prompt is told zeros, and no empty prompt."""
+        return False
+
+    def token_ids(self, prompts: Sequence[str]) -> list[Tensor]:
+        """(B, tokens) of each tokenizer; prompts that are too long are cut and counted."""
+        return [tokens.input_ids for tokens in self._tokens(prompts, {})]
+
+    @abstractmethod
+    def conditioning(self, token_ids: Sequence[Tensor], options: TextOptions | None = None) -> Conditioning:
+        """What tokens (B, tokens) of each tokenizer tell the UNet, with gradients where they are on."""
+
+    def output(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The UNet's output (B, C, h, w) at a timestep, whole or not, of each row, (B,); with gradients."""
+        return self._run(latents, timesteps, conditioning)
+
+    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
+        return self.conditioning([tokens.input_ids for tokens in self._tokens(prompts, options)], options)
+
     def _added(self, latents: Tensor, conditioning: Conditioning) -> Conditioning:  # noqa: ARG002
         """Further inputs by the UNet's names, each (B, ...)."""
         return {}
@@ -71,11 +102,11 @@ class StableDiffusion(LatentUNet):
     text_options = ("clip_skip",)
     aligned_timesteps = AysSchedules["StableDiffusionTimesteps"]
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
-        (tokens,), encoder = self._tokens(prompts, options), self._pipe.text_encoder
-        if "clip_skip" not in options:
-            return {"text": encoder(tokens.input_ids)[0].to(self.dtype)}
-        text = hidden_states(encoder(tokens.input_ids, output_hidden_states=True), options["clip_skip"], last=-1)
+    def conditioning(self, token_ids: Sequence[Tensor], options: TextOptions | None = None) -> Conditioning:
+        (ids,), encoder = token_ids, self._pipe.text_encoder
+        if options is None or "clip_skip" not in options:
+            return {"text": encoder(ids)[0].to(self.dtype)}
+        text = hidden_states(encoder(ids, output_hidden_states=True), options["clip_skip"], last=-1)
         # Where the norm stands depends on the version of transformers.
         return {"text": getattr(encoder, "text_model", encoder).final_layer_norm(text).to(self.dtype)}
 
@@ -92,19 +123,23 @@ class StableDiffusionXL(LatentUNet):
     text_options = ("prompt_2", "clip_skip", "negative_prompt_2")
     aligned_timesteps = AysSchedules["StableDiffusionXLTimesteps"]
 
-    def _encode(self, prompts: Sequence[str], options: TextOptions) -> Conditioning:
+    @property
+    def zeros_without_prompt(self) -> bool:
+        distilled = self._network.config.time_cond_proj_dim is not None
+        return not distilled and self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt
+
+    def conditioning(self, token_ids: Sequence[Tensor], options: TextOptions | None = None) -> Conditioning:
         """Hidden states (B, tokens, sum of both widths) and the pooled embedding (B, dim)."""
         first, second = (
-            getattr(self._pipe, name)(tokens.input_ids, output_hidden_states=True)
-            for name, tokens in zip(self.text_encoders, self._tokens(prompts, options), strict=True)
+            getattr(self._pipe, name)(ids, output_hidden_states=True)
+            for name, ids in zip(self.text_encoders, token_ids, strict=True)
         )
-        skip = options.get("clip_skip", 0)
+        skip = (options or {}).get("clip_skip", 0)
         text = torch.cat([hidden_states(output, skip, last=-2) for output in (first, second)], dim=-1)
         return {"text": text.to(self.dtype), "pooled": second.text_embeds.to(self.dtype)}
 
     def _encode_negative(self, given: Conditioning, options: TextOptions) -> Conditioning:
-        distilled = self._network.config.time_cond_proj_dim is not None
-        if not distilled and self._negative_prompt is None and self._pipe.config.force_zeros_for_empty_prompt:
+        if self.zeros_without_prompt:
             return {name: torch.zeros_like(part) for name, part in given.items()}
         return super()._encode_negative(given, options)
 

@@ -45,14 +45,19 @@ class History(Callback):
 
 
 class TrainingProgress(Callback):
-    """One count over all steps of all epochs, so that the time left is that of the training, not of an epoch."""
+    """One count over all steps of all epochs, so that the time left is that of the training, not of an epoch.
 
-    def __init__(self) -> None:
+    num_steps: of all epochs; None where all have as many.
+    """
+
+    def __init__(self, num_steps: int | None = None) -> None:
+        self.num_steps = num_steps
         self.shown: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.is_global_zero:
-            self.shown = Progress("train", int(trainer.estimated_stepping_batches), "steps", trainer.global_step)
+            num_steps = self.num_steps or int(trainer.estimated_stepping_batches)
+            self.shown = Progress("train", num_steps, "steps", trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self.shown is not None:

@@ -58,8 +58,8 @@ class Course:
     folder: Path
     num_epochs: int
     precision: str
-    num_steps: int = -1
-    """Ends the training before the last epoch is over; -1 for no such end."""
+    num_steps: int | None = None
+    """Where the last epoch is shorter than the others; None where all are of one length."""
     deterministic: Literal[True, "warn"] = True
 
 
@@ -84,8 +84,7 @@ def fit(
             plugins=[ENVIRONMENTS[processes.launcher](), AtomicCheckpoints()],
             precision=course.precision,  # type: ignore[arg-type]
             max_epochs=course.num_epochs,
-            max_steps=course.num_steps,
-            callbacks=[*callbacks, *_told(setting)],
+            callbacks=[*callbacks, *_told(setting, course.num_steps)],
             logger=list(setting.loggers),
             default_root_dir=course.folder,
             deterministic=course.deterministic,
@@ -105,9 +104,9 @@ def fit(
             raise
 
 
-def _told(setting: Setting) -> list[Callback]:
+def _told(setting: Setting, num_steps: int | None) -> list[Callback]:
     callbacks: list[Callback] = [SigtermAsBefore()] if setting.processes.size > 1 else []
-    return [*callbacks, TrainingProgress()] if setting.progress_bar else callbacks
+    return [*callbacks, TrainingProgress(num_steps)] if setting.progress_bar else callbacks
 
 
 @contextmanager
@@ -129,7 +128,7 @@ def _quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for message in ("many workers", "smaller than the logging interval", "sync_dist=True", "LeafSpec"):
+            for message in ("many workers", "smaller than the logging", "sync_dist=True", "LeafSpec", "in eval mode"):
                 warnings.filterwarnings("ignore", message=f".*{message}")
             yield
     finally:

@@ -1,0 +1,133 @@
+"""train_model: captioned images -> a text-to-image model, a diffusers folder that every other stage takes."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from goldennoise.config.compose import RunConfig
+from goldennoise.data.training_images import FolderImages, RenderedImages, TrainingImages
+from goldennoise.diffusion.identity import model_identity
+from goldennoise.errors import ConfigError
+from goldennoise.generation.loader import Loader
+from goldennoise.stages.job import Job, opened
+from goldennoise.store.artifacts import Artifact, Draft
+from goldennoise.store.files import write_json
+from goldennoise.store.identity import deciding
+from goldennoise.store.record import read_json
+from goldennoise.training.denoiser.options import DenoiserOptions
+from goldennoise.training.engine.options import WORK
+
+FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
+"""Kinds of models whose UNets are trained."""
+OUTCOME = "training.json"
+"""Written when the model is: a run killed between this and the commit has nothing to train any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(DenoiserOptions):
+    """What to learn from and how."""
+
+    kind: str = "train_model"
+    """Of this stage."""
+
+
+def run(config: RunConfig) -> Artifact:
+    """The model artifact of this config: complete already, resumed, or trained, by all processes of the run.
+
+    Raises `ConfigError` for a model that is not trained here, `DataError` for images that cannot be read.
+    """
+    _refuse_unfit(config)
+    stage: Config = config.stage
+    images: TrainingImages
+    if stage.images == "renders":
+        images = RenderedImages(stage.num_images, stage.num_validation)
+    else:
+        images = FolderImages(stage.images, stage.num_validation)
+    with opened(config, "model", _loader(config)) as job:
+        if done := job.begin(lambda _: _identity(config, images)):
+            return done
+        if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
+            _train(job, images)
+        return job.finish(_finish)
+
+
+def _refuse_unfit(config: RunConfig) -> None:
+    """Raise ConfigError for what cannot be trained, before anything is read or loaded."""
+    stage: Config = config.stage
+    kind = config.model.kind
+    if kind not in FAMILIES:
+        raise ConfigError(
+            f"model.kind={kind}: train_model trains UNets on noise schedules, those of {' and '.join(FAMILIES)}; "
+            "choose such a model"
+        )
+    if stage.train_text_encoder and kind != "stable_diffusion":
+        raise ConfigError(
+            f"stage.train_text_encoder=true: the text encoders of {kind} stay as they are; set it to false"
+        )
+    if stage.batch_size < config.compute.devices:
+        raise ConfigError(
+            f"stage.batch_size={stage.batch_size}: {config.compute.devices} devices share a batch; set at least "
+            f"{config.compute.devices}"
+        )
+
+
+def _loader(config: RunConfig) -> Loader:
+    """Of the model in the number format and on the device that it is trained in, whole."""
+    model, compute = replace(config.model, dtype="float32"), replace(config.compute, offload=False, compile=False)
+    return Loader(replace(config, model=model, compute=compute))
+
+
+def _identity(config: RunConfig, images: TrainingImages) -> dict[str, Any]:
+    options = deciding(config.stage)
+    for name in ("images", "num_images"):
+        del options[name]
+    return {
+        "stage": options | {"images": images.digest},
+        "model": model_identity(config.model),
+        "noise_levels": asdict(config.noise_levels),
+        "seed": config.seed,
+    }
+
+
+def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
+    """Whether only the commit is left to do. damaged: files that were removed."""
+    if damaged:
+        # A run that is killed now has to train again, too: the next one is told of no damage.
+        (folder / OUTCOME).unlink(missing_ok=True)
+    return (folder / OUTCOME).is_file()
+
+
+def _train(job: Job, images: TrainingImages) -> None:
+    # Lightning takes seconds to load: only now is it certain that there is something to train.
+    from goldennoise.training.denoiser.data import Captions, TrainingData
+    from goldennoise.training.denoiser.fit import Training, train_denoiser
+    from goldennoise.training.denoiser.latents import LatentEncoding, Latents, cut
+    from goldennoise.training.engine import loggers
+    from goldennoise.training.engine.trainer import Setting
+
+    config, processes, folder = job.config, job.processes, job.path
+    parts = cut(len(images.captions), job.stage.images_per_part)
+    job.make(parts, LatentEncoding(job.loader, images, folder, config.compute.batch_size), "images")
+    model: Any = job.loader.model
+    data = TrainingData(Latents(folder, parts), Captions.of(model, images.captions), images.num_held_out)
+    version = job.reference.removeprefix("model/")
+    log_folder = Path(config.outputs) / "logs" / "train_model" / version
+    with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
+        setting = Setting(model.device, processes, config.compute.num_workers, loggers=chosen)
+        training = Training(model, data, config.stage, config.noise_levels, folder, config.seed, setting)
+        counts = train_denoiser(training)
+    processes.from_first(lambda: write_json(folder / OUTCOME, counts.as_record()))
+
+
+def _finish(draft: Draft) -> Artifact:
+    """Checkpoints and latents were for resuming only."""
+    shutil.rmtree(draft.path / WORK, ignore_errors=True)
+    counts = read_json(draft.path / OUTCOME)
+    artifact = draft.commit(counts)
+    print(
+        f"{artifact.reference}: {counts['steps']} steps on {counts['images']} images, denoising error "
+        f"{counts['val_error']:.5g} on {counts['validation_images']} held-out ones"
+    )
+    return artifact

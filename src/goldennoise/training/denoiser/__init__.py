@@ -1,0 +1,1 @@
+"""Training of a text-to-image model's denoiser: its data, its networks, its loss."""

@@ -1,0 +1,79 @@
+"""Training a denoiser: data, networks and Lightning trainer put together."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goldennoise.diffusion.families.latent_unet import LatentUNet
+from goldennoise.store.files import whole
+from goldennoise.training.denoiser.data import LatentData, TrainingData
+from goldennoise.training.denoiser.loss import NoiseLevelLoss
+from goldennoise.training.denoiser.module import DenoiserTraining
+from goldennoise.training.denoiser.networks import begun, set_weights, write
+from goldennoise.training.denoiser.options import DenoiserOptions
+from goldennoise.training.denoiser.validation import validation_errors
+from goldennoise.training.engine.callbacks import History
+from goldennoise.training.engine.checkpoints import Last
+from goldennoise.training.engine.options import WORK
+from goldennoise.training.engine.trainer import Course, Setting, fit
+
+
+@dataclass(frozen=True)
+class Training:
+    """A denoiser to train. noise_levels: Config of a density. folder: gets the pipeline, training.csv and work/."""
+
+    model: LatentUNet
+    data: TrainingData
+    options: DenoiserOptions
+    noise_levels: Any
+    folder: Path
+    seed: int = 0
+    setting: Setting = field(default_factory=Setting)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was learnt from, and what came out. val_error: mean of validation.parquet."""
+
+    images: int
+    validation_images: int
+    steps: int
+    parameters: int
+    val_error: float
+
+    def as_record(self) -> dict[str, float]:
+        """As counts of an artifact."""
+        return asdict(self)
+
+
+def train_denoiser(training: Training) -> Counts:
+    """Train, and write the pipeline with the moving average of its weights, and validation.parquet, by rank 0.
+
+    Called again with the same folder, a killed training goes on from its last checkpoint, and ends with the same
+    weights bit for bit on a CPU.
+    Raises `ConfigError` for sizes or noise levels that do not fit, `GoldenNoiseError` for a loss that is not finite.
+    """
+    options, setting, folder = training.options, training.setting, training.folder
+    denoiser = begun(training.model, options, training.seed)
+    loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, training.noise_levels, options)
+    module = DenoiserTraining(denoiser, loss, training.data)
+    checkpoints = Last(folder / WORK)
+    resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
+    data = LatentData(training.data, loss, training.seed, setting.num_workers)
+    num_epochs = -(-options.num_steps // options.save_every_steps)
+    course = Course(folder / WORK, num_epochs, options.precision, options.num_steps)
+    fit(module, data, [History(folder / "training.csv"), checkpoints], course, setting, resumable)
+
+    def finish() -> dict[str, float]:
+        module.to(setting.device)
+        set_weights(module, module.average)
+        module.eval()
+        table = validation_errors(module)
+        with whole(folder / "validation.parquet") as beside:
+            table.to_parquet(beside, index=False)
+        write(denoiser, folder, options.lora_rank)
+        parameters = sum(weight.numel() for weight in module.average.values())
+        held_out, error = training.data.num_held_out, float(table["error"].mean())
+        return Counts(training.data.num_training, held_out, options.num_steps, parameters, error).as_record()
+
+    return Counts(**setting.processes.from_first(finish))

@@ -1,0 +1,113 @@
+"""The networks that a training moves: what they begin with, and how the pipeline they belong to is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor, nn
+
+from goldennoise.diffusion.families.latent_unet import LatentUNet
+from goldennoise.errors import ConfigError, shortened
+from goldennoise.runtime.seeding import seeded
+from goldennoise.training.denoiser.options import DenoiserOptions
+
+ATTENTION = ["to_k", "to_q", "to_v", "to_out.0"]
+"""Layers that a LoRA adapts, as in diffusers' own training of one."""
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A pipeline to train. model: it, as the rest of the project runs it. prediction: what its UNet predicts."""
+
+    pipe: Any
+    model: LatentUNet
+    prediction: str
+
+    @property
+    def text_encoders(self) -> list[nn.Module]:
+        return [getattr(self.pipe, name) for name in self.model.text_encoders]
+
+
+def begun(model: LatentUNet, options: DenoiserOptions, seed: int) -> Denoiser:
+    """The pipeline of `model` with the networks that training begins with, those to be trained with gradients.
+
+    New weights come from one generator: first those of the text encoder, then those of the UNet.
+    Raises `ConfigError` for sizes that no UNet can have.
+    """
+    pipe: Any = model.pipeline
+    with seeded(seed):
+        if options.init == "scratch":
+            if options.train_text_encoder:
+                pipe.text_encoder = type(pipe.text_encoder)(pipe.text_encoder.config).to(model.device)
+            pipe.unet = _new_unet(pipe.unet, options.unet or {}).to(model.device)
+        if options.lora_rank is not None:
+            lora = LoraConfig(
+                r=options.lora_rank,
+                lora_alpha=options.lora_rank,
+                init_lora_weights="gaussian",
+                target_modules=ATTENTION,
+            )
+            pipe.unet.add_adapter(lora)  # its own weights alone have gradients
+    if options.lora_rank is None:
+        pipe.unet.requires_grad_(True)
+    pipe.text_encoder.requires_grad_(options.train_text_encoder)
+    prediction = _set_schedule(pipe, options)
+    trained = type(model)(pipe, name=model.name, num_steps=model.num_steps, guidance=model.guidance)
+    return Denoiser(pipe, trained, prediction)
+
+
+def _new_unet(unet: Any, sizes: dict[str, Any]) -> Any:
+    try:
+        return UNet2DConditionModel.from_config({**unet.config, **sizes})
+    # For sizes that do not fit each other diffusers raises whatever its first wrong step raises.
+    except Exception as error:
+        reason = shortened((str(error).strip() or type(error).__name__).splitlines()[0], 200)
+        raise ConfigError(
+            f"stage.unet={shortened(sizes)}: no UNet can be built so ({reason}); choose sizes that fit each other"
+        ) from error
+
+
+def _set_schedule(pipe: Any, options: DenoiserOptions) -> str:
+    """Gives the pipeline the scheduler that it is trained and written with; what the UNet predicts."""
+    config = pipe.scheduler.config
+    if options.zero_terminal:
+        pipe.scheduler = DDIMScheduler.from_config(
+            config,
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+            clip_sample=False,
+            thresholding=False,
+        )
+        return "v_prediction"
+    prediction = options.prediction or config.prediction_type
+    pipe.scheduler = type(pipe.scheduler).from_config(config, prediction_type=prediction)
+    return prediction
+
+
+def write(denoiser: Denoiser, folder: Path, lora_rank: int | None) -> None:
+    """The pipeline as diffusers loads it from `folder`; a LoRA also beside it, and merged into the pipeline."""
+    pipe = denoiser.pipe
+    if lora_rank is not None:
+        layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.unet))
+        type(pipe).save_lora_weights(folder, unet_lora_layers=layers)
+        pipe.unet.fuse_lora()
+        pipe.unet.unload_lora()
+    pipe.save_pretrained(folder)
+
+
+def trained_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Name -> weight, of all that have gradients."""
+    return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+
+
+@torch.no_grad()
+def set_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy weights by name into those that `module` trains."""
+    for name, weight in trained_weights(module).items():
+        weight.copy_(weights[name])
