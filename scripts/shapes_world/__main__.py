@@ -12,18 +12,18 @@ from pathlib import Path
 
 import assemble
 import autoencoder
-import denoiser
 import measure
-import numpy as np
 import packaged_network
 import preference
 import tokenizer
 import torch
-from diffusers import AutoencoderKL
+import untrained
 from groups import training_groups
 from scene_data import training_scenes
 
+from goldennoise.config.compose import RunConfig, load
 from goldennoise.data.shapes.locations import RECORD
+from goldennoise.stages import train_model
 
 FOLDER = Path("outputs/shapes_world")
 NUM_SCENES = 60_000
@@ -32,13 +32,13 @@ NUM_GROUPS = 8_000
 
 def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    pixels, captions = training_scenes(NUM_SCENES, FOLDER)
+    pixels, _ = training_scenes(NUM_SCENES, FOLDER)
     words = tokenizer.train(FOLDER / "tokenizer")
     vae = autoencoder.train(pixels, FOLDER)
-    model = denoiser.train(_latents(vae, pixels), captions, words, FOLDER)
     # One that was used would be saved with the padding it was used with.
     fresh = tokenizer.train(FOLDER / "tokenizer")
-    assemble.write_pipeline(vae, model, fresh)
+    untrained.write(vae, fresh, FOLDER / "untrained")
+    assemble.write_pipeline(train_model.run(_denoiser()).path)
     assemble.write_tones()
     clip = preference.train(training_groups(NUM_GROUPS, FOLDER), words, FOLDER)
     assemble.write_preference(clip, fresh)
@@ -48,11 +48,10 @@ def main() -> None:
     print(json.dumps(record["measured"], indent=2))
 
 
-def _latents(vae: AutoencoderKL, pixels: np.ndarray) -> torch.Tensor:
-    file = FOLDER / "latents.npy"
-    if not file.exists():
-        np.save(file, autoencoder.encode(vae, pixels).numpy())
-    return torch.from_numpy(np.load(file))
+def _denoiser() -> RunConfig:
+    """Its training: the defaults of stage=train_model."""
+    start = (f"model.path={FOLDER / 'untrained'}", f"outputs={FOLDER}", "name=denoiser")
+    return load(("stage=train_model", f"stage.num_images={NUM_SCENES}", *start))
 
 
 def _how() -> dict:
@@ -60,7 +59,7 @@ def _how() -> dict:
         "command": "python scripts/shapes_world",
         "recipes": {
             **{name: asdict(recipe) for name, recipe in autoencoder.RECIPES.items()},
-            "denoiser": asdict(denoiser.RECIPE),
+            "denoiser": asdict(_denoiser().stage),
             "preference": asdict(preference.RECIPE),
         },
         "num_scenes": NUM_SCENES,

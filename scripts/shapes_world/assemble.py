@@ -5,8 +5,7 @@ from pathlib import Path
 
 import preference
 import torch
-from denoiser import Denoiser, scheduler
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTokenizer
@@ -19,17 +18,9 @@ from goldennoise.diffusion.tone import tones_of
 NUM_TONES = 512
 
 
-def write_pipeline(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokenizer) -> None:
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=denoiser.text_encoder,
-        tokenizer=tokenizer,
-        unet=denoiser.unet,
-        scheduler=scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+def write_pipeline(trained: Path) -> None:
+    """trained: a model artifact."""
+    pipeline = StableDiffusionPipeline.from_pretrained(trained)
     shutil.rmtree(PIPELINE, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(PIPELINE)
 

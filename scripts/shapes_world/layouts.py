@@ -130,6 +130,15 @@ def main() -> None:
     _print(figures, samples)
 
 
+def _latents(model: DiffusionModel, pixels: np.ndarray) -> Tensor:
+    """Those of all training images, encoded once."""
+    file = WORLD / "latents.npy"
+    if not file.exists():
+        images = (torch.tensor(pixels[start : start + 100]) for start in range(0, len(pixels), 100))
+        np.save(file, torch.cat([model.encode_images([*part.permute(0, 3, 1, 2) / 255]) for part in images]).numpy())
+    return torch.from_numpy(np.load(file))
+
+
 class Finder:
     """Layouts among the training images, for prompts that none of them was made for."""
 
@@ -137,14 +146,15 @@ class Finder:
         texts = json.loads((WORLD / "scenes.json").read_text())
         known = sorted(set(texts))
         rows = {text: row for row, text in enumerate(known)}
-        latents = torch.from_numpy(np.load(WORLD / "latents.npy"))
+        pixels = np.load(WORLD / "scenes.npy", mmap_mode="r")
+        latents = _latents(model, pixels)
         embeddings = _embeddings(model, known)
         with torch.enable_grad():
             network = matcher.train(embeddings, latents, torch.tensor([rows[text] for text in texts]), FOLDER)
         asked = [caption.text for caption in samples.asked]
         queries = network.text(network.normal(_embeddings(model, asked)))
         self.scores = queries @ torch.cat([network.image(part) for part in latents.split(1000)]).T
-        clip, pixels = ShapesClip(CPU), np.load(WORLD / "scenes.npy", mmap_mode="r")
+        clip = ShapesClip(CPU)
         for start in range(0, len(pixels), 1000):
             images = torch.tensor(pixels[start : start + 1000]).permute(0, 3, 1, 2) / 255
             self.scores[:, start : start + 1000] += clip._texts(asked) @ clip.embed(images).T
