@@ -7,7 +7,7 @@ import numpy as np
 from goldennoise.data.images import read_image
 from goldennoise.data.prompts.defects import refuse, shown
 from goldennoise.data.prompts.readers import read_rows
-from goldennoise.data.shapes.captions import benchmark, caption_of
+from goldennoise.data.shapes.captions import benchmark, caption_of, without_tone
 from goldennoise.data.shapes.renderer import render
 from goldennoise.data.shapes.scenes import sample_scene
 from goldennoise.errors import DataError, shortened
@@ -36,14 +36,18 @@ class CaptionedImages(Protocol):
 
 
 class Renders:
-    """Scenes drawn at random among those a caption of the shapes world is true of."""
+    """Scenes drawn at random among those a caption of the shapes world is true of.
+
+    "dark" or "bright" before a caption asks for the background, which captions leave open: "dark a red circle".
+    """
 
     def image(self, prompt: str, seed: int, root_seed: int) -> "Tensor":
-        caption = caption_of(prompt)
+        text, tone = without_tone(prompt)
+        caption = caption_of(text)
         if caption is None:
             raise DataError(f'"{prompt}" is no caption of the shapes world, which alone can be rendered')
         rng = np.random.default_rng(derive_seed(root_seed, "layout", prompt_id(prompt), seed))
-        pixels = render(sample_scene(caption, rng))
+        pixels = render(sample_scene(caption, rng, tone))
         return as_tensor(pixels).float() / 255
 
     def some(self, num: int) -> "list[Tensor]":

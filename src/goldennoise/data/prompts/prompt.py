@@ -36,6 +36,9 @@ class PromptsConfig(Options):
     kind: str = option("shapes", either("shapes", "file"))
     split: str = option("train", one_of("train", "validation", "benchmark"))
     """Of the shapes world: train, validation or benchmark."""
+    tones: bool = False
+    """Of the shapes world: each caption three times, as it is and with "dark" and with "bright" before it. Renders draw
+    these; no scorer knows them, so they are for collect with stage.preference=null."""
     path: str | None = None
     """Of a file: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt
     in each. `~` is the home folder."""
@@ -56,6 +59,7 @@ class PromptsConfig(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
+        require(self.kind != "file" or not self.tones, "tones", self.tones, "false for a prompt file")
 
 
 def prompts_digest(prompts: Iterable[Prompt], columns: Sequence[str] = ()) -> str:

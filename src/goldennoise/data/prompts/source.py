@@ -6,7 +6,7 @@ from functools import cache
 from goldennoise.data.prompts.defects import shown
 from goldennoise.data.prompts.files import prompts_of_file
 from goldennoise.data.prompts.prompt import Prompt, PromptsConfig
-from goldennoise.data.shapes.captions import benchmark, captions
+from goldennoise.data.shapes.captions import benchmark, captions, with_tones
 from goldennoise.errors import ConfigError, DataError
 
 
@@ -32,7 +32,7 @@ def distinct_prompts(config: PromptsConfig) -> list[Prompt]:
 
 def all_prompts(config: PromptsConfig) -> list[Prompt]:
     """The prompts of the set, of `config.category` if that is given; repeated only with `duplicates` "keep"."""
-    prompts = prompts_of_file(config) if config.kind == "file" else list(shapes_prompts(config.split))
+    prompts = prompts_of_file(config) if config.kind == "file" else _of_the_world(config)
     return of_category(prompts, config.category)
 
 
@@ -45,6 +45,13 @@ def of_category(prompts: list[Prompt], category: str | None) -> list[Prompt]:
         known = shown(sorted({prompt.category for prompt in prompts}))
         raise DataError(f"prompts.category={shown([category])} is not among the categories there: {known}")
     return chosen
+
+
+def _of_the_world(config: PromptsConfig) -> list[Prompt]:
+    prompts = shapes_prompts(config.split)
+    if not config.tones:
+        return list(prompts)
+    return [Prompt.of(text, prompt.category) for prompt in prompts for text in with_tones(prompt.text)]
 
 
 @cache

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from goldennoise.data.shapes.vocabulary import COLOURS, COUNTS, KINDS, OPPOSITE, RELATIONS, SHAPES, SIZES, TEMPLATES
+from goldennoise.data.shapes.vocabulary import (
+    COLOURS,
+    COUNTS,
+    KINDS,
+    OPPOSITE,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    TEMPLATES,
+    TONES,
+)
 
 SPLITS = {"benchmark": 0.25, "validation": 0.05, "train": 0.70}
 """Split -> share of the keys of every kind."""
@@ -76,6 +86,17 @@ def captions(split: str) -> list[Caption]:
 def caption_of(text: str) -> Caption | None:
     """The caption a prompt words, or None where it is none of the world's."""
     return _caption_of_text().get(text)
+
+
+def with_tones(text: str) -> list[str]:
+    """A caption, and the same with the word for each tone before it: "dark a red circle"."""
+    return [text, *(f"{tone} {text}" for tone in TONES)]
+
+
+def without_tone(prompt: str) -> tuple[str, str | None]:
+    """A prompt without the word that `with_tones` puts before it, and that word; None where there is none."""
+    word, _, text = prompt.partition(" ")
+    return (text, word) if word in TONES else (prompt, None)
 
 
 def benchmark(num_captions: int = 1000, split: str = "benchmark") -> list[Caption]:

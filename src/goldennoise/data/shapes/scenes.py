@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goldennoise.data.shapes.captions import Caption, WantedObject
-from goldennoise.data.shapes.vocabulary import COLOURS, IMAGE_SIZE_PX, RELATIONS, SIZE_BOUNDARY_PX, SIZES
+from goldennoise.data.shapes.vocabulary import COLOURS, IMAGE_SIZE_PX, RELATIONS, SIZE_BOUNDARY_PX, SIZES, TONES
 
 Rgb = tuple[int, int, int]
 
@@ -39,8 +39,11 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def sample_scene(caption: Caption, rng: np.random.Generator) -> Scene:
-    """A random scene of which `caption` is true, with free attributes drawn uniformly."""
+def sample_scene(caption: Caption, rng: np.random.Generator, tone: str | None = None) -> Scene:
+    """A random scene of which `caption` is true, with free attributes drawn uniformly.
+
+    tone: of the background, one of `TONES`; None for one of them at random.
+    """
     while True:
         halves = [_half_extent(wanted, rng) for wanted in caption.objects]
         centres = _place(halves, caption.relation, rng)
@@ -49,7 +52,7 @@ def sample_scene(caption: Caption, rng: np.random.Generator) -> Scene:
     objects = tuple(
         _paint(wanted, half, centre, rng) for wanted, half, centre in zip(caption.objects, halves, centres, strict=True)
     )
-    return Scene(_background(rng), objects)
+    return Scene(_background(rng, tone), objects)
 
 
 def is_true(caption: Caption, scene: Scene) -> bool:
@@ -114,8 +117,8 @@ def _paint(wanted: WantedObject, half: float, centre: tuple[float, float], rng: 
     return SceneObject(wanted.shape, colour, (red, green, blue), centre[0], centre[1], half)
 
 
-def _background(rng: np.random.Generator) -> Rgb:
+def _background(rng: np.random.Generator, tone: str | None) -> Rgb:
     """A plain tone, dark or light, with a slight tint: far from every object colour."""
-    level = rng.uniform(20, 70) if rng.random() < 0.5 else rng.uniform(185, 245)
+    level = rng.uniform(*TONES[tone or ("dark" if rng.random() < 0.5 else "bright")])
     red, green, blue = (int(np.clip(level + tint, 0, 255)) for tint in rng.uniform(-10, 10, size=3))
     return red, green, blue

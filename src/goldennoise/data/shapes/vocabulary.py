@@ -37,3 +37,10 @@ KINDS: Final = ("single_object", "two_object", "counting", "colors", "position",
 """Kinds of caption, named as GenEval names them."""
 
 TEMPLATES: Final = ("{}", "a picture of {}", "a drawing of {}", "an image of {}")
+
+TONES: Final[dict[str, tuple[int, int]]] = {"dark": (20, 70), "bright": (185, 245)}
+"""Word before a caption that asks for a tone of the background -> range of its level from 0 to 255.
+
+Captions do not name the tone. The text encoder of the world has never read these words. It reads causally, so a word at
+the start shows in all of its output, and each is 3 tokens, with which the longest caption fits its 16.
+"""
