@@ -48,6 +48,7 @@ class GoldenNoise:
         is_network = isinstance(getattr(network, "config", None), NetworkInputs)
         allowed = "an NPNet, as load_npnet gives it; GoldenNoise.from_pretrained takes the path of one"
         require(is_network, "network", f"a {type(network).__name__}", allowed)
+        network.config.refuse_images()
         self.network = copy.deepcopy(network).eval()
         self.record = dict(record or {})
 

@@ -38,7 +38,9 @@ class NPNetMethod(Method):
 
 
 def build(config: Config, tools: "MethodTools") -> NPNetMethod:
-    """Raises `ArtifactError` when there is no such artifact, `ModelError` when it cannot be loaded."""
+    """Raises `ArtifactError` when there is no such artifact, `ModelError` when it cannot be loaded or draws images."""
     from goldennoise.networks.checkpoint import load_npnet
 
-    return NPNetMethod(load_npnet(tools.artifact_folder("npnet", config.artifact)))
+    network = load_npnet(tools.artifact_folder("npnet", config.artifact))
+    network.config.refuse_images()
+    return NPNetMethod(network)

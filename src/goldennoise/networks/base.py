@@ -9,6 +9,9 @@ from goldennoise.store.options import Options
 if TYPE_CHECKING:
     from torch import Tensor
 
+IMAGES = "images"
+"""`output` of networks that predict latents of an image, from which nothing is sampled as they are."""
+
 
 @dataclass(frozen=True)
 class Architecture(Options):
@@ -48,6 +51,13 @@ class NetworkInputs:
     def blank(self) -> Self:
         """The same network for weights that are loaded afterwards: it fetches none to be overwritten."""
         return self
+
+    def refuse_images(self) -> None:
+        """Raise `ModelError` for a network that predicts an image where golden noise is needed."""
+        if self.architecture.output == IMAGES:
+            raise ModelError(
+                "This network predicts an image, not noise: give it to method=[one_more_step], as its artifact."
+            )
 
     def refuse_unpublishable(self) -> None:
         """Raise `ModelError` unless the published layouts hold everything that decides this network's golden noise."""

@@ -105,6 +105,7 @@ def _refuse_oversize(values: Mapping[str, Any], tensors: Mapping[str, Tensor], p
                 "copy or train the network again."
             )
     depth = sum(values.get("depths", [values.get("depth", 0)]))
+    depth += values.get("layers_per_block", 0) * len(values.get("block_out_channels", []))
     if depth > len(tensors):
         raise ModelError(
             f"{path} describes {depth} layers, and {WEIGHTS} beside it holds {len(tensors)} tensors in all: copy or "

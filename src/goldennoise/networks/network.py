@@ -17,7 +17,8 @@ class GoldenNetwork(nn.Module):
     """Predicts golden noise from source noise and prompt in one pass: the base of the network of every kind.
 
     `forward(noise, prompt_embeds, *frozen)` gives (B, C, h, w) in the noise's dtype for noise (B, C, h, w) and prompt
-    embeddings (B, tokens, dim); frozen: what `frozen_inputs(noise)` gives, where that is known already.
+    embeddings (B, tokens, dim); frozen: what `frozen_inputs(noise)` gives, where that is known already. It is golden
+    noise, or latents of an image where `output` of the architecture says so.
     """
 
     def __init__(self, config: NetworkInputs) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from goldennoise.errors import ModelError, require, shortened
 from goldennoise.networks.network import GoldenNetwork, filled_network
 from goldennoise.networks.npnet import PUBLISHED_TOKENS, Config, NetworkConfig
+from goldennoise.networks.one_more_step import published as one_more_step
 from goldennoise.store.tensors import is_plain, read_tensors
 
 ATTENTION = "unet_svd.attention."
@@ -54,18 +55,22 @@ _MAX_NESTING = 6
 
 
 def load_published(path: str | Path, svd_attention: bool = True, num_tokens: int = PUBLISHED_TOKENS) -> GoldenNetwork:
-    """An NPNet in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
+    """A network in evaluation mode from a published checkpoint; latent size and text width follow from its tensors.
 
     svd_attention: True runs the network of the published inference code and of the published DiT trainer. The published
         SDXL trainer leaves the attention of the singular-value branch out and takes the mean over the singular vectors
         after the last layers, so that its files hold attention weights that were never trained. False runs that
         network, as it was trained.
     num_tokens: length of the text encoder's output.
+    A file of One More Step gives the network of that; see `goldennoise.networks.one_more_step.published`.
     Raises `ModelError` for a missing, damaged or unsafe file and for missing or unknown tensors.
     """
     require(num_tokens >= 1, "num_tokens", num_tokens, "at least 1")
     path = Path(path)
     tensors = read_published(path)
+    if one_more_step.LANDMARK in tensors:
+        require(svd_attention, "svd_attention", svd_attention, f"true for {path}, which is no NPNet")
+        return one_more_step.network_of(tensors, path)
     config = _config(tensors, svd_attention, num_tokens, path)
     found = {
         name: tensor
