@@ -11,7 +11,7 @@ from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
 from goldennoise.errors import ModelError
 from goldennoise.networks import network_config
-from goldennoise.networks.base import Architecture, NetworkInputs
+from goldennoise.networks.base import IMAGES, Architecture, NetworkInputs
 from goldennoise.networks.network import GoldenNetwork, blank_network, seeded_network
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.engine.callbacks import History
@@ -93,7 +93,8 @@ def _callbacks(training: Training, data: PairData) -> list[Callback]:
     """What is written of the training while it goes."""
     options, setting, folder = training.options, training.setting, training.folder
     callbacks: list[Callback] = [History(folder / "training.csv")]
-    every = options.sample_every_epochs
+    # From what a network predicts as an image nothing is sampled.
+    every = options.sample_every_epochs if training.architecture.output != IMAGES else 0
     if training.model is not None and setting.processes.is_first and options.num_samples and every:
         examples = _examples(data, training.model, options.num_samples)
         callbacks.append(SampleImages(training.model, examples, folder / "samples", every))

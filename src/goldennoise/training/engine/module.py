@@ -48,7 +48,7 @@ class NoiseTraining(TrainedModule):
     def weighted_loss(self, batch: PairBatch, step: int, num_ranks: int) -> Tensor:
         """This process's share of the mean over the global batch, such that the mean over processes is that mean."""
         self.stochastic_depth.toss(self.seed, step, batch.places, batch.num_global, batch.source.device)
-        losses = self.pair_losses(batch)
+        losses = self.pair_losses(self.objective.drawn(batch, self.seed, step))
         self.train_loss.add(losses.detach(), batch.weights)
         return (losses * batch.weights).sum() * (num_ranks / batch.num_global)
 

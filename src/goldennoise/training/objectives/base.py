@@ -45,6 +45,10 @@ class Objective(ABC):
         """model, scorer: not None for an objective that needs them."""
         self.options = options
 
+    def drawn(self, batch: "PairBatch", seed: int, step: int) -> "PairBatch":  # noqa: ARG002
+        """The batch with what an optimiser step draws at random, by (seed, step, place in the global batch) alone."""
+        return batch
+
     @abstractmethod
     def pair_losses(self, network: "GoldenNetwork", batch: "PairBatch", done: float) -> "Tensor":
         """(B,) the loss of each pair, fp32. done: share of the training that is over, 1 in validation."""
