@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny import TinyModel, as_prompts
 from unit.methods.searching import Greenness
+from unit.networks.small_one_more_step import make_network as one_more_step
 
 from goldennoise import methods
 from goldennoise.diffusion.re_denoise import re_denoise
@@ -55,6 +56,8 @@ def make_network(latent_shape: tuple[int, int, int] = (4, 8, 8)) -> NPNet:
 @pytest.fixture
 def tools(tmp_path: Path) -> MethodTools:
     save_npnet(make_network(), tmp_path / "npnet" / "small", {})
+    images = one_more_step(text=(TinyModel().num_tokens, TinyModel().text_dim))
+    save_npnet(images, tmp_path / "npnet" / "images", {})
 
     def artifact_folder(kind: str, reference: str) -> Path:
         if not (tmp_path / kind / reference).is_dir():
@@ -74,6 +77,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gradient": {"num_iterations": 2, "num_steps": 3, "scorer": "greenness"},
     "find": {"num_updates": 2, "num_rollouts": 3, "learning_rate": 0.1, "scorer": "greenness"},
     "layout": {},
+    "one_more_step": {"artifact": "images", "guidance": 2.0},
     "scaled": {"factor": 0.9},
     "tone": {"num_images": 8},
     "re_paint": {"num_rounds": 2, "depth": 2},
