@@ -157,8 +157,8 @@ class LatentPipeline(LatentImages, LatentTexts):
         alpha_bar = self._schedule.alpha_bar_of(float(scheduler.timesteps[0]))
         if alpha_bar == 0:
             raise ModelError(
-                f"{self.name} starts from pure noise, in which nothing of an image is left: there is nothing to set or "
-                "to add at the first timestep."
+                f"{self.name} starts from pure noise, in which nothing of an image is left: it takes no tone "
+                "(model.tone=null), no One More Step, and no layout at strength null."
             )
         return alpha_bar
 
