@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from goldennoise.config.compose import RunConfig, composed, typed
+from goldennoise.config.compose import RunConfig, composed, located, typed
 from goldennoise.config.files import conf_folder, options
 from goldennoise.config.messages import COMPOSITION_ERRORS, as_sentence, readable
 from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
@@ -27,7 +27,7 @@ def run_stage(config: RunConfig) -> None:
     from goldennoise.stages import component
 
     with machine_errors():
-        artifact = component(config.stage.kind).run(config)
+        artifact = component(config.stage.kind).run(located(config))
     if artifact is not None and os.environ.get("RANK", "0") == "0":
         print(f"{artifact.reference}  {artifact.path}")
 

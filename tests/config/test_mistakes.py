@@ -27,8 +27,9 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, all_layouts, collect, collect_layouts, compare, "
-        "convert, demo_app, eval, report, sample, score, train, train_layouts; did you mean eval?",
+        "stage=evall: there is no such stage; choose from all, all_eval, all_layouts, all_one_more_step, collect, "
+        "collect_layouts, collect_one_more_step, compare, convert, demo_app, eval, eval_one_more_step, report, sample, "
+        "score, train, train_layouts, train_model, train_model_lora, train_one_more_step; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -37,9 +38,9 @@ MISTAKES = [
     ("model=sdxll", "did you mean sdxl?"),
     ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
     ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
-    ("stage=null", "stage=null: there is no such stage; choose from all, all_layouts, "),
+    ("stage=null", "stage=null: there is no such stage; choose from all, all_eval, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),
-    ("~stage", "~stage: stage cannot be left out; choose from all, all_layouts, "),
+    ("~stage", "~stage: stage cannot be left out; choose from all, all_eval, "),
     (
         "stage.kind=colect",
         "stage.kind=colect: there is no such kind; choose from all, collect, compare, convert, demo_app, eval, "

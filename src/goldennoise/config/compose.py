@@ -159,19 +159,19 @@ def typed(tree: DictConfig) -> RunConfig:
             parts[key] = {option: _component(key, f"{key}.{option}", part) for option, part in chosen.items()}
         else:
             parts[key] = _component(key, key, _group(values, key))
-    parts["model"] = _located(parts["model"], ArtifactStore(own.outputs))
     return RunConfig(**parts, **vars(own))
 
 
-def _located(model: Any, store: ArtifactStore) -> Any:
-    """A model config whose `path` and `lora` are folders where they were model artifacts, such as "model/NAME@v1".
+def located(config: RunConfig) -> RunConfig:
+    """A config as a stage runs it: with folders where `path` and `lora` of its model name artifacts, "model/NAME@v1".
 
     Raises `ArtifactError` for one that does not exist.
     """
-    named = {name: getattr(model, name, None) for name in ("path", "lora")}
+    named = {name: getattr(config.model, name, None) for name in ("path", "lora")}
     meant = {name: value for name, value in named.items() if value and _MODEL.fullmatch(value)}
+    store = ArtifactStore(config.outputs)
     folders = {name: str(store.resolve(value, "model").path) for name, value in meant.items()}
-    return replace(model, **folders) if folders else model
+    return replace(config, model=replace(config.model, **folders)) if folders else config
 
 
 def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:

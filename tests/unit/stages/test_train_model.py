@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file
 from unit.training.denoiser.tiny_models import config, write_images, write_models
 
-from goldennoise.config.compose import load
+from goldennoise.config.compose import load, located
 from goldennoise.data.training_images import FolderImages
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.latent_images import LatentImages
@@ -112,7 +112,7 @@ def test_a_killed_training_ends_as_one_that_was_not(folder: Path, monkeypatch: p
 
 @pytest.mark.parametrize("model", ["sd", "xl"])
 def test_a_lora_from_a_folder_of_images(folder: Path, model: str) -> None:
-    artifact = train_model.run(config(folder, *LORA, model=model, stage="train_lora"))
+    artifact = train_model.run(config(folder, *LORA, model=model, stage="train_model_lora"))
     merged, added, before = (PIPELINES[model].from_pretrained(path) for path in (artifact.path, *[folder / model] * 2))
     added.load_lora_weights(artifact.path)
     assert (output(before) - output(merged)).abs().max() > 1e-3
@@ -207,8 +207,8 @@ def test_other_stages_take_the_model_by_its_reference(folder: Path) -> None:
     for _ in range(2):
         train_model.run(config(folder, "stage.init=weights", "stage.train_text_encoder=false", "stage.num_steps=2"))
     common = (f"outputs={folder / 'outputs'}", "name=seen", "model.num_steps=2", "stage.num_prompts=1")
-    small = ("stage.num_seeds=1", "scorer=[shapes_verifier]", "method=[standard]", "model.path=model/tiny@latest")
-    config_of_eval = load(["stage=eval", *common, *small])
+    small = ("stage.num_seeds=1", "scorer=[shapes_clip]", "method=[standard]", "model.path=model/tiny@latest")
+    config_of_eval = located(load(["stage=eval", *common, *small]))
     scores = eval_stage.run(config_of_eval)
     assert scores.recorded("identity", "model", "path") == "model/tiny@v1"
     assert "model/tiny@v1" in (scores.path / "summary.json").read_text()
@@ -222,7 +222,7 @@ def test_other_stages_take_the_model_by_its_reference(folder: Path) -> None:
 
 def test_a_model_artifact_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no model artifact called mine in .* stage=train_model"):
-        load(["stage=eval", f"outputs={tmp_path}", "model.path=model/mine@v1"])
+        located(load(["stage=eval", f"outputs={tmp_path}", "model.path=model/mine@v1"]))
 
 
 def test_a_damaged_model_artifact_is_not_loaded(folder: Path) -> None:

@@ -68,7 +68,7 @@ def train_denoiser(training: Training) -> Counts:
         module.to(setting.device)
         set_weights(module, module.average)
         module.eval()
-        table = validation_errors(module)
+        table = validation_errors(module.output, module.data, module.loss, module.device)
         with whole(folder / "validation.parquet") as beside:
             table.to_parquet(beside, index=False)
         write(denoiser, folder, options.lora_rank)

@@ -80,7 +80,7 @@ class DenoiserTraining(TrainedModule):
 
     def epoch_figures(self) -> dict[str, float]:
         with self.averaged():
-            self.val_error = float(validation_errors(self)["error"].mean())
+            self.val_error = float(validation_errors(self.output, self.data, self.loss, self.device)["error"].mean())
         if not math.isfinite(self.val_error):
             raise self.not_finite("validation error", self.val_error, self.global_step)
         return {

@@ -1,28 +1,33 @@
 """The denoising error at each noise level, on images that are held out."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from goldennoise.training.denoiser.module import DenoiserTraining
+from goldennoise.training.denoiser.data import TrainingData
+from goldennoise.training.denoiser.loss import NoiseLevelLoss
 
 NUM_LEVELS = 12
 SEED = 0
 """Of the noise, one for each image, the same at all levels and for every model on latents of a shape."""
 AT_ONCE = 64
 
+Output = Callable[[Tensor, Tensor, Sequence[Tensor], Tensor], Tensor]
+"""What `DenoiserTraining.output` is."""
+
 
 @torch.no_grad()
-def validation_errors(module: "DenoiserTraining") -> pd.DataFrame:
+def validation_errors(
+    output_of: Output, data: TrainingData, loss: NoiseLevelLoss, device: torch.device
+) -> pd.DataFrame:
     """image, timestep, log_snr, error: the squared error of the predicted noise, mean over dimensions.
 
     image: number of the held-out image. timestep: the middle of each of `NUM_LEVELS` equal parts of the training
     schedule. The networks are used as they are; every process computes all of it.
     """
-    data, loss, device = module.data, module.loss, module.device
     rows = torch.arange(data.num_training, len(data.latents))
     noise = torch.randn(len(rows), *data.latents.parts[0].shape[1:], generator=torch.Generator().manual_seed(SEED))
     kept = torch.zeros(len(rows), dtype=torch.bool)
@@ -36,7 +41,7 @@ def validation_errors(module: "DenoiserTraining") -> pd.DataFrame:
             token_ids = [ids.to(device) for ids in data.captions(chosen, none)]
             alpha_bars = clean.new_full((len(clean),), alpha_bar)
             timesteps = torch.full((len(clean),), timestep, device=device)
-            output = module.output(loss.noised(clean, drawn, alpha_bars), timesteps, token_ids, none.to(device))
+            output = output_of(loss.noised(clean, drawn, alpha_bars), timesteps, token_ids, none.to(device))
             found = loss.errors(output, clean, drawn, alpha_bars)
             errors.append(loss.of_epsilon(found, alpha_bars).double().cpu())
         log_snr = float(np.log(alpha_bar) - np.log1p(-alpha_bar))
