@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from goldennoise.diffusion import noise_levels
-from goldennoise.diffusion.noise_levels.table import log_snr_range, timesteps_of
+from goldennoise.diffusion.noise_levels.base import NoiseLevels
+from goldennoise.diffusion.noise_levels.table import log_snr_at, log_snr_range, timesteps_of
 from goldennoise.diffusion.noise_levels.truncation import truncated
 from goldennoise.training.denoiser.options import DenoiserOptions
 
@@ -51,10 +52,12 @@ class NoiseLevelLoss:
         self.alpha_bars, self.prediction, self.options = alpha_bars, prediction, options
         self.is_uniform = levels.kind == "uniform"
         self._table = alpha_bars.double().numpy()
-        lowest, highest = log_snr_range(self._table)
-        uniform = noise_levels.component("uniform")
-        self._uniform = truncated(uniform.build(uniform.Config(), self._table), lowest, highest)
-        self._levels = truncated(noise_levels.built(levels, self._table), lowest, highest)
+        self._levels, self._meant = self._inside(levels), None
+        if options.loss_levels is not None:
+            others = dict(options.loss_levels)
+            self._meant = self._inside(noise_levels.configured(others.pop("kind"), others))
+        elif options.weighting == "keep":
+            self._meant = self._inside(noise_levels.component("uniform").Config())
 
     def draw(self, generator: Generator, num: int, num_rows: int, shape: tuple[int, ...]) -> tuple[Draw, Levels]:
         """A batch of `num` of `num_rows` latents of this shape."""
@@ -82,20 +85,30 @@ class NoiseLevelLoss:
         """Errors (B,) as those of the predicted noise: that of v is its own over sqrt(alpha-bar)."""
         return errors if self.prediction == "epsilon" else errors * alpha_bars
 
+    def _inside(self, levels: Any) -> NoiseLevels:
+        """The density of a Config within the training schedule."""
+        return truncated(noise_levels.built(levels, self._table), *log_snr_range(self._table))
+
     def _whole(self, timesteps: Tensor) -> Levels:
         alpha_bars = self.alpha_bars[timesteps]
         weights = torch.ones_like(alpha_bars)
         if self.options.loss_weight == "inverse_root_snr":
             weights = ((1 - alpha_bars) / alpha_bars).sqrt()
+        if self.options.loss_levels is not None:
+            weights = weights * self._meant_over_drawn(log_snr_at(timesteps.numpy(), self._table)).float()
         return Levels(timesteps, alpha_bars, weights)
 
     def _between(self, timesteps: Tensor, generator: Generator) -> Levels:
         share = (timesteps.double() + torch.rand(len(timesteps), generator=generator)) / len(self.alpha_bars)
         log_snr = self._levels.quantile(1 - share.numpy())
-        weights = np.ones_like(log_snr)
+        weights = self._meant_over_drawn(log_snr)
         if self.options.loss_weight == "inverse_root_snr":
-            weights *= np.exp(-log_snr / 2)
-        if self.options.weighting == "keep":
-            weights *= self._uniform.density(log_snr) / self._levels.density(log_snr)
-        told = timesteps_of(log_snr, self._table), 1 / (1 + np.exp(-log_snr)), weights
-        return Levels(*(torch.from_numpy(numbers).float() for numbers in told))
+            weights *= torch.from_numpy(np.exp(-log_snr / 2))
+        told = torch.from_numpy(timesteps_of(log_snr, self._table)), torch.from_numpy(1 / (1 + np.exp(-log_snr)))
+        return Levels(*(numbers.float() for numbers in (*told, weights)))
+
+    def _meant_over_drawn(self, log_snr: np.ndarray) -> Tensor:
+        """(B,) by how much the density that is meant exceeds the one that is drawn from; 1 where they are the same."""
+        if self._meant is None:
+            return torch.ones(len(log_snr), dtype=torch.float64)
+        return torch.from_numpy(self._meant.density(log_snr) / self._levels.density(log_snr))

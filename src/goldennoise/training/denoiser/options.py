@@ -51,6 +51,9 @@ class DenoiserOptions(Options):
     """What other noise levels than uniform timesteps change. none: the loss too, whose mean is over the noise levels as
     they are drawn. keep: how often a level is seen alone; each error is weighted by how much rarer uniform timesteps
     have its log SNR."""
+    loss_levels: dict[str, Any] | None = None
+    """A density, such as {kind: laplace, scale: 0.5}, whose expected loss is learnt: each error is weighted by it over
+    the density that was drawn from. Null for what `weighting` says."""
     loss_weight: str = option("inverse_root_snr", either("none", "inverse_root_snr"))
     """Of the squared error at a noise level: none, or inverse_root_snr, SNR^-1/2 (arXiv 2310.08442)."""
     empty_prompt_share: float = option(0.1, number(least=0, most=1))
@@ -79,6 +82,9 @@ class DenoiserOptions(Options):
         clip = self.gradient_clip
         require(clip is None or clip > 0, "gradient_clip", clip, "above 0, or null for no clipping")
         self._check_start()
+        allowed = "null, or a mapping with the kind of a density, and with weighting=none"
+        fits = self.loss_levels is None or ("kind" in self.loss_levels and self.weighting == "none")
+        require(fits, "loss_levels", self.loss_levels, allowed)
         if self.zero_terminal:
             allowed = "null or v_prediction with zero_terminal=true: pure noise is no target that tells of an image"
             require(self.prediction != "epsilon", "prediction", self.prediction, allowed)

@@ -88,7 +88,7 @@ def test_polynomial_is_the_limit_of_the_published_grid() -> None:
 
 
 def test_every_density_is_tested() -> None:
-    assert densities.kinds() == sorted([*SHIPPED, "uniform"])
+    assert densities.kinds() == sorted([*SHIPPED, "uniform", "uniform_snr_power"])
 
 
 @pytest.mark.parametrize("kind", [*SHIPPED, "uniform"])
@@ -201,3 +201,17 @@ def test_mistakes_are_sentences(arguments: tuple[Any, ...], options: dict[str, A
 def test_a_share_outside_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"u=\[1.5\]: u must be between 0 and 1"):
         goldennoise.noise_levels("edm").quantile(torch.tensor([0.5, 1.5]))
+
+
+@pytest.mark.parametrize("power", [-0.5, 1.0])
+def test_a_power_of_snr_times_uniform_timesteps(power: float) -> None:
+    tilted, uniform = goldennoise.noise_levels("uniform_snr_power", power=power), goldennoise.noise_levels("uniform")
+    grid = np.linspace(-5.3, 7.0, 2001)
+    ratio = tilted.density(grid) / (uniform.density(grid) * np.exp(power * grid))
+    assert ratio == pytest.approx(np.full_like(ratio, ratio[0]), rel=1e-9)
+    assert tilted.quantile(tilted.cdf(grid)) == pytest.approx(grid, abs=1e-9)
+    middles = (grid[1:] + grid[:-1]) / 2
+    assert np.diff(tilted.cdf(grid)) == pytest.approx(np.diff(grid) * tilted.density(middles), abs=2e-4)
+    assert tilted.cdf(np.array([-9.0, 9.0])) == pytest.approx(np.array([0.0, 1.0]))
+    with pytest.raises(ConfigError, match="power must be between -10 and 10"):
+        goldennoise.noise_levels("uniform_snr_power", power=0)

@@ -47,6 +47,23 @@ def test_keep_leaves_the_expected_loss_of_uniform_timesteps(kind: str, loss_weig
     assert abs(float((other - uniform).mean())) > 3 * standard_error
 
 
+def test_uniform_timesteps_learn_the_loss_of_a_density_by_weights() -> None:
+    drawn_from_it = weighted_errors(loss_of("laplace"))
+    weighted = weighted_errors(loss_of("uniform", loss_levels={"kind": "laplace", "mean": 0.0, "scale": 0.5}))
+    difference = weighted - drawn_from_it
+    assert abs(float(difference.mean())) < 3 * float(difference.std()) / NUM**0.5
+    assert weighted.var() > 2 * drawn_from_it.var()
+
+
+def test_a_loss_weight_by_importance_sampling_has_the_same_expected_loss_and_less_variance() -> None:
+    weighted = weighted_errors(loss_of("uniform", loss_weight="inverse_root_snr"))
+    sampled = weighted_errors(loss_of("uniform_snr_power"))
+    # What is drawn is normalised: the factor is the mean of the weight.
+    difference = weighted - sampled * float(((1 - ALPHA_BARS) / ALPHA_BARS).sqrt().mean())
+    assert abs(float(difference.mean())) < 3 * float(difference.std()) / NUM**0.5
+    assert weighted.std() / weighted.mean() > 1.2 * sampled.std() / sampled.mean()
+
+
 def test_all_densities_see_the_same_images_noises_and_ranks() -> None:
     first, second = (drawn(loss_of(kind)) for kind in ("uniform", "laplace"))
     assert torch.equal(first[0], second[0])
