@@ -20,9 +20,9 @@ NUM_TONES = 512
 
 def write_pipeline(trained: Path) -> None:
     """trained: a model artifact."""
-    pipeline = StableDiffusionPipeline.from_pretrained(trained)
+    pipeline = StableDiffusionPipeline.from_pretrained(trained, dtype=torch.float16)
     shutil.rmtree(PIPELINE, ignore_errors=True)
-    pipeline.to(dtype=torch.float16).save_pretrained(PIPELINE)
+    pipeline.save_pretrained(PIPELINE)
 
 
 def write_tones() -> None:
