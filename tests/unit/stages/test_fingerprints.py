@@ -28,13 +28,13 @@ CASES: dict[str, Sequence[str]] = {
     "score": ("stage=score", "stage.images=images", "scorer=[shapes_clip]"),
 }
 PINNED = {
-    "collect": "51d2dcd2e4f3",
-    "collect_layouts": "ae846ad8c505",
-    "train": "f11df951c737",
-    "train_reward": "ec38e9aa90dc",
-    "eval": "29c238876aaf",
-    "eval_network": "7379be64b145",
-    "sample": "4def61dc293c",
+    "collect": "48d1eab36a56",
+    "collect_layouts": "6731269cd8d5",
+    "train": "f93498898123",
+    "train_reward": "a93c51db9a7a",
+    "eval": "116bfa2d4a59",
+    "eval_network": "3b14653a2ccc",
+    "sample": "e329a2ff9d53",
     "score": "f1cc0e287db7",
 }
 
