@@ -130,6 +130,8 @@ class PairData(LightningDataModule):
     def _loader(self, rows: np.ndarray, seed: int | None) -> DataLoader[PairBatch]:
         assert self.trainer is not None
         batches = self._batches(rows, seed, self.trainer.global_rank, self.trainer.world_size)
+        # Workers fetch the first batches before Lightning sets the epoch that a resumed training is at.
+        batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
             self.dataset,
             batch_size=None,

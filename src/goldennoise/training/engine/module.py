@@ -78,9 +78,9 @@ class NoiseTraining(TrainedModule):
         )
         if options.schedule == "constant":
             return {"optimizer": optimizer}
-        num_steps = self.trainer.estimated_stepping_batches
+        # Of steps that are counted at the start: counting them here would fetch batches before a checkpoint is read.
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / num_steps)))
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.num_steps)))
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

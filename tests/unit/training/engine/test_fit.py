@@ -127,10 +127,12 @@ class Interrupted(fit.NoiseTraining):
         return super().pair_losses(batch)
 
 
+@pytest.mark.parametrize(("schedule", "num_workers"), [("cosine", 0), ("cosine", 1), ("constant", 1)])
 def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
-    reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str, num_workers: int
 ) -> None:
-    options = replace(BRIEF, num_epochs=3, schedule="cosine")
+    monkeypatch.setattr(Interrupted, "steps", [])
+    options = replace(BRIEF, num_epochs=3, schedule=schedule)
     (tmp_path / "long").mkdir()
     (tmp_path / "stopped").mkdir()
     expected, expected_counts = trained(reader, tmp_path / "long", options)
@@ -140,7 +142,7 @@ def test_a_training_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     # The folder may have moved in between.
     (tmp_path / "stopped").rename(tmp_path / "moved")
-    network, counts = trained(reader, tmp_path / "moved", options)
+    network, counts = trained(reader, tmp_path / "moved", options, replace(QUIET, num_workers=num_workers))
     assert Interrupted.steps[7:] == [4, 5, 6, 7, 8, 9, 10, 11]
     assert counts == expected_counts
     histories = [(tmp_path / folder / "training.csv").read_text() for folder in ("long", "moved")]
