@@ -2,7 +2,7 @@
 
 import importlib
 import shlex
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ OPTIONS = [
     if path.parent.name not in ("stage", "experiment")
 ]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+ARMS = "training_noise_shapes"
+"""A folder of trainings that are compared, each an experiment of its own."""
 NEEDED = {
     ("prompts", "file"): ["prompts.path=mine.txt"],
     ("scorer", "weighted_sum"): ["scorer.weighted_sum.parts={shapes_clip: 1}"],
@@ -137,7 +139,22 @@ def test_every_experiment_has_all_stages() -> None:
     for experiment in EXPERIMENTS:
         files = [path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")]
         assert sorted(files) == sorted(load([f"experiment={experiment}"]).stage.stages)
-    assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == set(EXPERIMENTS)
+    assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == {*EXPERIMENTS, ARMS}
+
+
+def test_arms_differ_in_noise_levels_and_loss_alone() -> None:
+    names = [path.stem for path in (CONF / "experiment" / ARMS).glob("*.yaml") if path.stem != "shared"]
+    assert len(names) == 5
+    arms = [load([f"experiment={ARMS}/{name}"]) for name in names]
+    for arm in arms:
+        assert arm.stage.kind == "train_model"
+        assert replace(arm.stage, loss_weight="none", loss_levels=None) == replace(
+            arms[0].stage, loss_weight="none", loss_levels=None
+        )
+        assert replace(arm, stage=None, name="", noise_levels=None) == replace(
+            arms[0], stage=None, name="", noise_levels=None
+        )
+    assert len({(str(arm.noise_levels), arm.stage.loss_weight, str(arm.stage.loss_levels)) for arm in arms}) == 5
 
 
 def test_an_experiment_alone_is_the_whole_pipeline() -> None:
