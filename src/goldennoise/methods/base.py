@@ -33,6 +33,10 @@ class MethodConfig(Options):
         """Names of the run's scorers that choose while the method runs."""
         return ()
 
+    def methods(self) -> tuple[str, ...]:
+        """Names of the run's other methods that decide the noise too."""
+        return ()
+
 
 @dataclass(frozen=True)
 class SearchConfig(MethodConfig):

@@ -29,6 +29,9 @@ class Config(MethodConfig):
     """The method of the run, such as re_denoise, to whose golden noise's norm each source noise is scaled before; null
     for none."""
 
+    def methods(self) -> tuple[str, ...]:
+        return () if self.norm_of is None else (self.norm_of,)
+
 
 class Scaled(Method):
     """norms: the method whose norms are taken, None for those of the source."""

@@ -149,15 +149,23 @@ def run_identity(
     """What decides images and scores, beside the options of the stage. networks: by reference as written."""
     return {
         "model": model_identity(config.model),
-        "methods": {name: _method_identity(method, networks) for name, method in config.method.items()},
+        "methods": {name: _method_identity(method, config.method, networks) for name, method in config.method.items()},
         "scorers": scored_by(config.scorer),
         "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
         "seed": config.seed,
     }
 
 
-def _method_identity(method: Any, networks: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Which networks are meant, wherever they lie, and the options beside."""
+def _method_identity(method: Any, chosen: Mapping[str, Any], networks: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Its options, and those of the run's methods that it uses; which networks are meant, wherever they lie.
+
+    chosen: the methods of the run, by name.
+    """
+    others = [_options(chosen[name], networks) for name in method.methods() if name in chosen]
+    return _options(method, networks) | ({"methods": others} if others else {})
+
+
+def _options(method: Any, networks: Mapping[str, Artifact]) -> dict[str, Any]:
     used = [networks[reference].fingerprint for reference in method.networks()]
     return methods.identity(method) | ({"networks": used} if used else {})
 

@@ -44,6 +44,16 @@ class ShiftConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
+class SameConfig(ShiftConfig):
+    """A method that adds what another method of the run adds."""
+
+    other: str = "shifted"
+
+    def methods(self) -> tuple[str, ...]:
+        return (self.other,)
+
+
+@dataclass(frozen=True)
 class NetworkConfig(MethodConfig):
     kind: str = "npnet"
     artifact: str = option("npnet/net@latest", identity=False)
@@ -146,7 +156,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
     def build_method(config: Any, tools: Any) -> Shift:
         if hasattr(config, "artifact"):
             assert tools.artifact_folder("npnet", config.artifact).is_dir()
-        return Shift(config.amount)
+        return Shift((tools.methods[config.other] if hasattr(config, "other") else config).amount)
 
     def build_scorer(config: ScorerConfig | SumConfig, device: torch.device) -> Any:
         assert device.type == "cpu"

@@ -10,7 +10,16 @@ import pytest
 import torch
 from tiny import TinyModel
 from unit.generation import fakes
-from unit.generation.fakes import ChoosingConfig, Compute, ModelConfig, NetworkConfig, Run, ScorerConfig, ShiftConfig
+from unit.generation.fakes import (
+    ChoosingConfig,
+    Compute,
+    ModelConfig,
+    NetworkConfig,
+    Run,
+    SameConfig,
+    ScorerConfig,
+    ShiftConfig,
+)
 
 from goldennoise import scorers
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
@@ -309,6 +318,16 @@ def test_a_version_makes_only_what_its_siblings_do_not_have(tmp_path: Path, mode
     found, expected = (pd.read_parquet(artifact.path / "scores.parquet") for artifact in (second, alone))
     pd.testing.assert_frame_equal(found, expected)
     assert not second.damaged()
+
+
+@pytest.mark.usefixtures("models")
+def test_parts_are_not_taken_where_another_method_decides_them_too(tmp_path: Path) -> None:
+    first, second = (
+        run(a_run(tmp_path, method=METHODS | {"shifted": ShiftConfig(amount=amount), "same": SameConfig()}))
+        for amount in (0.2, 0.4)
+    )
+    old, new = parts_of(first), parts_of(second)
+    assert {name for name in old if new[name] == old[name]} == {name for name in old if name.startswith("standard")}
 
 
 @pytest.mark.usefixtures("models")
