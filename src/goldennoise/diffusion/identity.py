@@ -9,6 +9,7 @@ from typing import Any
 
 from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.errors import ModelError
 from goldennoise.store.files import file_digest
 from goldennoise.store.hub import local_path
 from goldennoise.store.paths import given_path
@@ -26,7 +27,7 @@ def model_identity(config: Any) -> dict[str, Any]:
     """
     identity = asdict(config)
     if (tone := identity.pop("tone", None)) is not None:
-        identity["tone"] = tone if tone == "shapes" else file_digest(given_path(tone))
+        identity["tone"] = tone if tone == "shapes" else tones_digest(tone)
     path, lora = identity.get("path"), identity.get("lora")
     files: list[Path] = []
     if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:
@@ -37,6 +38,14 @@ def model_identity(config: Any) -> dict[str, Any]:
         identity["lora"] = named(source)
     present = [file for file in files if file.is_file()]
     return identity | {"weights": _digest(tuple(map(_state, present))) if present else None}
+
+
+def tones_digest(name: str) -> str:
+    """SHA-256 of a file of tones, as a user writes its path. Raises `ModelError` where there is none."""
+    path = given_path(name)
+    if not path.is_file():
+        raise ModelError(f"{path} is no file: give a .safetensors file of tones, which Tones.save writes.")
+    return file_digest(path)
 
 
 def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:

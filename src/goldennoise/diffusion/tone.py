@@ -39,12 +39,14 @@ class Tones:
     def draw(self, kind: str, seeds: Sequence[int]) -> Tensor:
         """Channel means (B, C), float32, by one of `KINDS`; row i depends on seed i alone.
 
-        Raises `DataError` where no image is dark, or light.
+        Raises `DataError` where no image is dark, or light, and for the covariance of a single one.
         """
         means = self.channel_means
         if kind == "other":
             return means[[seed % len(means) for seed in seeds]]
         if kind == "gaussian":
+            if len(means) < 2:
+                raise DataError("one image has no covariance, which of=gaussian draws by: take more, or of=other")
             shape = means.shape[1:]
             drawn = [torch.randn(shape, generator=Generator().manual_seed(seed), dtype=torch.float64) for seed in seeds]
             return (means.double().mean(dim=0) + torch.stack(drawn) @ _root(means.double().T.cov())).float()

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.data.captioned_images import CaptionedImages, Folder, images_called
+from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.options import NOT_NEGATIVE, filled, one_of, option
 
@@ -49,8 +50,13 @@ class Layout(Method):
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Raises `DataError` for a prompt that no image has.
 
-        And `ModelError` with a strength of null for a model whose sampler starts from pure noise.
+        And `ModelError` with a strength of null for a model whose sampler starts from pure noise, or whose source noise
+        has the tone of another image beside that of this one.
         """
+        if self.strength is None and self.part != "layout" and model.is_toned:
+            raise ModelError(
+                f"part={self.part} at strength null adds the tone that source noise has: set model.tone=null"
+            )
         samples = zip(batch.prompts, batch.seeds, strict=True)
         images = [self.images.image(prompt.text, seed, batch.root_seed) for prompt, seed in samples]
         latents = model.encode_images(images).to(batch.source)

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.data.captioned_images import Folder, images_called
+from goldennoise.diffusion.identity import tones_digest
 from goldennoise.errors import ModelError
 from goldennoise.methods.base import Method, MethodConfig
-from goldennoise.store.files import file_digest
 from goldennoise.store.options import filled, number, one_of, option
 from goldennoise.store.paths import given_path
 
@@ -64,10 +64,13 @@ class ToneMethod(Method):
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """The images by their content, wherever they lie. Raises `DataError` for a folder that cannot be read."""
+    """The images by their content, wherever they lie.
+
+    Raises `DataError` for a folder that cannot be read, `ModelError` for a file of tones that is missing.
+    """
     images = config.images
     if _is_file(images):
-        images = file_digest(given_path(images))
+        images = tones_digest(images)
     elif images != "renders":
         images = Folder(images).digest()
     return asdict(config) | {"images": images}

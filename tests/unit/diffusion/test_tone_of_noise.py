@@ -42,6 +42,11 @@ def test_no_light_image() -> None:
         tones().draw("light", [0])
 
 
+def test_one_image_has_no_covariance() -> None:
+    with pytest.raises(DataError, match="one image has no covariance, which of=gaussian draws by: take more"):
+        Tones(torch.zeros(1, 4), torch.zeros(1)).draw("gaussian", [0])
+
+
 def test_the_marginal_is_that_of_the_forward_process() -> None:
     """Mean and covariance of the channel means of sqrt(a) x_0 + sqrt(1 - a) z, in 3 standard errors."""
     known, alpha_bar, num = tones(), 0.3, 20_000
@@ -114,7 +119,9 @@ def test_identity_of_a_tone(tmp_path: Any) -> None:
     assert model_identity(family.Config(tone=str(tmp_path / "b.safetensors")))["tone"] == first
 
 
-def test_mistakes_in_the_option() -> None:
+def test_mistakes_in_the_option(tmp_path: Any) -> None:
+    with pytest.raises(ModelError, match=r"none\.safetensors is no file: give a \.safetensors file of tones"):
+        model_identity(families.component("stable_diffusion").Config(tone=str(tmp_path / "none.safetensors")))
     with pytest.raises(ConfigError, match='tone must be null, "shapes" or a'):
         families.component("stable_diffusion").Config(tone="shape")
     with pytest.raises(ConfigError, match="tone must be null for this family, which starts from pure noise"):

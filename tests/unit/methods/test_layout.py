@@ -13,7 +13,7 @@ from goldennoise.data.captioned_images import Folder, Renders
 from goldennoise.data.shapes.captions import caption_of
 from goldennoise.data.shapes.verifier import verify
 from goldennoise.diffusion.latent_images import fitted
-from goldennoise.errors import ConfigError, DataError
+from goldennoise.errors import ConfigError, DataError, ModelError
 from goldennoise.methods import build, identity
 from goldennoise.methods.layout import Config
 from goldennoise.methods.protocol import SampleBatch
@@ -67,6 +67,15 @@ def test_parts_of_the_image(part: str) -> None:
     diffused = build(Config(part=part, strength=None, keep_norm=False), TOOLS).golden(model, batch)
     alpha_bar = model.alpha_bar_of_start()
     torch.testing.assert_close(diffused, alpha_bar**0.5 * expected + (1 - alpha_bar) ** 0.5 * batch.source)
+
+
+@pytest.mark.parametrize("part", ["tone", "whole"])
+def test_the_tone_of_an_image_is_not_added_to_that_of_another(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, model = make_batch(), TinyModel()
+    monkeypatch.setattr(TinyModel, "is_toned", True)
+    with pytest.raises(ModelError, match=f"part={part} at strength null adds the tone .* set model.tone=null"):
+        build(Config(part=part, strength=None), TOOLS).golden(model, batch)
+    build(Config(strength=None), TOOLS).golden(model, batch)
 
 
 def test_a_render_is_true_of_its_caption_and_every_seed_has_its_own() -> None:

@@ -96,6 +96,8 @@ def test_tones_of_another_vae_and_damaged_files(tmp_path: Path) -> None:
     Tones(torch.zeros(5, 16), torch.zeros(5)).save(file)
     with pytest.raises(ModelError, match="tones are of latents with 16 channels, and those of this model have 4"):
         build(Config(images=str(file)), TOOLS).golden(TinyModel(), make_batch())
+    with pytest.raises(ModelError, match=r"none\.safetensors is no file: give a \.safetensors file of tones"):
+        identity(Config(images=str(tmp_path / "none.safetensors")))
     file.write_bytes(b"no tensors")
     with pytest.raises(ModelError, match=re.escape(str(file))):
         build(Config(images=str(file)), TOOLS).golden(TinyModel(), make_batch())
