@@ -1,5 +1,6 @@
 """Images with captions: what a layout is taken from. Loads torch for their pixels only: their digest needs none."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -30,7 +31,7 @@ class CaptionedImages(Protocol):
         """(3, height, width), float32 in [0, 1]. Raises `DataError` for a prompt that no image has."""
         ...
 
-    def some(self, num: int) -> "list[Tensor]":
+    def some(self, num: int) -> "Iterator[Tensor]":
         """At most `num` images, the same every time, each (3, height, width), float32 in [0, 1]."""
         ...
 
@@ -50,9 +51,9 @@ class Renders:
         pixels = render(sample_scene(caption, rng, tone))
         return as_tensor(pixels).float() / 255
 
-    def some(self, num: int) -> "list[Tensor]":
+    def some(self, num: int) -> "Iterator[Tensor]":
         """One of each of `num` training captions, spread over the kinds."""
-        return [self.image(caption.text, 0, 0) for caption in benchmark(num, "train")]
+        return (self.image(caption.text, 0, 0) for caption in benchmark(num, "train"))
 
 
 class Folder:
@@ -105,10 +106,10 @@ class Folder:
             raise DataError(f'{self.folder / TABLE} has no image of "{prompt}": collect with its own texts as prompts')
         return self._read(files[seed % len(files)])
 
-    def some(self, num: int) -> "list[Tensor]":
+    def some(self, num: int) -> "Iterator[Tensor]":
         """The first in the order of the prompts of the table."""
         files = [file for files in self.files.values() for file in files]
-        return [self._read(file) for file in files[:num]]
+        return (self._read(file) for file in files[:num])
 
     def _read(self, file: str) -> "Tensor":
         return as_tensor(read_image(self.folder / file, upright=True))

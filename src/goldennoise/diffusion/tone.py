@@ -6,8 +6,9 @@ channel: how light the image is, and its tint.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,7 +27,8 @@ KINDS = ("other", "dark", "light", "gaussian")
 """other: of one of the images, drawn at random. dark, light: the mean over the images that are darker or lighter than
 mid grey. gaussian: drawn with the mean and covariance over all images."""
 MEANS, LIGHTNESS = "channel_means", "lightness"
-IMAGES_AT_ONCE = 64
+IMAGES_AT_ONCE = 8
+"""That are read and encoded: photographs and the VAEs of large models fill a memory soon."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,10 @@ def load_tones(path: Path) -> Tones:
 
 
 @torch.no_grad()
-def tones_of(model: DiffusionModel, images: Sequence[Tensor]) -> Tones:
+def tones_of(model: DiffusionModel, images: Iterable[Tensor]) -> Tones:
     """The tones of images (3, height, width) in [0, 1] as the model's VAE encodes them."""
-    means, levels = [], []
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        part = images[start : start + IMAGES_AT_ONCE]
+    means, levels, remaining = [], [], iter(images)
+    while part := [*islice(remaining, IMAGES_AT_ONCE)]:
         means.append(model.encode_images(part).float().mean(dim=(-2, -1)).cpu())
         levels += [lightness(image[None].float()) for image in part]
     return Tones(torch.cat(means), torch.cat(levels))

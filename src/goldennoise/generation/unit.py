@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class PartWorker:
     batch_size: int = 1
     fingerprint: str = ""
     is_warm: bool = False
+    prepared: set[str] = field(default_factory=set)
 
     def __call__(self, part: Part, progress: Progress) -> None:
         """Write the part's images and table. Raises `GoldenNoiseError` naming the method.
@@ -89,6 +90,9 @@ class PartWorker:
         progress.note(part.method)
         measured = []
         try:
+            if part.method not in self.prepared:
+                self.methods[part.method].prepare(self.model)
+                self.prepared.add(part.method)
             for start in range(0, len(part.samples), self.batch_size):
                 measured.append(self._batch(part, start))
                 progress.update(len(measured[-1]))

@@ -52,6 +52,9 @@ class SearchConfig(MethodConfig):
 class Method(ABC):
     """One way to plan sampling from source noise; for eval and for collect. Most plan the noise alone."""
 
+    def prepare(self, model: "DiffusionModel") -> None:  # noqa: B027
+        """Compute what all batches share, so that the cost of no image counts it; `golden` does so where it is left."""
+
     @abstractmethod
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Golden noise for `batch.source`, same shape; row i depends on sample i alone. Called without gradients."""
@@ -66,6 +69,9 @@ class OnSphere(Method):
 
     def __init__(self, method: Method) -> None:
         self.method = method
+
+    def prepare(self, model: "DiffusionModel") -> None:
+        self.method.prepare(model)
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         return self.plan(model, batch).noise
@@ -83,6 +89,10 @@ class After(Method):
     def __init__(self, first: Method, second: Method) -> None:
         self.first = first
         self.second = second
+
+    def prepare(self, model: "DiffusionModel") -> None:
+        self.first.prepare(model)
+        self.second.prepare(model)
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         return self.plan(model, batch).noise

@@ -40,6 +40,10 @@ class Scaled(Method):
         self.factor = factor
         self.norms = norms
 
+    def prepare(self, model: "DiffusionModel") -> None:
+        if self.norms is not None:
+            self.norms.prepare(model)
+
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         factors: float | Tensor = self.factor
         if self.norms is not None:

@@ -44,16 +44,23 @@ class ToneMethod(Method):
         self.config = config
         self._tones: Tones | None = None
 
+    def prepare(self, model: "DiffusionModel") -> None:
+        """Encode the images. Raises `ModelError` as `golden` does."""
+        self._tones_for(model)
+
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Raises `ModelError` for a model whose sampler starts from pure noise, or whose source noise has a tone."""
         from goldennoise.diffusion.tone import toned
 
+        drawn = self._tones_for(model).draw(self.config.of, batch.derived_seeds("tone"))
+        return toned(batch.source, drawn, model.alpha_bar_of_start())
+
+    def _tones_for(self, model: "DiffusionModel") -> "Tones":
         if model.is_toned:
             raise ModelError("model.tone gives the source noise a tone: set model.tone=null to compare other tones")
         if self._tones is None:
             self._tones = self._measured(model)
-        drawn = self._tones.draw(self.config.of, batch.derived_seeds("tone"))
-        return toned(batch.source, drawn, model.alpha_bar_of_start())
+        return self._tones
 
     def _measured(self, model: "DiffusionModel") -> "Tones":
         from goldennoise.diffusion.tone import load_tones, tones_of

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from torch import Tensor
 from unit.generation import fakes
@@ -28,6 +29,29 @@ def test_diversity_is_measured_by_the_same_scorer_whatever_their_order() -> None
     assert embedder_of(scorers) == ("a", first)
     assert embedder_of(dict(reversed(scorers.items()))) == ("a", first)
     assert embedder_of({"plain": plain}) is None
+
+
+def test_what_all_batches_share_is_computed_once_and_costs_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, prepared = fakes.install(monkeypatch), list[float]()
+
+    def prepare(self: fakes.Shift, model: Any) -> None:
+        prepared.append(self.amount)
+        model.num_evaluations += 1000
+
+    monkeypatch.setattr(fakes.Shift, "prepare", prepare, raising=False)
+    methods = {"shifted": ShiftConfig(amount=0.2), "kept": ShiftConfig(amount=0.3, keep_norm=True)}
+    draft = ArtifactStore(tmp_path).begin("scores", "test", "auto", {}, [], {})
+    assert not isinstance(draft, Artifact)
+    config = Run(None, str(tmp_path), methods)
+    worker = PartMaker(config, Loader(config), {}, draft.path, batch_size=2)()
+    parts = cut(grid(prompts(4), 1), [*methods], [*config.scorer], 2)
+    for part in parts:
+        worker(part, Progress("eval", part.size, "images", show=False))
+        assert (pd.read_parquet(part.table_file(draft.path))["num_evaluations"] == 2 * models[0].num_steps).all()
+    assert sorted(prepared) == [0.2, 0.3]
+    draft.release()
 
 
 def test_a_description_of_the_work_can_be_sent_and_loads_where_it_is_called(

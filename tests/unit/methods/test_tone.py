@@ -41,6 +41,18 @@ def test_the_tone_is_that_of_one_of_the_images() -> None:
     torch.testing.assert_close(golden - golden.mean((2, 3), keepdim=True), batch.source - own[..., None, None])
 
 
+def test_images_are_encoded_before_the_first_batch_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, model, sizes = make_batch(), TinyModel(), list[int]()
+    encode = model.encode_images
+    monkeypatch.setattr(model, "encode_images", lambda images: sizes.append(len(images)) or encode(images))
+    chosen = {"tone": Config(num_images=20, keep_norm=True)}
+    method = build(scaled.Config(norm_of="tone"), MethodTools({}, TOOLS.artifact_folder, chosen))
+    method.prepare(model)
+    assert sizes == [8, 8, 4]
+    method.golden(model, batch)
+    assert sizes == [8, 8, 4]
+
+
 def test_dark_and_light() -> None:
     batch, model = make_batch(), TinyModel()
     tones = tones_of(model, Renders().some(16))

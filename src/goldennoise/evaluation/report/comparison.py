@@ -77,7 +77,7 @@ def comparison_table(arms: Arms, summary: Summary) -> Table:
     table = result_table(summary)
     notes = [
         f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, paired. Models whose latents have one shape start "
-        f"from the same source noise. {MARKED}",
+        f"from the same source noise, but for the tone that model.tone gives it. {MARKED}",
         intervals_note(summary),
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         cost_note(summary),
