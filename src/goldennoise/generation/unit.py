@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,6 @@ class PartWorker:
     batch_size: int = 1
     fingerprint: str = ""
     is_warm: bool = False
-    prepared: set[str] = field(default_factory=set)
 
     def __call__(self, part: Part, progress: Progress) -> None:
         """Write the part's images and table. Raises `GoldenNoiseError` naming the method.
@@ -85,14 +84,11 @@ class PartWorker:
         Scorers see the images as they are kept, in 8 bits, so anybody can score an artifact's images again.
         """
         if not self.is_warm:
-            warm_up(self.model, part.samples[: self.batch_size], self.root_seed)
+            self._prepare(part)
             self.is_warm = True
         progress.note(part.method)
         measured = []
         try:
-            if part.method not in self.prepared:
-                self.methods[part.method].prepare(self.model)
-                self.prepared.add(part.method)
             for start in range(0, len(part.samples), self.batch_size):
                 measured.append(self._batch(part, start))
                 progress.update(len(measured[-1]))
@@ -100,6 +96,15 @@ class PartWorker:
             raise type(error)(f"method {part.method}: {error}") from error
         write_table(self.draft, part, pd.concat(measured))
         log.info("%s is finished", part.table_file(self.draft))
+
+    def _prepare(self, first: Part) -> None:
+        """What no image costs. What a method cannot do with the model shows before another one's images are made."""
+        for name, method in self.methods.items():
+            try:
+                method.prepare(self.model)
+            except GoldenNoiseError as error:
+                raise type(error)(f"method {name}: {error}") from error
+        warm_up(self.model, first.samples[: self.batch_size], self.root_seed)
 
     def _batch(self, part: Part, start: int) -> pd.DataFrame:
         """What is measured on the samples from `start` on, a row each; their images are written."""

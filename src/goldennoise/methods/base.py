@@ -53,7 +53,10 @@ class Method(ABC):
     """One way to plan sampling from source noise; for eval and for collect. Most plan the noise alone."""
 
     def prepare(self, model: "DiffusionModel") -> None:  # noqa: B027
-        """Compute what all batches share, so that the cost of no image counts it; `golden` does so where it is left."""
+        """Compute what all batches share, so that the cost of no image counts it; `golden` does so where it is left.
+
+        Raises what `golden` raises for every batch of this model.
+        """
 
     @abstractmethod
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":

@@ -60,13 +60,15 @@ class OneMoreStepMethod(Method):
         self.network = network.eval().requires_grad_(False)
         self.text_encoder = text_encoder
 
-    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
-        """Raises `ModelError` for a model that starts from pure noise or whose source noise has a tone already.
-
-        And for a network of another model.
-        """
+    def prepare(self, model: "DiffusionModel") -> None:
+        """Raises `ModelError` for a model that starts from pure noise or whose source noise has a tone already."""
         if model.is_toned:
             raise ModelError("One More Step adds the tone that source noise has already: set model.tone=null.")
+        model.alpha_bar_of_start()
+
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
+        """Raises what `prepare` raises, and `ModelError` for a network of another model."""
+        self.prepare(model)
         alpha_bar = model.alpha_bar_of_start()
         image = self._image(model, batch)
         return stepped(image, batch.source.to(image), alpha_bar, self.config.variant).to(batch.source)

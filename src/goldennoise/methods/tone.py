@@ -75,12 +75,13 @@ def identity(config: Config) -> dict[str, Any]:
 
     Raises `DataError` for a folder that cannot be read, `ModelError` for a file of tones that is missing.
     """
-    images = config.images
+    options, images = asdict(config), config.images
     if _is_file(images):
+        del options["num_images"]
         images = tones_digest(images)
     elif images != "renders":
         images = Folder(images).digest()
-    return asdict(config) | {"images": images}
+    return options | {"images": images}
 
 
 def build(config: Config, tools: "MethodTools") -> ToneMethod:  # noqa: ARG001

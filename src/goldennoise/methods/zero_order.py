@@ -51,7 +51,8 @@ class ZeroOrder(Method):
         for round_index in range(self.config.num_rounds):
             pivot = best
             for neighbour in range(self.config.num_neighbours):
-                near = on_sphere(pivot, batch.fresh_noise(f"zero_order/{round_index}/{neighbour}"), self.config.cosine)
+                fresh = model.initial_noise(batch.derived_seeds(f"zero_order/{round_index}/{neighbour}"))
+                near = on_sphere(pivot, fresh, self.config.cosine)
                 best, best_scores = better_of(best, best_scores, near, scores_of(near))
         return best
 

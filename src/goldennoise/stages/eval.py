@@ -77,6 +77,12 @@ def _refuse_unfit(config: RunConfig) -> None:
             f"stage.reference={stage.reference}: reference must be one of the methods of this run ({chosen}), which "
             "method=[...] chooses"
         )
+    for name, method in config.method.items():
+        if missing := [other for other in method.methods() if other not in config.method]:
+            raise ConfigError(
+                f"method.{name} uses {missing[0]}, which is none of the methods of this run ({chosen}), which "
+                "method=[...] chooses"
+            )
     if not config.scorer:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from unit.generation import fakes
 from unit.generation.fakes import Run, ShiftConfig, prompts
 
+from goldennoise.errors import ModelError
 from goldennoise.generation.batch import grid
 from goldennoise.generation.loader import Loader
 from goldennoise.generation.unit import PartMaker, embedder_of
@@ -51,6 +52,28 @@ def test_what_all_batches_share_is_computed_once_and_costs_no_image(
         worker(part, Progress("eval", part.size, "images", show=False))
         assert (pd.read_parquet(part.table_file(draft.path))["num_evaluations"] == 2 * models[0].num_steps).all()
     assert sorted(prepared) == [0.2, 0.3]
+    draft.release()
+
+
+def test_what_a_method_cannot_do_shows_before_any_image_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch)
+
+    def prepare(self: fakes.Shift, model: Any) -> None:  # noqa: ARG001
+        if self.amount == 0.3:
+            raise ModelError("this model has none")
+
+    monkeypatch.setattr(fakes.Shift, "prepare", prepare, raising=False)
+    methods = {"first": ShiftConfig(amount=0.2), "second": ShiftConfig(amount=0.3)}
+    draft = ArtifactStore(tmp_path).begin("scores", "test", "auto", {}, [], {})
+    assert not isinstance(draft, Artifact)
+    config = Run(None, str(tmp_path), methods)
+    worker = PartMaker(config, Loader(config), {}, draft.path, batch_size=2)()
+    (part, _) = cut(grid(prompts(2), 1), [*methods], [*config.scorer], 2)
+    with pytest.raises(ModelError, match=r"^method second: this model has none"):
+        worker(part, Progress("eval", part.size, "images", show=False))
+    assert not list(draft.path.rglob("*.png"))
     draft.release()
 
 

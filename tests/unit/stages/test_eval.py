@@ -275,6 +275,8 @@ def test_a_network_of_another_model_is_refused(tmp_path: Path, models: list[Tiny
 def test_what_cannot_be_run_is_refused_before_anything_loads(tmp_path: Path, models: list[TinyModel]) -> None:
     with pytest.raises(ConfigError, match=r"stage\.reference=standard: .* \(shifted\)"):
         run(a_run(tmp_path, method={"shifted": ShiftConfig()}))
+    with pytest.raises(ConfigError, match=r"^method\.same uses shifted, .* \(standard, same\)"):
+        run(a_run(tmp_path, method={"standard": ShiftConfig(), "same": SameConfig()}))
     with pytest.raises(ConfigError, match="at least one scorer"):
         run(a_run(tmp_path, scorer={}))
     with pytest.raises(ConfigError, match=r"compute\.devices=2"):
