@@ -10,8 +10,9 @@ from torch import Generator, Tensor
 
 from goldennoise.diffusion import noise_levels
 from goldennoise.diffusion.noise_levels.base import NoiseLevels
-from goldennoise.diffusion.noise_levels.table import log_snr_at, log_snr_range, timesteps_of
+from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE, log_snr_range, log_snrs, timesteps_of
 from goldennoise.diffusion.noise_levels.truncation import truncated
+from goldennoise.errors import ConfigError
 from goldennoise.training.denoiser.options import DenoiserOptions
 
 
@@ -47,8 +48,11 @@ class NoiseLevelLoss:
     def __init__(self, alpha_bars: Tensor, prediction: str, levels: Any, options: DenoiserOptions) -> None:
         """alpha_bars: of the timesteps of training, float32 (T,). levels: Config of a density.
 
-        Raises `ConfigError` for a density that hardly has a log SNR of these timesteps.
+        Raises `ConfigError` for a density that hardly has a log SNR of these timesteps, and for a prediction or a loss
+        weight that pure noise does not allow.
         """
+        if alpha_bars[-1] <= ALMOST_NOISE:
+            _refuse_at_pure_noise(prediction, options)
         self.alpha_bars, self.prediction, self.options = alpha_bars, prediction, options
         self.is_uniform = levels.kind == "uniform"
         self._table = alpha_bars.double().numpy()
@@ -95,7 +99,7 @@ class NoiseLevelLoss:
         if self.options.loss_weight == "inverse_root_snr":
             weights = ((1 - alpha_bars) / alpha_bars).sqrt()
         if self.options.loss_levels is not None:
-            weights = weights * self._meant_over_drawn(log_snr_at(timesteps.numpy(), self._table)).float()
+            weights = weights * self._meant_over_drawn(log_snrs(self._table)[timesteps.numpy()]).float()
         return Levels(timesteps, alpha_bars, weights)
 
     def _between(self, timesteps: Tensor, generator: Generator) -> Levels:
@@ -112,3 +116,12 @@ class NoiseLevelLoss:
         if self._meant is None:
             return torch.ones(len(log_snr), dtype=torch.float64)
         return torch.from_numpy(self._meant.density(log_snr) / self._levels.density(log_snr))
+
+
+def _refuse_at_pure_noise(prediction: str, options: DenoiserOptions) -> None:
+    """Raise ConfigError for what the last timestep of a schedule with zero terminal SNR does not allow."""
+    mended = {"prediction": "v_prediction"} if prediction == "epsilon" else {}
+    mended |= {"loss_weight": "none"} if options.loss_weight != "none" else {}
+    if mended:
+        settings = " and ".join(f"stage.{name}={value}" for name, value in mended.items())
+        raise ConfigError(f"This model was trained with zero terminal SNR, down to pure noise: set {settings}")

@@ -1,12 +1,16 @@
 """Noise levels as training draws them: the same draws for all densities, and objectives that stay what they are."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from tiny import tiny_scheduler
 from torch import Tensor
 
 from goldennoise.diffusion.noise_levels import configured
+from goldennoise.errors import ConfigError
 from goldennoise.training.denoiser.loss import Levels, NoiseLevelLoss
 from goldennoise.training.denoiser.options import DenoiserOptions
 
@@ -94,6 +98,30 @@ def test_v_is_finite_where_there_is_noise_alone() -> None:
     assert torch.equal(loss.noised(clean, noise, last), noise)
     assert loss.errors(-clean, clean, noise, last) == 0
     assert drawn(loss_of("laplace", "v_prediction", alpha_bars))[2].timesteps.max() < 999
+
+
+def test_a_weight_is_finite_where_there_is_noise_alone() -> None:
+    alpha_bars = tiny_scheduler(rescale_betas_zero_snr=True).alphas_cumprod
+    levels = {"kind": "laplace", "scale": 0.5}
+    weights = drawn(loss_of("uniform", "v_prediction", alpha_bars, zero_terminal=True, loss_levels=levels))[2].weights
+    assert weights.isfinite().all()
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, EulerDiscreteScheduler])
+@pytest.mark.parametrize(
+    ("prediction", "loss_weight", "message"),
+    [
+        ("epsilon", "none", "set stage.prediction=v_prediction"),
+        ("v_prediction", "inverse_root_snr", "set stage.loss_weight=none"),
+    ],
+)
+def test_a_model_that_has_zero_terminal_snr_already_needs_a_loss_for_it(
+    scheduler: Any, prediction: str, loss_weight: str, message: str
+) -> None:
+    alpha_bars = scheduler.from_config(tiny_scheduler(rescale_betas_zero_snr=True).config).alphas_cumprod
+    with pytest.raises(ConfigError, match=message):
+        loss_of("uniform", prediction, alpha_bars, loss_weight=loss_weight)
+    loss_of("uniform", "v_prediction", alpha_bars)
 
 
 def test_the_error_of_v_is_told_as_that_of_the_noise() -> None:
