@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,13 @@ def differences(recorded: Mapping[str, Any], config: Any) -> list[str]:
 def named(path: Path) -> str:
     """How a file or folder of this machine is called elsewhere: "model/NAME@vN" if it is an artifact, else its name."""
     return read_artifact(path).reference if (path / RECORD).is_file() else path.resolve().name
+
+
+def shown_name(config: Any) -> str:
+    """As reports call the model of a config: artifacts by their references."""
+    given = {part: _local(getattr(config, part, None)) for part in ("path", "lora")}
+    meant = {part: named(path) for part, path in given.items() if path is not None and (path / RECORD).is_file()}
+    return str(replace(config, **meant).name)
 
 
 def _local(source: str | Path | None) -> Path | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goldennoise.config.compose import RunConfig
+from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
 from goldennoise.generation.loader import Loader
 from goldennoise.runtime.resources import machine_errors
@@ -65,7 +66,7 @@ def page(config: RunConfig) -> Any:
         ],
         gradio.Image(show_label=False, format="png"),  # a label would cover the picture's own words
         title=f"Golden noise: standard and {', '.join(name for name in config.method if name != 'standard')}",
-        description=f"{config.model.name}, {config.model.num_steps} steps, guidance {config.model.guidance:g}; "
+        description=f"{shown_name(config.model)}, {config.model.num_steps} steps, guidance {config.model.guidance:g}; "
         "images of a row start from the same source noise",
         flagging_mode="never",
         analytics_enabled=False,

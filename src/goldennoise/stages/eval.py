@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from goldennoise import scorers as scorer_kinds
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import load_prompts
+from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
@@ -115,7 +116,11 @@ def _summary(config: RunConfig, table: Any, scorers: Mapping[str, Scorer], selec
     kinds = {name: method.kind for name, method in config.method.items()}
     return Summary(
         reference=stage.reference,
-        model={"name": config.model.name, "num_steps": config.model.num_steps, "guidance": config.model.guidance},
+        model={
+            "name": shown_name(config.model),
+            "num_steps": config.model.num_steps,
+            "guidance": config.model.guidance,
+        },
         num_prompts=table["prompt_id"].nunique(),
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,

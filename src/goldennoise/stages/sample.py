@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from goldennoise import methods
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.stages.job import ScoredBy, opened, run_identity
@@ -129,7 +130,7 @@ def _show(draft: Draft, table: "pd.DataFrame", config: RunConfig) -> None:
         ]
         for seed, images in table.groupby("seed")
     ]
-    fields = {"prompt": config.stage.prompt, "model": config.model.name, "root_seed": str(config.seed)}
+    fields = {"prompt": config.stage.prompt, "model": shown_name(config.model), "root_seed": str(config.seed)}
     fields |= {"fingerprint": draft.fingerprint, "seed": _listed(table["seed"]), "method": _listed(table["method"])}
     with whole(draft.path / PICTURE) as beside:
         side_by_side(config.stage.prompt, rows).save(beside, format="PNG", pnginfo=png_metadata(fields))
