@@ -56,7 +56,7 @@ def train_denoiser(training: Training) -> Counts:
     options, setting, folder = training.options, training.setting, training.folder
     denoiser = begun(training.model, options, training.seed)
     loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, training.noise_levels, options)
-    module = DenoiserTraining(denoiser, loss, training.data)
+    module = DenoiserTraining(denoiser, loss, training.data, training.seed)
     checkpoints = Last(folder / WORK)
     resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]
     data = LatentData(training.data, loss, training.seed, setting.num_workers)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.denoiser.data import LatentBatch, TrainingData
 from goldennoise.training.denoiser.loss import NoiseLevelLoss
 from goldennoise.training.denoiser.networks import Denoiser, set_weights, trained_weights
@@ -28,9 +29,9 @@ class DenoiserTraining(TrainedModule):
     # What is frozen is loaded with the pipeline.
     strict_loading = False
 
-    def __init__(self, denoiser: Denoiser, loss: NoiseLevelLoss, data: TrainingData) -> None:
+    def __init__(self, denoiser: Denoiser, loss: NoiseLevelLoss, data: TrainingData, seed: int) -> None:
         super().__init__(loss.options.gradient_clip)
-        self.model, self.loss, self.data = denoiser.model, loss, data
+        self.model, self.loss, self.data, self.seed = denoiser.model, loss, data, seed
         self.text_encoders = nn.ModuleList(denoiser.text_encoders)
         self.unet = denoiser.pipe.unet
         self.average = {name: weight.detach().clone() for name, weight in trained_weights(self).items()}
@@ -57,6 +58,8 @@ class DenoiserTraining(TrainedModule):
             group["lr"] = self.loss.options.rate(self.global_step)
 
     def training_step(self, batch: LatentBatch) -> Tensor:
+        # What dropout draws, where a network has it, from torch's own generator.
+        torch.manual_seed(derive_seed(self.seed, "dropout", str(self.global_rank), self.global_step))
         clean, noise, levels = batch.clean, batch.noise, batch.levels
         noisy = self.loss.noised(clean, noise, levels.alpha_bars)
         output = self.output(noisy, levels.timesteps, batch.token_ids, batch.dropped)

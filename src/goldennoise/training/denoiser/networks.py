@@ -12,7 +12,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from goldennoise.diffusion.families.latent_unet import LatentUNet
-from goldennoise.errors import ConfigError, shortened
+from goldennoise.errors import ConfigError, ModelError, shortened
 from goldennoise.runtime.seeding import seeded
 from goldennoise.training.denoiser.options import DenoiserOptions
 
@@ -37,9 +37,10 @@ def begun(model: LatentUNet, options: DenoiserOptions, seed: int) -> Denoiser:
     """The pipeline of `model` with the networks that training begins with, those to be trained with gradients.
 
     New weights come from one generator: first those of the text encoder, then those of the UNet.
-    Raises `ConfigError` for sizes that no UNet can have.
+    Raises `ConfigError` for sizes that no UNet can have, `ModelError` for a UNet that takes more than noise and text.
     """
     pipe: Any = model.pipeline
+    _refuse_steered(pipe)
     with seeded(seed):
         if options.init == "scratch":
             if options.train_text_encoder:
@@ -59,6 +60,18 @@ def begun(model: LatentUNet, options: DenoiserOptions, seed: int) -> Denoiser:
     prediction = _set_schedule(pipe, options)
     trained = type(model)(pipe, name=model.name, num_steps=model.num_steps, guidance=model.guidance)
     return Denoiser(pipe, trained, prediction)
+
+
+def _refuse_steered(pipe: Any) -> None:
+    config = pipe.unet.config
+    needed = "the guidance scale" if config.time_cond_proj_dim is not None else None
+    if config.in_channels != pipe.vae.config.latent_channels:
+        needed = "a mask"
+    if needed is not None:
+        raise ModelError(
+            f"The UNet of this model takes {needed} at every step, which captioned images do not have: choose a "
+            "model.path whose UNet takes noise and text alone"
+        )
 
 
 def _new_unet(unet: Any, sizes: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ def validation_errors(
             timesteps = torch.full((len(clean),), timestep, device=device)
             output = output_of(loss.noised(clean, drawn, alpha_bars), timesteps, token_ids, none.to(device))
             found = loss.errors(output, clean, drawn, alpha_bars)
-            errors.append(loss.of_epsilon(found, alpha_bars).double().cpu())
+            errors.append(loss.of_epsilon(found, alpha_bars).cpu().double())
         log_snr = float(np.log(alpha_bar) - np.log1p(-alpha_bar))
         columns = {"timestep": timestep, "log_snr": log_snr, "error": torch.cat(errors).numpy()}
         table.append(pd.DataFrame({"image": np.arange(len(rows))} | columns))
