@@ -90,7 +90,7 @@ class Latents:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """(B, C, h, w) of the images `rows` (B,)."""
-        places = torch.bucketize(rows, self.starts, right=True) - 1
+        places = torch.bucketize(rows.contiguous(), self.starts, right=True) - 1
         found = zip(places.tolist(), (rows - self.starts[places]).tolist(), strict=True)
         return torch.stack([self.parts[part][row] for part, row in found])
 
