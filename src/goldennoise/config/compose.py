@@ -48,8 +48,8 @@ COLUMNS = ("image", "prompt", "prompt_id", "category", "method", "seed", "scorer
 """Columns of our tables, which have a column per scorer too."""
 
 T = TypeVar("T")
-_MODEL = re.compile(r"model/[^/@]+@[^/@]+")
-"""A model artifact by its reference; ids of the hub have no @."""
+_MODEL = re.compile(r"model/[^/@]+(@[^/@]+)?")
+"""A model artifact by its reference, the latest where it names no version."""
 
 
 @dataclass(frozen=True, kw_only=True)

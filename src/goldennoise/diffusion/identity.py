@@ -15,14 +15,16 @@ from goldennoise.store.hub import local_path
 from goldennoise.store.paths import given_path
 from goldennoise.store.record import RECORD, read_artifact
 
+SCHEDULE = Path("scheduler", "scheduler_config.json")
 SAME_MODEL = ("kind", "path", "revision", "lora", "weights")
 """What names a model's weights; steps and guidance may differ between training and evaluation."""
 
 
 def model_identity(config: Any) -> dict[str, Any]:
-    """A model config, and a digest of the weights where they can change under the same name: all but the hub's.
+    """A model config, and digests of the weights and the schedule where they can change under the same name.
 
-    First 12 hex digits of a SHA-256 over the files that are loaded of `path` and of `lora`. What lies on this machine
+    Those of the hub and of the package cannot. First 12 hex digits of a SHA-256: over the files that are loaded of
+    `path` and of `lora`, and over the scheduler's configuration in a folder of `path`. What lies on this machine
     goes by the last part of its path, or by its reference: another machine may keep it elsewhere.
     """
     identity = asdict(config)
@@ -33,6 +35,8 @@ def model_identity(config: Any) -> dict[str, Any]:
     if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:
         files += _weights(folder, identity.get("variant"))
         identity["path"] = path if path == "shapes" else named(folder)
+        if path != "shapes" and (schedule := folder / SCHEDULE).is_file():
+            identity["schedule"] = file_digest(schedule)[:12]
     if (source := _local(lora)) is not None:
         files += [source / STANDARD_FILE] if source.is_dir() else [source]
         identity["lora"] = named(source)

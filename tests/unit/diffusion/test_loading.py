@@ -223,6 +223,14 @@ def test_the_same_folder_by_another_path_is_the_same_model(
     assert build(config, CPU).name == "mine"
 
 
+def test_another_schedule_is_the_same_model_and_another_identity(folder: Path) -> None:
+    before = model_identity(Config(path=str(folder)))
+    file = folder / "scheduler/scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
+    assert model_identity(Config(path=str(folder))) != before
+    assert differences(before, Config(path=str(folder))) == []
+
+
 def test_a_pipeline_with_code_of_its_own_is_of_no_family(folder: Path) -> None:
     index = folder / "model_index.json"
     custom = {"_class_name": ["pipeline", "StableDiffusionPipeline"]}

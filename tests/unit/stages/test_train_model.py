@@ -176,6 +176,7 @@ def test_zero_terminal_snr_is_written_as_diffusers_reads_it(folder: Path) -> Non
         (["stage.init=weights", "stage.lora_rank=4"], "lora_rank must be null with train_text_encoder=true"),
         (["stage.init=weights", "stage.unet={layers_per_block: 2}"], "unet must be null with init=weights"),
         (["stage.unet={layer_per_block: 2}"], "did you mean layers_per_block?"),
+        (["stage.unet={layers_per_block: 0}"], "layers_per_block must be sizes above 0"),
         (["stage.unet={in_channels: 2}"], "unet.in_channels: no size of a UNet that can be set"),
     ],
 )  # fmt: skip
@@ -246,7 +247,7 @@ def test_other_stages_take_the_model_by_its_reference(folder: Path) -> None:
 
 def test_a_model_artifact_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no model artifact called mine in .* stage=train_model"):
-        located(load(["stage=eval", f"outputs={tmp_path}", "model.path=model/mine@v1"]))
+        located(load(["stage=eval", f"outputs={tmp_path}", "model.path=model/mine"]))
 
 
 def test_a_damaged_model_artifact_is_not_loaded(folder: Path) -> None:

@@ -92,12 +92,15 @@ class DenoiserOptions(Options):
             require(self.loss_weight == "none", "loss_weight", self.loss_weight, allowed)
 
     def _check_start(self) -> None:
-        for name in self.unet or {}:
+        for name, value in (self.unet or {}).items():
             if name not in SIZES:
                 raise ConfigError(
                     f"unet.{shortened(name)}: no size of a UNet that can be set; choose from {', '.join(SIZES)}"
                     f"{nearest(str(name), SIZES)}"
                 )
+            sizes = value if isinstance(value, list | tuple) else [value]
+            fits = all(size > 0 for size in sizes if type(size) is int)
+            require(fits, f"unet.{name}", value, "sizes above 0")
         require(not self.unet or self.init == "scratch", "unet", self.unet, "null with init=weights")
         rank = self.lora_rank
         require(rank is None or self.init == "weights", "lora_rank", rank, "null with init=scratch")
