@@ -40,7 +40,7 @@ class FakeModel:
     def run_with(self, compute: ComputeConfig, device: torch.device) -> None: ...
 
     def initial_noise(self, seeds: Sequence[int]) -> Tensor:
-        return gaussian_noise(self.latent_shape, seeds)
+        return gaussian_noise(self.latent_shape, seeds).to(self.device, self.dtype)
 
     def encode(self, prompts: Sequence[str]) -> PromptEmbedding:
         self.encoded += prompts
