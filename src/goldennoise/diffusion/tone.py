@@ -1,7 +1,7 @@
 """The tone of initial noise: the channel means that an image leaves in it.
 
 Training noise at the sampler's first timestep still holds a trace of an image, sqrt(alpha-bar) of it, while sampling
-starts from noise without any (One More Step, arXiv 2311.15744, section 3). Most of what is missed is the mean of each
+starts from noise without any (One More Step, arXiv 2311.15744). Most of what is missed is the mean of each
 channel: how light the image is, and its tint.
 """
 

@@ -104,19 +104,24 @@ def _train(job: Job, images: TrainingImages) -> None:
     from goldennoise.training.denoiser.data import Captions, TrainingData
     from goldennoise.training.denoiser.fit import Training, train_denoiser
     from goldennoise.training.denoiser.latents import LatentEncoding, Latents, cut
+    from goldennoise.training.denoiser.loss import NoiseLevelLoss
+    from goldennoise.training.denoiser.networks import begun
     from goldennoise.training.engine import loggers
     from goldennoise.training.engine.trainer import Setting
 
     config, processes, folder = job.config, job.processes, job.path
+    model: Any = job.loader.model
+    # Before any image is encoded: here shows what does not fit the model.
+    denoiser = begun(model, config.stage, config.seed)
+    loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, config.noise_levels, config.stage)
     parts = cut(len(images.captions), job.stage.images_per_part)
     job.make(parts, LatentEncoding(job.loader, images, folder, config.compute.batch_size), "images")
-    model: Any = job.loader.model
     data = TrainingData(Latents(folder, parts), Captions.of(model, images.captions), images.num_held_out)
     version = job.reference.removeprefix("model/")
     log_folder = Path(config.outputs) / "logs" / "train_model" / version
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(model.device, processes, config.compute.num_workers, loggers=chosen)
-        training = Training(model, data, config.stage, config.noise_levels, folder, config.seed, setting)
+        training = Training(denoiser, loss, data, folder, config.seed, setting)
         counts = train_denoiser(training)
     processes.from_first(lambda: write_json(folder / OUTCOME, counts.as_record()))
 

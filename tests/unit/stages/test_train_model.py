@@ -203,11 +203,13 @@ def test_what_cannot_be_trained_is_refused(overrides: list[str], message: str) -
 def test_sizes_that_fit_no_unet_are_one_sentence(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"no UNet can be built so .*; choose sizes that fit each other"):
         train_model.run(config(folder, "stage.unet={norm_num_groups: 7}"))
+    assert not list(folder.rglob("latents"))
 
 
 def test_a_density_outside_the_schedule_is_one_sentence(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"Only .*% of these noise levels lie between"):
         train_model.run(config(folder, "noise_levels=laplace", "noise_levels.mean=40"))
+    assert not list(folder.rglob("latents")), "no image is encoded before"
 
 
 def test_a_caption_without_an_image_is_named(folder: Path) -> None:

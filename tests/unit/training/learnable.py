@@ -1,7 +1,7 @@
 """A pairs folder whose golden noise can be learnt from source noise and prompt, and the model it is for."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +22,15 @@ from goldennoise.diffusion import families
 from goldennoise.diffusion.noise_levels.uniform import Config as UniformTimesteps
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
+from goldennoise.networks.network import GoldenNetwork
 from goldennoise.networks.npnet import Config as ArchitectureConfig
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 from goldennoise.stages import train
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.training.engine.fit import Training, TrainingCounts, train_npnet
 from goldennoise.training.engine.loggers import LoggerConfig
+from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import TrainingOptions
 
 LATENT = (4, 4, 4)
@@ -161,3 +164,23 @@ def use_fake_model(patched: pytest.MonkeyPatch) -> None:
         return module
 
     patched.setattr(families, "component", component)
+
+
+def trained_whole_and_killed(
+    training_in: Callable[[Path], Training], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[GoldenNetwork, GoldenNetwork, TrainingCounts]:
+    """The networks of a training and of one that is killed in its second epoch and then goes on; counts of the first.
+
+    training_in: the same training in any folder.
+    """
+    whole, counts = train_npnet(training_in(tmp_path / "whole"))
+
+    def killed(self: NoiseTraining, *_: object) -> None:
+        if self.current_epoch == 1:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NoiseTraining, "on_train_batch_start", killed, raising=False)
+        with pytest.raises(RuntimeError, match="killed"):
+            train_npnet(training_in(tmp_path / "cut"))
+    return whole, train_npnet(training_in(tmp_path / "cut"))[0], counts

@@ -2,15 +2,12 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from goldennoise.diffusion.families.latent_unet import LatentUNet
 from goldennoise.store.files import whole
 from goldennoise.training.denoiser.data import LatentData, TrainingData
 from goldennoise.training.denoiser.loss import NoiseLevelLoss
 from goldennoise.training.denoiser.module import DenoiserTraining
-from goldennoise.training.denoiser.networks import begun, set_weights, write
-from goldennoise.training.denoiser.options import DenoiserOptions
+from goldennoise.training.denoiser.networks import Denoiser, set_weights, write
 from goldennoise.training.denoiser.validation import validation_errors
 from goldennoise.training.engine.callbacks import History
 from goldennoise.training.engine.checkpoints import Last
@@ -20,12 +17,11 @@ from goldennoise.training.engine.trainer import Course, Setting, fit
 
 @dataclass(frozen=True)
 class Training:
-    """A denoiser to train. noise_levels: Config of a density. folder: gets the pipeline, training.csv and work/."""
+    """A denoiser to train. folder: gets the pipeline, training.csv, validation.parquet and work/."""
 
-    model: LatentUNet
+    denoiser: Denoiser
+    loss: NoiseLevelLoss
     data: TrainingData
-    options: DenoiserOptions
-    noise_levels: Any
     folder: Path
     seed: int = 0
     setting: Setting = field(default_factory=Setting)
@@ -51,11 +47,10 @@ def train_denoiser(training: Training) -> Counts:
 
     Called again with the same folder, a killed training goes on from its last checkpoint, and ends with the same
     weights bit for bit on a CPU.
-    Raises `ConfigError` for sizes or noise levels that do not fit, `GoldenNoiseError` for a loss that is not finite.
+    Raises `GoldenNoiseError` for a loss that is not finite.
     """
-    options, setting, folder = training.options, training.setting, training.folder
-    denoiser = begun(training.model, options, training.seed)
-    loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, training.noise_levels, options)
+    denoiser, loss, setting, folder = training.denoiser, training.loss, training.setting, training.folder
+    options = loss.options
     module = DenoiserTraining(denoiser, loss, training.data, training.seed)
     checkpoints = Last(folder / WORK)
     resumable = setting.processes.from_first(lambda: {"path": checkpoints.resumable()})["path"]

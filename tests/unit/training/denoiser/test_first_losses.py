@@ -14,6 +14,8 @@ from goldennoise.data.shapes.locations import PIPELINE
 from goldennoise.data.shapes.training_scenes import TRAINING, drawn_captions
 from goldennoise.diffusion.noise_levels.uniform import Config as Uniform
 from goldennoise.training.denoiser import fit
+from goldennoise.training.denoiser.loss import NoiseLevelLoss
+from goldennoise.training.denoiser.networks import begun
 from goldennoise.training.denoiser.options import DenoiserOptions
 from goldennoise.training.engine.trainer import Setting
 
@@ -92,8 +94,10 @@ def test_the_first_losses_are_those_of_a_plain_loop(tmp_path: Path, monkeypatch:
     model = world()
     data = training_data(model, tmp_path, NUM_IMAGES, NUM_HELD_OUT)
     options = DenoiserOptions(batch_size=BATCH_SIZE)
+    denoiser = begun(model, options, seed=0)
+    loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, Uniform(), options)
     with pytest.raises(Stopped):
-        fit.train_denoiser(fit.Training(model, data, options, Uniform(), tmp_path, setting=Setting(progress_bar=False)))
+        fit.train_denoiser(fit.Training(denoiser, loss, data, tmp_path, setting=Setting(progress_bar=False)))
     latents, captions = noise_as_latents(NUM_IMAGES), drawn_captions(TRAINING, NUM_IMAGES)
     training = NUM_IMAGES - NUM_HELD_OUT
     assert losses == losses_of_the_recipe(latents[:training], captions[:training])

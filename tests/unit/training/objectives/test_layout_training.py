@@ -4,6 +4,7 @@ import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
-from unit.training.learnable import LATENT, TEXT, FakeModel, text_of, write_pairs
+from unit.training.learnable import LATENT, TEXT, FakeModel, text_of, trained_whole_and_killed, write_pairs
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import ConfigError, DataError
@@ -279,16 +280,6 @@ def test_large_latents_are_fitted_by_fewer_pairs(
 def test_a_killed_training_ends_with_the_same_weights(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = train_npnet(training(reader, tmp_path / "whole"))
-
-    def killed(self: NoiseTraining, *_: object) -> None:
-        if self.current_epoch == 1:
-            raise RuntimeError("killed")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(NoiseTraining, "on_train_batch_start", killed, raising=False)
-        with pytest.raises(RuntimeError, match="killed"):
-            train_npnet(training(reader, tmp_path / "cut"))
-    resumed, _ = train_npnet(training(reader, tmp_path / "cut"))
+    whole, resumed, _ = trained_whole_and_killed(partial(training, reader), tmp_path, monkeypatch)
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name

@@ -1,19 +1,20 @@
 """One More Step: the loss by hand, draws by seed, step and place alone, and that the mean image is what it learns."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from unit.training.learnable import BRIEF, LATENT, TEXT, FakeModel
+from unit.training.learnable import BRIEF, LATENT, TEXT, FakeModel, trained_whole_and_killed
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.networks.one_more_step import Config, NetworkConfig
 from goldennoise.networks.one_more_step.network import OneMoreStep, build
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset
-from goldennoise.training.engine.fit import Setting, Training, train_npnet
+from goldennoise.training.engine.fit import Setting, Training
 from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
 from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.objectives.one_more_step import Loss
@@ -112,18 +113,8 @@ def training(reader: PairReader, folder: Path) -> Training:
 def test_a_killed_training_ends_with_the_same_weights_and_samples_nothing(
     reader: PairReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, counts = train_npnet(training(reader, tmp_path / "whole"))
+    whole, resumed, counts = trained_whole_and_killed(partial(training, reader), tmp_path, monkeypatch)
     assert counts.val_loss < counts.identity_val_loss
     assert not (tmp_path / "whole/samples").exists()
-
-    def killed(self: NoiseTraining, *_: object) -> None:
-        if self.current_epoch == 1:
-            raise RuntimeError("killed")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(NoiseTraining, "on_train_batch_start", killed, raising=False)
-        with pytest.raises(RuntimeError, match="killed"):
-            train_npnet(training(reader, tmp_path / "cut"))
-    resumed, _ = train_npnet(training(reader, tmp_path / "cut"))
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
