@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from goldennoise.diffusion.re_denoise import re_denoise
 from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.methods.base import After, Method
 from goldennoise.methods.protocol import SampleBatch
+from goldennoise.methods.search.selector import Selector
 from goldennoise.methods.tools import MethodTools
 from goldennoise.networks.checkpoint import save_npnet
 from goldennoise.networks.npnet import Config as ArchitectureConfig
@@ -306,3 +308,39 @@ def test_a_config_says_which_scorers_and_networks_its_method_uses() -> None:
     }
     assert used["npnet"].networks() == ("npnet/shapes@latest",)
     assert used["standard"].networks() == ()
+
+
+class Toned(TinyModel):
+    """Its initial noise lies far off N(0, I)."""
+
+    is_toned = True
+
+    def initial_noise(self, seeds: Sequence[int]) -> torch.Tensor:
+        return super().initial_noise(seeds) + 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("best_of_n", {}),
+        ("zero_order", {"cosine": 0.0, "num_rounds": 1}),
+        ("find", {"learning_rate": 1e-9, "num_updates": 1}),
+    ],
+)
+def test_what_a_search_tries_is_initial_noise_of_the_model(
+    kind: str, settings: dict[str, Any], tools: MethodTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[torch.Tensor] = []
+    of_noise = Selector.of_noise
+
+    def watched(self: Selector, model: Any, noise: torch.Tensor, batch: SampleBatch) -> torch.Tensor:
+        tried.append(noise)
+        return of_noise(self, model, noise, batch)
+
+    monkeypatch.setattr(Selector, "of_noise", watched)
+    batch = make_batch()
+    make_method(kind, tools, **settings).golden(Toned(), batch)
+    fresh = [noise for noise in tried if not torch.equal(noise, batch.source)]
+    assert fresh
+    # At a right angle to the centre zero_order keeps the length, not the mean.
+    assert all(float(noise.mean()) > 0.5 for noise in fresh)
