@@ -1,7 +1,8 @@
 """train_model: captioned images -> a text-to-image model, a diffusers folder that every other stage takes."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from goldennoise.data.training_images import FolderImages, RenderedImages, Train
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
+from goldennoise.runtime.processes import Processes
+from goldennoise.runtime.units import make_units
 from goldennoise.stages.job import Job, opened
 from goldennoise.store.artifacts import Artifact, Draft
+from goldennoise.store.drafts import Lock
 from goldennoise.store.files import write_json
-from goldennoise.store.identity import deciding
+from goldennoise.store.identity import deciding, fingerprint
 from goldennoise.store.record import read_json
 from goldennoise.training.denoiser.options import DenoiserOptions
 from goldennoise.training.engine.options import WORK
@@ -115,8 +119,11 @@ def _train(job: Job, images: TrainingImages) -> None:
     denoiser = begun(model, config.stage, config.seed)
     loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, config.noise_levels, config.stage)
     parts = cut(len(images.captions), job.stage.images_per_part)
-    job.make(parts, LatentEncoding(job.loader, images, folder, config.compute.batch_size), "images")
-    data = TrainingData(Latents(folder, parts), Captions.of(model, images.captions), images.num_held_out)
+    latents = _latents_folder(config, images)
+    with _alone(processes, latents):
+        encoding = LatentEncoding(job.loader, images, latents, config.compute.batch_size)
+        make_units(parts, latents, encoding, job.executor, (config.stage.kind, "images"))
+    data = TrainingData(Latents(latents, parts), Captions.of(model, images.captions), images.num_held_out)
     version = job.reference.removeprefix("model/")
     log_folder = Path(config.outputs) / "logs" / "train_model" / version
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
@@ -126,8 +133,27 @@ def _train(job: Job, images: TrainingImages) -> None:
     processes.from_first(lambda: write_json(folder / OUTCOME, counts.as_record()))
 
 
+def _latents_folder(config: RunConfig, images: TrainingImages) -> Path:
+    """Of all trainings on these images with this model, whatever they learn."""
+    encoded = {"model": model_identity(config.model), "images": images.digest}
+    return Path(config.outputs) / "latents" / fingerprint(encoded, [])[:16]
+
+
+@contextmanager
+def _alone(processes: Processes, folder: Path) -> Iterator[None]:
+    """Wait until no other run writes to `folder`, and keep others waiting."""
+    with ExitStack() as held:
+
+        def lock() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(Lock(folder / ".lock", wait=True))
+
+        processes.from_first(lock)
+        yield
+
+
 def _finish(draft: Draft) -> Artifact:
-    """Checkpoints and latents were for resuming only."""
+    """Checkpoints were for resuming only."""
     shutil.rmtree(draft.path / WORK, ignore_errors=True)
     counts = read_json(draft.path / OUTCOME)
     artifact = draft.commit(counts)

@@ -20,6 +20,7 @@ from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ArtifactError, ConfigError, DataError, ModelError
 from goldennoise.stages import eval as eval_stage
 from goldennoise.stages import train_model
+from goldennoise.store.drafts import Lock
 from goldennoise.training.denoiser import fit
 
 SCRATCH = ("stage.train_text_encoder=true", "noise_levels=laplace")
@@ -76,7 +77,7 @@ def test_diffusers_loads_what_was_trained(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_a_killed_training_ends_as_one_that_was_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = train_model.run(config(folder, *SCRATCH, "name=long"))
+    long = train_model.run(config(folder, *SCRATCH, f"outputs={folder / 'other'}"))
     encoded: list[int] = []
     encode = LatentImages.encode_images
 
@@ -108,6 +109,43 @@ def test_a_killed_training_ends_as_one_that_was_not(folder: Path, monkeypatch: p
     resumed = train_model.run(config(folder, *SCRATCH, "compute.num_workers=1"))
     assert resumed.record["files"] == long.record["files"]
     assert resumed.record["counts"] == long.record["counts"]
+
+
+def test_trainings_on_the_same_images_share_their_latents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_model.run(config(folder, *SCRATCH))
+    (latents,) = (folder / "outputs/latents").iterdir()
+    kept = {path.name: path.stat().st_mtime_ns for path in latents.glob("*.safetensors")}
+    assert sorted(kept) == ["0-5.safetensors", "10-12.safetensors", "5-10.safetensors"]
+    (latents / "5-10.safetensors").write_bytes(b"damaged")
+    encoded: list[int] = []
+    encode = LatentImages.encode_images
+    monkeypatch.setattr(
+        LatentImages, "encode_images", lambda self, images: (encoded.append(len(images)), encode(self, images))[1]
+    )
+    train_model.run(config(folder, "seed=1", "noise_levels=cosine", "name=other"))
+    assert sum(encoded) == 5, "the damaged part alone"
+    # Other images have latents of their own.
+    write_images(folder / "more", num=3)
+    train_model.run(config(folder, f"stage.images={folder / 'more'}", "name=more"))
+    assert sum(encoded) == 5 + 3
+
+
+def test_latents_are_locked_while_they_are_encoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+    encode = LatentImages.encode_images
+
+    def beside_another_run(self: LatentImages, images: Any) -> torch.Tensor:
+        (latents,) = (folder / "outputs/latents").iterdir()
+        with pytest.raises(ArtifactError) as raised:
+            Lock(latents / ".lock")
+        refused.append(str(raised.value))
+        return encode(self, images)
+
+    monkeypatch.setattr(LatentImages, "encode_images", beside_another_run)
+    train_model.run(config(folder, *SCRATCH))
+    assert len(refused) == 3
+    (latents,) = (folder / "outputs/latents").iterdir()
+    Lock(latents / ".lock").release()
 
 
 def test_what_dropout_draws_depends_on_seed_and_step(folder: Path) -> None:

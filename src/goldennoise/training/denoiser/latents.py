@@ -1,4 +1,7 @@
-"""Latents of the training images, encoded once, in parts that are written whole or not at all."""
+"""Latents of the training images, encoded once, in parts that are written whole or not at all.
+
+All trainings on the same images and VAE share a folder of them.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +18,6 @@ from goldennoise.data.training_images import TrainingImages
 from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.units import Work
 from goldennoise.store.files import whole
-from goldennoise.training.engine.options import WORK
 
 LATENTS, DIGEST = "latents", "sha256"
 
@@ -32,8 +34,8 @@ class LatentPart:
     def size(self) -> int:
         return self.stop - self.start
 
-    def file(self, draft: Path) -> Path:
-        return draft / WORK / LATENTS / f"{self.number:05d}.safetensors"
+    def file(self, folder: Path) -> Path:
+        return folder / f"{self.start}-{self.stop}.safetensors"
 
     def is_finished(self, folder: Path) -> bool:
         """Whether its latents are there, all of them and as they were written."""
@@ -53,12 +55,12 @@ def cut(num_images: int, images_per_part: int) -> list[LatentPart]:
 
 @dataclass(frozen=True)
 class LatentEncoding:
-    """A description of the work on the parts of a draft: the images of a run through the VAE of its model."""
+    """A description of the work on the parts in `folder`: the images of a run through the VAE of its model."""
 
     loader: Any
     """Has the `model`."""
     images: TrainingImages
-    draft: Path
+    folder: Path
     images_at_once: int
 
     def __call__(self) -> Work[LatentPart]:
@@ -72,7 +74,7 @@ class LatentEncoding:
                     done.append(model.encode_images([self.images.image(number) for number in numbers]).cpu())
                 progress.update(len(numbers))
             latents = torch.cat(done).contiguous()
-            with whole(part.file(self.draft)) as beside:
+            with whole(part.file(self.folder)) as beside:
                 beside.write_bytes(save({LATENTS: latents}, {DIGEST: _digest(latents)}))
 
         return make
@@ -81,9 +83,9 @@ class LatentEncoding:
 class Latents:
     """The latents of all parts, read from the disk as they are needed."""
 
-    def __init__(self, draft: Path, parts: Sequence[LatentPart]) -> None:
+    def __init__(self, folder: Path, parts: Sequence[LatentPart]) -> None:
         self.starts = torch.tensor([part.start for part in parts])
-        self.parts = [load_file(part.file(draft))[LATENTS] for part in parts]
+        self.parts = [load_file(part.file(folder))[LATENTS] for part in parts]
 
     def __len__(self) -> int:
         return int(self.starts[-1]) + len(self.parts[-1])
