@@ -33,9 +33,9 @@ def _ours(error: Exception) -> GoldenNoiseError | None:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return ModelError(
-            "no memory left on the GPU: set a smaller compute.batch_size, compute.decode_batch_size=1, "
-            "model.dtype=bfloat16, compute.offload=true, or model.vae_tiling=true for large images; finished work "
-            "is kept"
+            "no memory left on the GPU: set a smaller compute.batch_size (in training stage.batch_size), "
+            "compute.decode_batch_size=1, model.dtype=bfloat16, compute.offload=true, or model.vae_tiling=true for "
+            "large images; finished work is kept"
         )
     if disk_full(error):
         hint = "free some and run the same command again, finished work is kept"

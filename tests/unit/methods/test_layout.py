@@ -146,7 +146,7 @@ def test_a_prompt_without_an_image_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (None, "metadata.csv: no such prompt file"),
+        (None, "metadata.csv: no such file"),
         ("file_name,caption\n0.png,a red circle\n", "metadata.csv needs the columns file_name and text"),
         ('file_name,text\n0.png,"a red\n', "metadata.csv, line 2: a quote is not closed"),
         ("file_name,text,text\n0.png,a,b\n", "metadata.csv, line 1: the header names text twice"),

@@ -272,7 +272,7 @@ def test_with_a_table_images_that_it_does_not_name_are_not_read(images: Path, ca
         (CSV.replace("file_name", "image"), "metadata.csv has no column file_name (there are image, text)"),
         (CSV.replace("text", "file_name"), "metadata.csv, line 1: the header names file_name twice"),
         (CSV.replace("text", "words"), "metadata.csv: no known column holds the prompts"),
-        ("file_name,text\n", "metadata.csv holds no prompts"),
+        ("file_name,text\n", "metadata.csv holds no rows"),
     ],
 )
 def test_a_table_is_read_strictly(images: Path, table: str, expected: str) -> None:
@@ -288,7 +288,7 @@ def test_prompts_that_cannot_be_read_are_a_sentence(images: Path, monkeypatch: p
     fill(images, ["0.png"])
     monkeypatch.chdir(images.parent)
     Path("loop.txt").symlink_to("loop.txt")
-    with pytest.raises(DataError, match=r"cannot be read|no such prompt file|holds no \.txt file"):
+    with pytest.raises(DataError, match=r"cannot be read|no such file|holds no \.txt file"):
         score(images, path=path)
 
 

@@ -23,7 +23,7 @@ def read_rows(path: Path) -> Rows:
     except OSError as error:
         raise DataError(f"{shown([str(path)])} cannot be read ({error.strerror}); check prompts.path") from None
     if not (rows.rows or rows.defects or rows.empty_lines):
-        raise DataError(f"{path} holds no prompts; write one at least")
+        raise DataError(f"{path} holds no rows; write one at least")
     return rows
 
 

@@ -27,7 +27,7 @@ class Rows:
 def decoded(path: Path) -> str:
     """Content of a file in UTF-8. Raises `DataError` if there is no such file, or with line and byte if it is not."""
     if not path.is_file():
-        raise DataError(f"{path}: no such prompt file; data/README.md says where the published sets come from")
+        raise DataError(f"{path}: no such file; data/README.md says where published prompts come from")
     content = path.read_bytes()
     if b"\0" in content:
         raise DataError(f"{path} holds zero bytes, as a file in UTF-16 does; save the file as UTF-8")

@@ -129,7 +129,7 @@ def test_utf_16_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_unknown_suffix(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such prompt file"):
+    with pytest.raises(DataError, match="no such file"):
         load_prompts(config(tmp_path / "none.txt"))
     with pytest.raises(DataError, match=r"\.jsonl"):
         load_prompts(config(written(tmp_path, "own.xlsx", "a cat")))

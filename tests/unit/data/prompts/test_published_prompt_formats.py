@@ -75,7 +75,7 @@ def test_a_prompt_of_a_text_file_has_no_metadata(tmp_path: Path) -> None:
         ('[{"prompt": "a cat"}, {"prompt": 7}, {"prompt": null}]', "own.json, item 2: prompt is missing or no text"),
         ('{"prompts": ["a cat"], "others": ["a dog"]}', "own.json: no list of prompts"),
         ('"a cat"', "own.json: no list of prompts"),
-        ("[]", "own.json holds no prompts"),
+        ("[]", "own.json holds no rows"),
         ("", "own.json, line 1: not JSON at column 1"),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path, changes: dict[str, obje
 
 
 def test_a_missing_or_torn_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.jsonl: no such prompt file"):
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
         read_tasks(tmp_path / "none.jsonl")
     (tmp_path / "torn.jsonl").write_text(json.dumps(BENCH)[:-5])
     with pytest.raises(DataError, match="line 1: not JSON"):
