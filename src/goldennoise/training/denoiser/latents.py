@@ -1,6 +1,6 @@
 """Latents of the training images, encoded once, in parts that are written whole or not at all.
 
-All trainings on the same images and VAE share a folder of them.
+All trainings on the same images and model share a folder of them.
 """
 
 import hashlib
