@@ -88,10 +88,12 @@ def _resampled_means(
     return np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in pieces])
 
 
-def outcome_shares(scores: NDArray[np.float64], reference: NDArray[np.float64], higher_is_better: bool) -> list[float]:
-    """Shares of samples on which `scores` wins, ties and loses against `reference`."""
+def outcome_shares(
+    scores: NDArray[np.float64], reference: NDArray[np.float64], higher_is_better: bool | None
+) -> list[float]:
+    """Shares of samples on which `scores` wins, ties and loses against `reference`; with None the higher one wins."""
     ties = np.isclose(scores, reference, rtol=TIE_TOLERANCE, atol=1e-12)
-    ahead = (scores > reference) if higher_is_better else (scores < reference)
+    ahead = (scores < reference) if higher_is_better is False else (scores > reference)
     return [float(np.mean(~ties & ahead)), float(np.mean(ties)), float(np.mean(~ties & ~ahead))]
 
 
@@ -99,7 +101,7 @@ def compare(
     scores: dict[str, NDArray[np.float64]],
     reference: str,
     clusters: ArrayLike,
-    higher_is_better: bool,
+    higher_is_better: bool | None,
     num_resamples: int,
     seed: int,
 ) -> dict[str, Comparison]:
@@ -126,7 +128,7 @@ def compare_runs(
     scores: Mapping[str, NDArray[np.float64]],
     reference: str,
     clusters: ArrayLike,
-    higher_is_better: bool,
+    higher_is_better: bool | None,
     num_resamples: int,
     seed: int,
 ) -> dict[str, Comparison]:

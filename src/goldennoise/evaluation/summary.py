@@ -29,12 +29,13 @@ ROLES: tuple[Role, ...] = ("reporting", "selecting", "unknown")
 class ScorerInfo:
     """What a number of this scorer means.
 
+    higher_is_better: None for a description, of which neither end is better.
     deviation: standard deviation of the reference's scores, by which gains of two scorers are set side by side.
     role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
     unknown: the pairs of an evaluated network are gone, so nobody can tell of one that may select.
     """
 
-    higher_is_better: bool
+    higher_is_better: bool | None
     unit: str
     version: str
     role: Role
@@ -170,7 +171,7 @@ class Design:
 
 
 def method_results(
-    table: pd.DataFrame, higher_is_better: Mapping[str, bool], embedder: str | None, design: Design
+    table: pd.DataFrame, higher_is_better: Mapping[str, bool | None], embedder: str | None, design: Design
 ) -> dict[str, MethodResult]:
     """Statistics of a table of parts (`parts.read_parts`), by method.
 
@@ -179,7 +180,8 @@ def method_results(
     # Sums depend on the order of their terms in the last digit.
     table = table.sort_values(["method", "prompt_id", "seed"])
     compared = {scorer: _by_category(table, scorer, higher, design) for scorer, higher in higher_is_better.items()}
-    matched = {scorer: _compare_matched(table, scorer, higher, design) for scorer, higher in higher_is_better.items()}
+    judged = {scorer: higher for scorer, higher in higher_is_better.items() if higher is not None}
+    matched = {scorer: _compare_matched(table, scorer, higher, design) for scorer, higher in judged.items()}
     columns = {THUMBNAILS: THUMBNAIL} | ({embedder: EMBEDDING} if embedder else {})
     diversity = {name: _diversity(table, column, design) for name, column in columns.items()}
     results = {}
@@ -213,7 +215,7 @@ def _diversity(table: pd.DataFrame, column: str, design: Design) -> dict[str, Di
 
 
 def _by_category(
-    table: pd.DataFrame, scorer: str, higher_is_better: bool, design: Design
+    table: pd.DataFrame, scorer: str, higher_is_better: bool | None, design: Design
 ) -> dict[str, dict[str, Comparison]]:
     """Kind of prompt ("" = all) -> method -> comparison."""
     scores = _scores(table, scorer, design)
@@ -244,7 +246,7 @@ def _compare_matched(table: pd.DataFrame, scorer: str, higher_is_better: bool, d
 
 
 def _compare(
-    scores: pd.DataFrame, reference: str, higher_is_better: bool, num_resamples: int, seed: int
+    scores: pd.DataFrame, reference: str, higher_is_better: bool | None, num_resamples: int, seed: int
 ) -> dict[str, Comparison]:
     """Every column of `_scores` against the column `reference`."""
     columns = {str(method): scores[method].to_numpy() for method in scores}

@@ -154,8 +154,9 @@ class ShardMaker:
         config, scorers = self.loader.config, self.loader.scorers
         stage = config.stage
         chosen = stage.preference
-        higher_is_better = chosen is None or scorers[chosen].higher_is_better
-        preference = None if chosen is None else PreferenceFilter(chosen, stage.margin, higher_is_better)
+        preference = None
+        if chosen is not None:
+            preference = PreferenceFilter(chosen, stage.margin, scorers[chosen].higher_is_better is not False)
         tools = MethodTools(scorers, lambda _, reference: self.networks[reference])
         method = reduce(After, [methods.build(one, tools) for one in self.chain])
         collector = Collector(

@@ -10,6 +10,9 @@ from goldennoise.errors import ConfigError, ScorerError
 if TYPE_CHECKING:
     from torch import Tensor
 
+DIRECTION = {True: "higher is better", False: "lower is better", None: "neither end is better"}
+"""In words, by `Scorer.higher_is_better`."""
+
 
 class Scorer(Protocol):
     """Scores images against prompts, in any batch; batch = single.
@@ -19,7 +22,8 @@ class Scorer(Protocol):
 
     name: str
     version: str
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None for a description, such as a lightness, of which neither end is better; it may not select."""
     unit: str
     differentiable: bool
     may_select: bool

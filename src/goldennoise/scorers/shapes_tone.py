@@ -32,13 +32,13 @@ class ShapesTone:
     """1 where the background is dark or light as the world's are, else 0; or its lightness."""
 
     version = "1"
-    higher_is_better = True
     differentiable = False
     may_select = False
 
     def __init__(self, measure: str) -> None:
         self.name = "shapes_tone" if measure == "possible" else "shapes_tone_level"
         self.unit = "share possible" if measure == "possible" else "lightness"
+        self.higher_is_better = True if measure == "possible" else None
         self._measure = measure
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":  # noqa: ARG002

@@ -12,7 +12,7 @@ from goldennoise.data.pairing import paired
 from goldennoise.data.prompts import prompts_digest
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.runtime.progress import Progress
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import DIRECTION, Scorer
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact
 from goldennoise.store.files import whole
@@ -118,12 +118,11 @@ def _recorded(artifact: Artifact, parts: "Sequence[ImagePart]") -> "pd.DataFrame
 
 def _means(table: "pd.DataFrame", built: Mapping[str, Scorer], categories: Sequence[str]) -> list[str]:
     """categories: kind of prompt of each row; where there are several, their means and the mean of those."""
-    better = {True: "higher", False: "lower"}
     by_kind = table[list(built)].groupby(list(categories), sort=False).mean()
     lines = []
     for name, scorer in built.items():
-        direction = better[scorer.higher_is_better]
-        lines.append(f"  {name}: mean {table[name].mean():.4f} {scorer.unit}, {direction} is better")
+        direction = DIRECTION[scorer.higher_is_better]
+        lines.append(f"  {name}: mean {table[name].mean():.4f} {scorer.unit}, {direction}")
         if len(by_kind) > 1:
             lines += [f"    {kind}: {mean:.4f}" for kind, mean in by_kind[name].items()]
             lines.append(f"    mean of the kinds: {by_kind[name].mean():.4f}")

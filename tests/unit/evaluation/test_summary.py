@@ -115,6 +115,8 @@ def test_methods_are_held_against_the_best_of_the_controls() -> None:
     assert found.comparison.low is not None
     lower = method_results(pd.concat([table, weak, strong]), {"taste": False}, "taste", design)
     assert lower["other"].matched["taste"].method == "weak"
+    described = method_results(pd.concat([table, weak, strong]), {"taste": None}, "taste", design)
+    assert described["other"].matched == {}, "of a description no control is the best"
     assert summary_of(table).methods["other"].matched == {}
 
 

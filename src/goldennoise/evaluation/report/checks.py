@@ -101,7 +101,7 @@ def _diversity(summary: Summary, features: str) -> list[list[Cell]]:
 
 def gap_table(summary: Summary) -> Table | None:
     """Gains by selecting and by reporting scorers side by side; None unless there are both."""
-    scorers = reporting_first(summary)
+    scorers = [name for name in reporting_first(summary) if summary.scorers[name].higher_is_better is not None]
     if not {"selecting", "reporting"} <= {summary.scorers[scorer].role for scorer in scorers}:
         return None
     columns = [

@@ -8,6 +8,7 @@ from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, secon
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
+from goldennoise.scorers.protocol import DIRECTION
 
 INTERVAL = "[95 % interval]"
 MARKED = "Bold or *: the 95 % interval of the difference excludes zero; no correction for several comparisons."
@@ -24,8 +25,9 @@ _DOUBT: dict[Role, str] = {
 
 
 def reporting_first(summary: Summary) -> list[str]:
-    """Scorers in the order of the page: those that selected nothing come first."""
-    return sorted(summary.scorers, key=lambda scorer: ROLES.index(summary.scorers[scorer].role))
+    """Scorers in the order of the page: those that selected nothing come first, those that only describe last."""
+    found = summary.scorers
+    return sorted(found, key=lambda name: (found[name].higher_is_better is None, ROLES.index(found[name].role)))
 
 
 def main_scorer(summary: Summary) -> str:
@@ -65,7 +67,8 @@ def sentence(summary: Summary, method: str) -> str:
     compared = f"by {_change(summary, found)} against {summary.reference} {cost}"
     if shows_difference(found):
         better = _is_better(summary, found)
-        text = f"{method} {'improves' if better else 'worsens'} {scorer} {compared}"
+        verb = {True: "improves", False: "worsens", None: "changes"}[better]
+        text = f"{method} {verb} {scorer} {compared}"
         text += _against_controls(summary, method) if better else ""
     elif found.low is None:
         text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
@@ -90,8 +93,9 @@ def _change(summary: Summary, found: Comparison) -> str:
     return f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
 
 
-def _is_better(summary: Summary, found: Comparison) -> bool:
-    return (found.difference > 0) == summary.scorers[main_scorer(summary)].higher_is_better
+def _is_better(summary: Summary, found: Comparison) -> bool | None:
+    higher = summary.scorers[main_scorer(summary)].higher_is_better
+    return None if higher is None else (found.difference > 0) == higher
 
 
 def doubt(summary: Summary) -> str:
@@ -117,7 +121,7 @@ def pareto_front(summary: Summary) -> list[str]:
     By point estimates: the intervals say how sure the order is.
     """
     scorer = main_scorer(summary)
-    sign = 1 if summary.scorers[scorer].higher_is_better else -1
+    sign = -1 if summary.scorers[scorer].higher_is_better is False else 1
     quality = {method: sign * result.scorers[scorer].overall.mean for method, result in summary.methods.items()}
     front: list[str] = []
     for method in sorted(quality, key=lambda method: (summary.methods[method].evaluations_per_image, -quality[method])):
@@ -186,11 +190,12 @@ def _row(summary: Summary, method: str, scorer: str, scale: Scale) -> list[Cell]
     result, found = summary.methods[method], summary.methods[method].scorers[scorer].overall
     reference = method == summary.reference
     shares = " / ".join(f"{100 * share:.1f}" for share in (found.wins, found.ties, found.losses))
+    compared = not reference and summary.scorers[scorer].higher_is_better is not None
     return [
         Cell(method, "reference" if reference else ""),
         mean_cell(scale, found),
         Cell("–") if reference else difference_cell(scale, found),
-        Cell("–" if reference else shares),
+        Cell(shares if compared else "–"),
         Cell(f"{result.evaluations_per_image:.4g}", f"({ratio(summary, method)})"),
         Cell(seconds(result.seconds_per_image)),
         Cell(memory(result.peak_memory_bytes)),
@@ -216,8 +221,7 @@ def difference_cell(scale: Scale, found: Comparison) -> Cell:
 
 
 def _about(info: ScorerInfo, scale: Scale) -> str:
-    direction = "higher is better" if info.higher_is_better else "lower is better"
-    return f"{_ROLE[info.role]}; {scale.unit}, {direction}"
+    return f"{_ROLE[info.role]}; {scale.unit}, {DIRECTION[info.higher_is_better]}"
 
 
 def _footnotes(summary: Summary) -> list[str]:

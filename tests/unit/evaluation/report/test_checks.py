@@ -102,6 +102,12 @@ def test_a_gap_needs_both_roles() -> None:
         assert gap_table(replace(found, scorers=scorers)) is None
 
 
+def test_a_description_is_no_gain() -> None:
+    found = summary()
+    verifier = replace(found.scorers["verifier"], higher_is_better=None)
+    assert gap_table(replace(found, scorers=found.scorers | {"verifier": verifier})) is None
+
+
 def test_a_gain_over_equal_scores_has_no_number() -> None:
     found = summary()
     verifier = replace(found.scorers["verifier"], deviation=0.0)

@@ -6,7 +6,7 @@ import pytest
 from unit.evaluation.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
 from goldennoise.evaluation.report.published import published_for, published_table
-from goldennoise.evaluation.report.results import category_table, headline, result_table
+from goldennoise.evaluation.report.results import category_table, headline, main_scorer, result_table
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table, to_html, to_latex, to_markdown, to_text
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import Against, Summary
@@ -58,6 +58,19 @@ def test_lower_can_be_better() -> None:
     assert headline(replace(found, scorers=found.scorers | {"verifier": info})).startswith(
         "npnet worsens verifier by +3.1"
     )
+
+
+def test_a_description_has_no_better_end() -> None:
+    found = summary()
+    verifier = replace(found.scorers["verifier"], higher_is_better=None)
+    described = replace(found, scorers=found.scorers | {"verifier": verifier})
+    assert main_scorer(described) == "clip", "what only describes is no headline where a scorer judges"
+    judging, describing = result_table(described).sections
+    assert describing.note.endswith(", neither end is better")
+    assert [row[3].value for row in describing.rows] == ["–", "–"]
+    assert [row[3].value for row in judging.rows] == ["–", "70.0 / 0.0 / 30.0"]
+    alone = replace(described, scorers={"verifier": verifier})
+    assert headline(alone).startswith("npnet changes verifier by +3.1 points [+0.2, +6.0] against standard")
 
 
 def test_an_interval_with_zero_shows_nothing() -> None:
