@@ -25,6 +25,8 @@ from goldennoise.training.engine.options import WORK
 
 FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
 """Kinds of models whose UNets are trained."""
+SAMPLING = ("num_steps", "guidance", "timesteps", "tone", "dtype", "negative_prompt")
+"""Options of a model that decide how images are sampled, and nothing of what is trained."""
 OUTCOME = "training.json"
 """Written when the model is: a run killed between this and the commit has nothing to train any more."""
 
@@ -89,10 +91,14 @@ def _identity(config: RunConfig, images: TrainingImages) -> dict[str, Any]:
         del options[name]
     return {
         "stage": options | {"images": images.digest},
-        "model": model_identity(config.model),
+        "model": _trained_model(config),
         "noise_levels": asdict(config.noise_levels),
         "seed": config.seed,
     }
+
+
+def _trained_model(config: RunConfig) -> dict[str, Any]:
+    return {name: value for name, value in model_identity(config.model).items() if name not in SAMPLING}
 
 
 def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
@@ -135,7 +141,7 @@ def _train(job: Job, images: TrainingImages) -> None:
 
 def _latents_folder(config: RunConfig, images: TrainingImages) -> Path:
     """Of all trainings on these images with this model, whatever they learn."""
-    encoded = {"model": model_identity(config.model), "images": images.digest}
+    encoded = {"model": _trained_model(config), "images": images.digest}
     return Path(config.outputs) / "latents" / fingerprint(encoded, [])[:16]
 
 

@@ -73,7 +73,8 @@ def test_diffusers_loads_what_was_trained(folder: Path, capsys: pytest.CaptureFi
     assert artifact.damaged() == []
 
     capsys.readouterr()
-    assert train_model.run(config(folder, *SCRATCH)).path == artifact.path
+    sampled_otherwise = ("model.guidance=2", "model.num_steps=9")
+    assert train_model.run(config(folder, *SCRATCH, *sampled_otherwise)).path == artifact.path
     assert capsys.readouterr().out == "model/tiny@v1 is complete.\n"
 
 
