@@ -13,7 +13,6 @@ from goldennoise.training.denoiser.loss import NoiseLevelLoss
 NUM_LEVELS = 12
 SEED = 0
 """Of the noise, one for each image, the same at all levels and for every model on latents of a shape."""
-AT_ONCE = 64
 
 Output = Callable[[Tensor, Tensor, Sequence[Tensor], Tensor], Tensor]
 """What `DenoiserTraining.output` is."""
@@ -31,7 +30,9 @@ def validation_errors(
     rows = torch.arange(data.num_training, len(data.latents))
     noise = torch.randn(len(rows), *data.latents.parts[0].shape[1:], generator=torch.Generator().manual_seed(SEED))
     kept = torch.zeros(len(rows), dtype=torch.bool)
-    parts = list(zip(rows.split(AT_ONCE), noise.split(AT_ONCE), kept.split(AT_ONCE), strict=True))
+    # What a training step fits into memory fits here too.
+    at_once = loss.options.batch_size
+    parts = list(zip(rows.split(at_once), noise.split(at_once), kept.split(at_once), strict=True))
     table = []
     for timestep in ((np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS * len(loss.alpha_bars)).astype(int).tolist():
         alpha_bar = float(loss.alpha_bars[timestep])
