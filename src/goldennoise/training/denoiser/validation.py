@@ -13,6 +13,8 @@ from goldennoise.training.denoiser.loss import NoiseLevelLoss
 NUM_LEVELS = 12
 SEED = 0
 """Of the noise, one for each image, the same at all levels and for every model on latents of a shape."""
+AT_ONCE = 64
+"""Images at most; fewer where a training step has fewer."""
 
 Output = Callable[[Tensor, Tensor, Sequence[Tensor], Tensor], Tensor]
 """What `DenoiserTraining.output` is."""
@@ -30,8 +32,8 @@ def validation_errors(
     rows = torch.arange(data.num_training, len(data.latents))
     noise = torch.randn(len(rows), *data.latents.parts[0].shape[1:], generator=torch.Generator().manual_seed(SEED))
     kept = torch.zeros(len(rows), dtype=torch.bool)
-    # What a training step fits into memory fits here too.
-    at_once = loss.options.batch_size
+    # Not the share of one device: on any number of devices the errors are the same bit for bit.
+    at_once = min(AT_ONCE, loss.options.batch_size)
     parts = list(zip(rows.split(at_once), noise.split(at_once), kept.split(at_once), strict=True))
     table = []
     for timestep in ((np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS * len(loss.alpha_bars)).astype(int).tolist():

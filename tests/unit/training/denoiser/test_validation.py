@@ -1,4 +1,4 @@
-"""The error at each noise level: that of a network whose output is known, in batches that training fits too."""
+"""The error at each noise level: that of a network whose output is known, in batches no larger than in training."""
 
 from pathlib import Path
 
