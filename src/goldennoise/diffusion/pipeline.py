@@ -22,7 +22,7 @@ from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.sampling import walk
 from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
-from goldennoise.diffusion.schedules.schedulers import is_stochastic, make_scheduler, require_walked
+from goldennoise.diffusion.schedules.schedulers import check_distilled, is_stochastic, make_scheduler, require_walked
 from goldennoise.diffusion.setup import enable_tiling, tune
 from goldennoise.diffusion.tone import Tones, load_tones, toned, tones_file
 from goldennoise.errors import ModelError, require
@@ -94,6 +94,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
+        check_distilled(config.name, pipe.scheduler.config, config.scheduler, config.num_steps)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)

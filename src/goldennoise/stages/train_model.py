@@ -1,34 +1,17 @@
 """train_model: captioned images -> a text-to-image model, a diffusers folder that every other stage takes."""
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
-from goldennoise.data.training_images import FolderImages, RenderedImages, TrainingImages
-from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
-from goldennoise.generation.loader import Loader
-from goldennoise.runtime.processes import Processes
-from goldennoise.runtime.units import make_units
-from goldennoise.stages.job import Job, opened
-from goldennoise.store.artifacts import Artifact, Draft
-from goldennoise.store.drafts import Lock
-from goldennoise.store.files import write_json
-from goldennoise.store.identity import deciding, fingerprint
-from goldennoise.store.record import read_json
+from goldennoise.stages.model_training import Task, trained
+from goldennoise.store.artifacts import Artifact
 from goldennoise.training.denoiser.options import DenoiserOptions
-from goldennoise.training.engine.options import WORK
 
-FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
-"""Kinds of models whose UNets are trained."""
-SAMPLING = ("num_steps", "guidance", "timesteps", "tone", "dtype", "negative_prompt")
-"""Options of a model that decide how images are sampled, and nothing of what is trained."""
-OUTCOME = "training.json"
-"""Written when the model is: a run killed between this and the commit has nothing to train any more."""
+if TYPE_CHECKING:
+    from goldennoise.training.denoiser.base import DenoiserLoss
+    from goldennoise.training.denoiser.networks import Denoiser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,131 +23,18 @@ class Config(DenoiserOptions):
 
 
 def run(config: RunConfig) -> Artifact:
-    """The model artifact of this config: complete already, resumed, or trained, by all processes of the run.
-
-    Raises `ConfigError` for a model that is not trained here, `DataError` for images that cannot be read.
-    """
-    _refuse_unfit(config)
-    stage: Config = config.stage
-    images: TrainingImages
-    if stage.images == "renders":
-        images = RenderedImages(stage.num_images, stage.num_validation)
-    else:
-        images = FolderImages(stage.images, stage.num_validation)
-    with opened(config, "model", _loader(config)) as job:
-        if done := job.begin(lambda _: _identity(config, images)):
-            return done
-        if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
-            _train(job, images)
-        return job.finish(_finish)
-
-
-def _refuse_unfit(config: RunConfig) -> None:
-    """Raise ConfigError for what cannot be trained, before anything is read or loaded."""
-    stage: Config = config.stage
-    kind = config.model.kind
-    if kind not in FAMILIES:
+    """See `trained`. Raises `ConfigError` for a model that is not trained here."""
+    if config.stage.train_text_encoder and config.model.kind == "stable_diffusion_xl":
         raise ConfigError(
-            f"model.kind={kind}: train_model trains UNets on noise schedules, those of {' and '.join(FAMILIES)}; "
-            "choose such a model"
-        )
-    if stage.train_text_encoder and kind != "stable_diffusion":
-        raise ConfigError(
-            f"stage.train_text_encoder=true: the text encoders of {kind} stay as they are; set it to false"
-        )
-    if stage.batch_size < config.compute.devices:
-        raise ConfigError(
-            f"stage.batch_size={stage.batch_size}: {config.compute.devices} devices share a batch; set at least "
-            f"{config.compute.devices}"
+            "stage.train_text_encoder=true: the text encoders of stable_diffusion_xl stay as they are; set it to false"
         )
 
+    def begin(model: Any) -> "tuple[Denoiser, DenoiserLoss]":
+        from goldennoise.training.denoiser.loss import NoiseLevelLoss
+        from goldennoise.training.denoiser.networks import begun
 
-def _loader(config: RunConfig) -> Loader:
-    """Of the model in the number format and on the device that it is trained in, whole."""
-    model, compute = replace(config.model, dtype="float32"), replace(config.compute, offload=False, compile=False)
-    return Loader(replace(config, model=model, compute=compute))
+        denoiser = begun(model, config.stage, config.seed)
+        alpha_bars = denoiser.model.alpha_bars
+        return denoiser, NoiseLevelLoss(alpha_bars, denoiser.prediction, config.noise_levels, config.stage)
 
-
-def _identity(config: RunConfig, images: TrainingImages) -> dict[str, Any]:
-    options = deciding(config.stage)
-    for name in ("images", "num_images"):
-        del options[name]
-    return {
-        "stage": options | {"images": images.digest},
-        "model": _trained_model(config),
-        "noise_levels": asdict(config.noise_levels),
-        "seed": config.seed,
-    }
-
-
-def _trained_model(config: RunConfig) -> dict[str, Any]:
-    return {name: value for name, value in model_identity(config.model).items() if name not in SAMPLING}
-
-
-def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
-    """Whether only the commit is left to do. damaged: files that were removed."""
-    if damaged:
-        # A run that is killed now has to train again, too: the next one is told of no damage.
-        (folder / OUTCOME).unlink(missing_ok=True)
-    return (folder / OUTCOME).is_file()
-
-
-def _train(job: Job, images: TrainingImages) -> None:
-    # Lightning takes seconds to load: only now is it certain that there is something to train.
-    from goldennoise.training.denoiser.data import Captions, TrainingData
-    from goldennoise.training.denoiser.fit import Training, train_denoiser
-    from goldennoise.training.denoiser.latents import LatentEncoding, Latents, cut
-    from goldennoise.training.denoiser.loss import NoiseLevelLoss
-    from goldennoise.training.denoiser.networks import begun
-    from goldennoise.training.engine import loggers
-    from goldennoise.training.engine.trainer import Setting
-
-    config, processes, folder = job.config, job.processes, job.path
-    model: Any = job.loader.model
-    # Before any image is encoded: here shows what does not fit the model.
-    denoiser = begun(model, config.stage, config.seed)
-    loss = NoiseLevelLoss(denoiser.model.alpha_bars, denoiser.prediction, config.noise_levels, config.stage)
-    parts = cut(len(images.captions), job.stage.images_per_part)
-    latents = _latents_folder(config, images)
-    with _alone(processes, latents):
-        encoding = LatentEncoding(job.loader, images, latents, config.compute.batch_size)
-        make_units(parts, latents, encoding, job.executor, (config.stage.kind, "images"))
-    data = TrainingData(Latents(latents, parts), Captions.of(model, images.captions), images.num_held_out)
-    version = job.reference.removeprefix("model/")
-    log_folder = Path(config.outputs) / "logs" / "train_model" / version
-    with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
-        setting = Setting(model.device, processes, config.compute.num_workers, loggers=chosen)
-        training = Training(denoiser, loss, data, folder, config.seed, setting)
-        counts = train_denoiser(training)
-    processes.from_first(lambda: write_json(folder / OUTCOME, counts.as_record()))
-
-
-def _latents_folder(config: RunConfig, images: TrainingImages) -> Path:
-    """Of all trainings on these images with this model, whatever they learn."""
-    encoded = {"model": _trained_model(config), "images": images.digest}
-    return Path(config.outputs) / "latents" / fingerprint(encoded, [])[:16]
-
-
-@contextmanager
-def _alone(processes: Processes, folder: Path) -> Iterator[None]:
-    """Wait until no other run writes to `folder`, and keep others waiting."""
-    with ExitStack() as held:
-
-        def lock() -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(Lock(folder / ".lock", wait=True))
-
-        processes.from_first(lock)
-        yield
-
-
-def _finish(draft: Draft) -> Artifact:
-    """Checkpoints were for resuming only."""
-    shutil.rmtree(draft.path / WORK, ignore_errors=True)
-    counts = read_json(draft.path / OUTCOME)
-    artifact = draft.commit(counts)
-    print(
-        f"{artifact.reference}: {counts['steps']} steps on {counts['images']} images, denoising error "
-        f"{counts['val_error']:.5g} on {counts['validation_images']} held-out ones"
-    )
-    return artifact
+    return trained(config, Task(begin, {"noise_levels": asdict(config.noise_levels)}, "denoising error"))

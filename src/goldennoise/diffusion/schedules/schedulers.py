@@ -4,10 +4,13 @@ Imports neither torch nor diffusers: the command line checks the option before a
 """
 
 import inspect
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from goldennoise.errors import ModelError, nearest, require
+
+logger = logging.getLogger(__name__)
 
 SCHEDULERS: dict[str, tuple[str, dict[str, object]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False, "thresholding": False}),
@@ -34,6 +37,12 @@ The last three are stochastic.
 
 TAKE_TIMESTEPS = ("euler", "dpmpp_2m", "heun", "dpmpp_2m_sde", "lcm")
 """Options that can be told their timesteps."""
+
+DISTILLED = "original_inference_steps"
+"""Setting of a config whose model was distilled into few steps: the steps of its teacher."""
+
+MOST_STEPS = 8
+"""What a model distilled so is made for; with more the noise of its own steps blurs the image."""
 
 LCM_STEPS = 50
 """What the schedule of a latent consistency model was distilled in."""
@@ -108,6 +117,16 @@ def _has_zero_terminal_snr(option: str) -> bool:
     import diffusers
 
     return RESCALED in inspect.signature(getattr(diffusers, SCHEDULERS[option][0])).parameters
+
+
+def check_distilled(model: str, config: Any, option: str, num_steps: int) -> None:
+    """Warn of a sampler that a distilled model was not made for. config: of the pipeline's own scheduler."""
+    if config.get(DISTILLED) is None:
+        return
+    if option != "lcm":
+        logger.warning("%s was distilled for scheduler=lcm: model.scheduler=%s blurs its images", model, option)
+    elif num_steps > MOST_STEPS:
+        logger.warning("%s was distilled for at most %d steps, not model.num_steps=%d", model, MOST_STEPS, num_steps)
 
 
 def is_stochastic(scheduler: Any) -> bool:

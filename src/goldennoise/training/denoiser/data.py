@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -10,31 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from goldennoise.diffusion.eval_mode import in_eval_mode
+from goldennoise.training.denoiser.base import DenoiserLoss, LatentBatch, Levels
 from goldennoise.training.denoiser.latents import Latents
-from goldennoise.training.denoiser.loss import Levels, NoiseLevelLoss
-from goldennoise.training.denoiser.options import DenoiserOptions
-
-
-class LatentBatch(NamedTuple):
-    """One process's part of a global batch of `num_global` images.
-
-    clean, noise: (B, C, h, w). levels: each (B,). token_ids: of each tokenizer, (B, tokens), those of the empty prompt
-    where the caption is dropped. dropped: (B,).
-    """
-
-    clean: Tensor
-    noise: Tensor
-    levels: Levels
-    token_ids: tuple[Tensor, ...]
-    dropped: Tensor
-    num_global: int
-
-    def to(self, device: torch.device) -> "LatentBatch":
-        """Everything on `device`."""
-        move = [part.to(device, non_blocking=True) for part in (self.clean, self.noise, self.dropped)]
-        levels = Levels(*(part.to(device, non_blocking=True) for part in self.levels))
-        token_ids = tuple(part.to(device, non_blocking=True) for part in self.token_ids)
-        return LatentBatch(move[0], move[1], levels, token_ids, move[2], self.num_global)
+from goldennoise.training.denoiser.options import ModelTraining
 
 
 @dataclass(frozen=True)
@@ -80,7 +58,7 @@ class TrainingData:
 class Batches(Dataset[LatentBatch]):
     """Item k is this process's part of the batch of step k."""
 
-    def __init__(self, data: TrainingData, loss: NoiseLevelLoss, seed: int, rank: int, num_ranks: int) -> None:
+    def __init__(self, data: TrainingData, loss: DenoiserLoss, seed: int, rank: int, num_ranks: int) -> None:
         self.data, self.loss, self.seed = data, loss, seed
         self.rank, self.num_ranks = rank, num_ranks
 
@@ -106,7 +84,7 @@ class Steps(Sampler[int]):
     The last epoch may have fewer than the length says: Lightning reads it once.
     """
 
-    def __init__(self, options: DenoiserOptions) -> None:
+    def __init__(self, options: ModelTraining) -> None:
         self.options = options
         self.epoch = 0
 
@@ -124,7 +102,7 @@ class Steps(Sampler[int]):
 class LatentData(LightningDataModule):
     """All steps of a training, dealt out to its processes."""
 
-    def __init__(self, data: TrainingData, loss: NoiseLevelLoss, seed: int, num_workers: int) -> None:
+    def __init__(self, data: TrainingData, loss: DenoiserLoss, seed: int, num_workers: int) -> None:
         super().__init__()
         self.data, self.loss, self.seed, self.num_workers = data, loss, seed, num_workers
 

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from goldennoise.store.files import whole
+from goldennoise.training.denoiser.base import DenoiserLoss
 from goldennoise.training.denoiser.data import LatentData, TrainingData
-from goldennoise.training.denoiser.loss import NoiseLevelLoss
 from goldennoise.training.denoiser.module import DenoiserTraining
 from goldennoise.training.denoiser.networks import Denoiser, set_weights, write
 from goldennoise.training.denoiser.validation import validation_errors
@@ -20,7 +20,7 @@ class Training:
     """A denoiser to train. folder: gets the pipeline, training.csv, validation.parquet and work/."""
 
     denoiser: Denoiser
-    loss: NoiseLevelLoss
+    loss: DenoiserLoss
     data: TrainingData
     folder: Path
     seed: int = 0
@@ -63,7 +63,7 @@ def train_denoiser(training: Training) -> Counts:
         module.to(setting.device)
         set_weights(module, module.average)
         module.eval()
-        table = validation_errors(module.output, module.data, module.loss, module.device)
+        table = validation_errors(module.model, module.told, module.data, module.loss)
         with whole(folder / "validation.parquet") as beside:
             table.to_parquet(beside, index=False)
         write(denoiser, folder, options.lora_rank)

@@ -1,7 +1,6 @@
 """What a denoiser is trained for: the noise levels that are drawn, what it predicts, and the weight of its error."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,35 +8,17 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from goldennoise.diffusion import noise_levels
+from goldennoise.diffusion.conditioning import Conditioning
+from goldennoise.diffusion.families.latent_unet import LatentUNet
 from goldennoise.diffusion.noise_levels.base import NoiseLevels
 from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE, log_snr_range, log_snrs, timesteps_of
 from goldennoise.diffusion.noise_levels.truncation import truncated
 from goldennoise.errors import ConfigError
+from goldennoise.training.denoiser.base import DenoiserLoss, Draw, LatentBatch, Levels, of_row
 from goldennoise.training.denoiser.options import DenoiserOptions
 
 
-class Levels(NamedTuple):
-    """Noise levels of a batch, each (B,): real-valued or whole timesteps, alpha-bar, weight of the squared error."""
-
-    timesteps: Tensor
-    alpha_bars: Tensor
-    weights: Tensor
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What is random about a batch, the same whichever noise levels are drawn.
-
-    rows: (B,) of the latents. noise: (B, C, h, w). timesteps: (B,) from 0 to T - 1. dropped: (B,) whose caption is.
-    """
-
-    rows: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    dropped: Tensor
-
-
-class NoiseLevelLoss:
+class NoiseLevelLoss(DenoiserLoss):
     """Draws noise levels from a density of log SNR, and weights the squared errors of epsilon or v there.
 
     A draw begins with a whole timestep t. Uniform noise levels take it as it is. Of every other density, v uniform in
@@ -53,7 +34,9 @@ class NoiseLevelLoss:
         """
         if alpha_bars[-1] <= ALMOST_NOISE:
             _refuse_at_pure_noise(prediction, options)
-        self.alpha_bars, self.prediction, self.options = alpha_bars, prediction, options
+        super().__init__(alpha_bars, options)
+        self.options: DenoiserOptions = options
+        self.prediction = prediction
         self.is_uniform = levels.kind == "uniform"
         self._table = alpha_bars.double().numpy()
         self._levels, self._meant = self._inside(levels), None
@@ -64,7 +47,6 @@ class NoiseLevelLoss:
             self._meant = self._inside(noise_levels.component("uniform").Config())
 
     def draw(self, generator: Generator, num: int, num_rows: int, shape: tuple[int, ...]) -> tuple[Draw, Levels]:
-        """A batch of `num` of `num_rows` latents of this shape."""
         rows = torch.randint(num_rows, (num,), generator=generator)
         noise = torch.randn(num, *shape, generator=generator)
         timesteps = torch.randint(len(self.alpha_bars), (num,), generator=generator)
@@ -72,16 +54,27 @@ class NoiseLevelLoss:
         drawn = Draw(rows, noise, timesteps, dropped)
         return drawn, self._whole(timesteps) if self.is_uniform else self._between(timesteps, generator)
 
-    def noised(self, clean: Tensor, noise: Tensor, alpha_bars: Tensor) -> Tensor:
-        """Latents (B, C, h, w) at alpha-bar (B,)."""
-        signal = alpha_bars.view(-1, 1, 1, 1)
-        return signal.sqrt() * clean + (1 - signal).sqrt() * noise
+    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        return batch.levels.weights * self._errors_of(model, told, batch)
+
+    def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        """Squared error of the predicted noise, mean over dimensions."""
+        return self.of_epsilon(self._errors_of(model, told, batch), batch.levels.alpha_bars)
+
+    def validation_timesteps(self, num: int) -> list[int]:
+        """The middle of each of `num` equal parts of the training schedule."""
+        return ((np.arange(num) + 0.5) / num * len(self.alpha_bars)).astype(int).tolist()
+
+    def _errors_of(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        levels = batch.levels
+        output = model.output(self.noised(batch.clean, batch.noise, levels.alpha_bars), levels.timesteps, told)
+        return self.errors(output, batch.clean, batch.noise, levels.alpha_bars)
 
     def errors(self, output: Tensor, clean: Tensor, noise: Tensor, alpha_bars: Tensor) -> Tensor:
         """(B,) squared errors of what the UNet predicts, mean over dimensions."""
         target = noise
         if self.prediction == "v_prediction":
-            signal = alpha_bars.view(-1, 1, 1, 1)
+            signal = of_row(alpha_bars)
             target = signal.sqrt() * noise - (1 - signal).sqrt() * clean
         return F.mse_loss(output.float(), target, reduction="none").mean(dim=(1, 2, 3))
 

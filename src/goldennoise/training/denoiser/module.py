@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from goldennoise.diffusion.conditioning import Conditioning
 from goldennoise.runtime.seeding import derive_seed
-from goldennoise.training.denoiser.data import LatentBatch, TrainingData
-from goldennoise.training.denoiser.loss import NoiseLevelLoss
+from goldennoise.training.denoiser.base import DenoiserLoss, LatentBatch
+from goldennoise.training.denoiser.data import TrainingData
 from goldennoise.training.denoiser.networks import Denoiser, set_weights, trained_weights
 from goldennoise.training.denoiser.validation import validation_errors
 from goldennoise.training.engine.trained_module import TrainedModule
@@ -29,7 +30,7 @@ class DenoiserTraining(TrainedModule):
     # What is frozen is loaded with the pipeline.
     strict_loading = False
 
-    def __init__(self, denoiser: Denoiser, loss: NoiseLevelLoss, data: TrainingData, seed: int) -> None:
+    def __init__(self, denoiser: Denoiser, loss: DenoiserLoss, data: TrainingData, seed: int) -> None:
         super().__init__(loss.options.gradient_clip)
         self.model, self.loss, self.data, self.seed = denoiser.model, loss, data, seed
         self.text_encoders = nn.ModuleList(denoiser.text_encoders)
@@ -40,13 +41,13 @@ class DenoiserTraining(TrainedModule):
     def trained_parameters(self) -> Sequence[nn.Parameter]:
         return [weight for weight in self.parameters() if weight.requires_grad]
 
-    def output(self, noisy: Tensor, timesteps: Tensor, token_ids: Sequence[Tensor], dropped: Tensor) -> Tensor:
-        """(B, C, h, w) of the UNet for captions as token ids (B, tokens); dropped: (B,) which of them are none."""
+    def told(self, token_ids: Sequence[Tensor], dropped: Tensor) -> Conditioning:
+        """What captions tell the UNet, as token ids (B, tokens); dropped: (B,) which of them are none."""
         told = self.model.conditioning(token_ids)
         if self.model.zeros_without_prompt:
             kept = ~dropped
             told = {name: part * kept.view(-1, *(1,) * (part.dim() - 1)) for name, part in told.items()}
-        return self.model.output(noisy, timesteps, told)
+        return told
 
     def on_fit_start(self) -> None:
         self.average = {name: weight.to(self.device) for name, weight in self.average.items()}
@@ -60,10 +61,7 @@ class DenoiserTraining(TrainedModule):
     def training_step(self, batch: LatentBatch) -> Tensor:
         # What dropout draws, where a network has it, from torch's own generator.
         torch.manual_seed(derive_seed(self.seed, "dropout", str(self.global_rank), self.global_step))
-        clean, noise, levels = batch.clean, batch.noise, batch.levels
-        noisy = self.loss.noised(clean, noise, levels.alpha_bars)
-        output = self.output(noisy, levels.timesteps, batch.token_ids, batch.dropped)
-        losses = levels.weights * self.loss.errors(output, clean, noise, levels.alpha_bars)
+        losses = self.loss.losses(self.model, self.told(batch.token_ids, batch.dropped), batch)
         self.train_loss.add(losses.detach(), torch.ones_like(losses))
         # DDP averages gradients over processes, which makes the result the gradient of the global batch.
         loss = losses.sum() / batch.num_global * self.trainer.world_size
@@ -83,7 +81,7 @@ class DenoiserTraining(TrainedModule):
 
     def epoch_figures(self) -> dict[str, float]:
         with self.averaged():
-            self.val_error = float(validation_errors(self.output, self.data, self.loss, self.device)["error"].mean())
+            self.val_error = float(validation_errors(self.model, self.told, self.data, self.loss)["error"].mean())
         if not math.isfinite(self.val_error):
             raise self.not_finite("validation error", self.val_error, self.global_step)
         return {

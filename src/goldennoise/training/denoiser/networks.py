@@ -1,20 +1,22 @@
 """The networks that a training moves: what they begin with, and how the pipeline they belong to is written."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from goldennoise.diffusion.families.latent_unet import LatentUNet
-from goldennoise.errors import ConfigError, ModelError, shortened
+from goldennoise.diffusion.schedules.schedulers import DISTILLED, make_scheduler
+from goldennoise.errors import ConfigError, ModelError, require, shortened
 from goldennoise.runtime.seeding import seeded
-from goldennoise.training.denoiser.options import DenoiserOptions
+from goldennoise.training.denoiser.options import DenoiserOptions, DistilOptions
 
 ATTENTION = ["to_k", "to_q", "to_v", "to_out.0"]
 """Layers that a LoRA adapts, as in diffusers' own training of one."""
@@ -46,20 +48,50 @@ def begun(model: LatentUNet, options: DenoiserOptions, seed: int) -> Denoiser:
             if options.train_text_encoder:
                 pipe.text_encoder = type(pipe.text_encoder)(pipe.text_encoder.config).to(model.device)
             pipe.unet = _new_unet(pipe.unet, options.unet or {}).to(model.device)
-        if options.lora_rank is not None:
-            lora = LoraConfig(
-                r=options.lora_rank,
-                lora_alpha=options.lora_rank,
-                init_lora_weights="gaussian",
-                target_modules=ATTENTION,
-            )
-            pipe.unet.add_adapter(lora)  # its own weights alone have gradients
-    if options.lora_rank is None:
-        pipe.unet.requires_grad_(True)
+        _give_gradients(pipe.unet, options.lora_rank)
     pipe.text_encoder.requires_grad_(options.train_text_encoder)
     prediction = _set_schedule(pipe, options)
-    trained = type(model)(pipe, name=model.name, num_steps=model.num_steps, guidance=model.guidance)
-    return Denoiser(pipe, trained, prediction)
+    return Denoiser(pipe, _behind(model, pipe), prediction)
+
+
+def begun_student(model: LatentUNet, options: DistilOptions, seed: int) -> Denoiser:
+    """As `begun`, with the weights of `model` and the scheduler of a latent consistency model; the text encoders stay.
+
+    Raises `ModelError` for a model that is distilled already.
+    """
+    pipe: Any = model.pipeline
+    _refuse_steered(pipe)
+    if pipe.scheduler.config.get(DISTILLED) is not None:
+        raise ModelError(
+            f"{model.name} was distilled already (its scheduler has {DISTILLED}): choose the model it was made from"
+        )
+    with seeded(seed):
+        _give_gradients(pipe.unet, options.lora_rank)
+    config = make_scheduler("lcm", pipe.scheduler.config).config
+    num_train = config.num_train_timesteps
+    require(options.solver_steps <= num_train, "stage.solver_steps", options.solver_steps, f"at most {num_train}")
+    pipe.scheduler = LCMScheduler.from_config(config, **{DISTILLED: options.solver_steps})
+    return Denoiser(pipe, _behind(model, pipe), config.prediction_type)
+
+
+def teacher(model: LatentUNet) -> LatentUNet:
+    """A frozen copy of a model's UNet behind the rest of its pipeline; call it before the UNet is trained."""
+    pipe: Any = copy.copy(model.pipeline)
+    pipe.unet = copy.deepcopy(pipe.unet).eval().requires_grad_(False)
+    return _behind(model, pipe)
+
+
+def _behind(model: LatentUNet, pipe: Any) -> LatentUNet:
+    return type(model)(pipe, name=model.name, num_steps=model.num_steps, guidance=model.guidance)
+
+
+def _give_gradients(unet: Any, lora_rank: int | None) -> None:
+    """To all weights of a UNet, or to those of a new LoRA alone."""
+    if lora_rank is None:
+        unet.requires_grad_(True)
+        return
+    lora = LoraConfig(r=lora_rank, lora_alpha=lora_rank, init_lora_weights="gaussian", target_modules=ATTENTION)
+    unet.add_adapter(lora)
 
 
 def _refuse_steered(pipe: Any) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from goldennoise.diffusion.noise_levels import configured
 from goldennoise.errors import ConfigError
-from goldennoise.training.denoiser.loss import Levels, NoiseLevelLoss
+from goldennoise.training.denoiser.base import Levels
+from goldennoise.training.denoiser.loss import NoiseLevelLoss
 from goldennoise.training.denoiser.options import DenoiserOptions
 
 ALPHA_BARS = tiny_scheduler().alphas_cumprod

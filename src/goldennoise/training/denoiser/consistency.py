@@ -1,0 +1,96 @@
+"""Latent consistency distillation (Luo et al., arXiv 2310.04378): a student of few steps from a model of many."""
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from goldennoise.diffusion.conditioning import Conditioning, conditionings
+from goldennoise.diffusion.families.latent_unet import LatentUNet
+from goldennoise.training.denoiser.base import DenoiserLoss, Draw, LatentBatch, Levels, of_row
+from goldennoise.training.denoiser.options import DistilOptions
+
+SIGMA_DATA, TIMESTEP_SCALING = 0.5, 10.0
+"""Of the boundary condition, as diffusers' `LCMScheduler` has them."""
+HUBER = 1e-3
+"""Distance at which the loss turns from squared to absolute."""
+
+
+class ConsistencyLoss(DenoiserLoss):
+    """The student's image f(z, t) shall not change along a guided DDIM step of the teacher from t to the next timestep.
+
+    f(z, t) = c_skip(t) z + c_out(t) x_0(z, t), which is z at timestep 0. The loss is the pseudo-Huber distance of f at
+    t from f at the next timestep, which has no gradient. The teacher's guidance is folded in: the student samples with
+    none.
+    """
+
+    def __init__(self, teacher: LatentUNet, prediction: str, options: DistilOptions) -> None:
+        """teacher: frozen, and guided by its own guidance and negative prompt. prediction: of both UNets."""
+        super().__init__(teacher.alpha_bars, options)
+        self.teacher, self.prediction = teacher, prediction
+        with torch.no_grad():
+            self.without = conditionings(teacher.encode([""]))[1]
+        num_train = len(self.alpha_bars)
+        self.stride = num_train // options.solver_steps
+        self.solver = torch.arange(1, options.solver_steps + 1) * self.stride - 1
+
+    def draw(self, generator: Generator, num: int, num_rows: int, shape: tuple[int, ...]) -> tuple[Draw, Levels]:
+        rows = torch.randint(num_rows, (num,), generator=generator)
+        noise = torch.randn(num, *shape, generator=generator)
+        timesteps = self.solver[torch.randint(len(self.solver), (num,), generator=generator)]
+        kept = torch.zeros(num, dtype=torch.bool)
+        alpha_bars = self.alpha_bars[timesteps]
+        return Draw(rows, noise, timesteps, kept), Levels(timesteps, alpha_bars, torch.ones_like(alpha_bars))
+
+    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        """(B,) mean over dimensions, in units of latents."""
+        distance = self._image(model, told, *self._start(batch)) - self._target(model, told, batch)
+        return ((distance.square() + HUBER**2).sqrt() - HUBER).mean(dim=(1, 2, 3))
+
+    def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        """Squared distance of the student's image from its image one step on, mean over dimensions."""
+        distance = self._image(model, told, *self._start(batch)) - self._target(model, told, batch)
+        return distance.square().mean(dim=(1, 2, 3))
+
+    def validation_timesteps(self, num: int) -> list[int]:
+        places = np.linspace(0, len(self.solver) - 1, min(num, len(self.solver))).round().astype(int)
+        return self.solver[places].tolist()
+
+    def _start(self, batch: LatentBatch) -> tuple[Tensor, Tensor]:
+        """Noised latents and their timesteps."""
+        levels = batch.levels
+        return self.noised(batch.clean, batch.noise, levels.alpha_bars), levels.timesteps
+
+    @torch.no_grad()
+    def _target(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+        """The student's image one step of the teacher on."""
+        noisy, timesteps = self._start(batch)
+        following = (timesteps - self.stride).clamp(min=0)
+        image, noise = self._split(noisy, self._guided(noisy, timesteps, told), timesteps)
+        moved = self.noised(image, noise, self._alpha_bars_at(following))
+        return self._image(model, told, moved, following)
+
+    def _guided(self, noisy: Tensor, timesteps: Tensor, told: Conditioning) -> Tensor:
+        """The teacher's output (B, C, h, w) with its guidance."""
+        both = {name: torch.cat([self.without[name].expand_as(part), part]) for name, part in told.items()}
+        output = self.teacher.output(noisy.repeat(2, 1, 1, 1), timesteps.repeat(2), both)
+        without, given = output.float().chunk(2)
+        return without + self.teacher.guidance * (given - without)
+
+    def _image(self, model: LatentUNet, told: Conditioning, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """f(z, t)."""
+        image, _ = self._split(noisy, model.output(noisy, timesteps, told).float(), timesteps)
+        scaled = of_row(timesteps.float()) * TIMESTEP_SCALING
+        kept = SIGMA_DATA**2 / (scaled.square() + SIGMA_DATA**2)
+        return kept * noisy + scaled / (scaled.square() + SIGMA_DATA**2).sqrt() * image
+
+    def _split(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean latents and the noise that an output predicts."""
+        signal = of_row(self._alpha_bars_at(timesteps))
+        if self.prediction == "v_prediction":
+            return signal.sqrt() * noisy - (1 - signal).sqrt() * output, (
+                signal.sqrt() * output + (1 - signal).sqrt() * noisy
+            )
+        return (noisy - (1 - signal).sqrt() * output) / signal.sqrt(), output
+
+    def _alpha_bars_at(self, timesteps: Tensor) -> Tensor:
+        return self.alpha_bars.to(timesteps.device)[timesteps]

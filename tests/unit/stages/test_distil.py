@@ -1,0 +1,145 @@
+"""The stage: from a model of many guided steps to a student that diffusers and the other stages sample in a few."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from diffusers import DiffusionPipeline, LCMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+from unit.training.denoiser.tiny_models import config, write_images, write_models
+
+from goldennoise.config.compose import RunConfig, load, located
+from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.errors import ConfigError, ModelError
+from goldennoise.stages import distil
+from goldennoise.stages import eval as eval_stage
+from goldennoise.training.denoiser import fit
+
+PIPELINES = {"sd": StableDiffusionPipeline, "xl": StableDiffusionXLPipeline}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_models(tmp_path)
+    write_images(tmp_path / "images")
+    return tmp_path
+
+
+def brief(folder: Path, *overrides: str, model: str = "sd") -> RunConfig:
+    return config(folder, "stage.learning_rate=1e-3", *overrides, model=model, stage="distil")
+
+
+def images_of(pipe: Any) -> torch.Tensor:
+    """In four steps without guidance, from equal noise."""
+    generator = torch.Generator().manual_seed(0)
+    arguments = {"num_inference_steps": 4, "guidance_scale": 1.0, "output_type": "pt", "generator": generator}
+    pipe.set_progress_bar_config(disable=True)
+    return pipe(["red"], **arguments).images
+
+
+@pytest.mark.parametrize("model", ["sd", "xl"])
+@pytest.mark.parametrize("lora", [False, True])
+def test_diffusers_loads_the_student_with_its_scheduler(folder: Path, model: str, lora: bool) -> None:
+    artifact = distil.run(brief(folder, *["stage.lora_rank=2"] * lora, "stage.solver_steps=20", model=model))
+    student = DiffusionPipeline.from_pretrained(artifact.path)
+    assert isinstance(student.scheduler, LCMScheduler)
+    assert student.scheduler.config.original_inference_steps == 20
+    before = PIPELINES[model].from_pretrained(folder / model)
+    for part in ("text_encoder", "vae"):
+        old, new = (getattr(each, part).state_dict() for each in (before, student))
+        assert all(torch.equal(old[name], new[name]) for name in old)
+    before.scheduler = LCMScheduler.from_config(student.scheduler.config)
+    unlike = images_of(before)
+    assert (images_of(student) - unlike).abs().max() > 1e-3
+    assert (artifact.path / STANDARD_FILE).is_file() == lora
+    if lora:
+        before.load_lora_weights(artifact.path)
+        torch.testing.assert_close(images_of(before), images_of(student), rtol=0, atol=1e-4)
+    history, errors = pd.read_csv(artifact.path / "training.csv"), pd.read_parquet(artifact.path / "validation.parquet")
+    assert history["step"].tolist() == [3, 6, 7]
+    assert errors["timestep"].nunique() == 12
+    assert errors["error"].mean() == artifact.record["counts"]["val_error"]
+
+
+def test_guidance_and_negative_prompt_are_part_of_what_is_learnt(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert distil.run(brief(folder)).reference == "model/tiny@v1"
+    assert distil.run(brief(folder, "model.guidance=5")).reference == "model/tiny@v2"
+    assert distil.run(brief(folder, "model.negative_prompt=blurred")).reference == "model/tiny@v3"
+    capsys.readouterr()
+    assert distil.run(brief(folder, "model.num_steps=9")).reference == "model/tiny@v1"
+    assert capsys.readouterr().out == "model/tiny@v1 is complete.\n"
+
+
+def test_a_killed_distillation_ends_as_one_that_was_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = distil.run(brief(folder, f"outputs={folder / 'other'}"))
+
+    class Killed(Exception):  # noqa: N818
+        """In the middle."""
+
+    class DiesAtStep5(fit.DenoiserTraining):
+        def on_train_batch_start(self, *_: object) -> None:
+            super().on_train_batch_start()
+            if self.global_step == 4:
+                raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "DenoiserTraining", DiesAtStep5)
+        with pytest.raises(Killed):
+            distil.run(brief(folder))
+    resumed = distil.run(brief(folder))
+    assert resumed.record["files"] == long.record["files"]
+    assert resumed.record["counts"] == long.record["counts"]
+
+
+def student(folder: Path) -> str:
+    distil.run(brief(folder, "stage.num_steps=1"))
+    return f"model.path={folder / 'outputs/model/tiny/v1'}"
+
+
+def test_a_student_is_not_distilled_again(folder: Path) -> None:
+    again = load([*(f"stage={name}" for name in ["distil"]), student(folder), f"outputs={folder / 'outputs'}"])
+    with pytest.raises(ModelError, match=r"was distilled already \(its scheduler has original_inference_steps\)"):
+        distil.run(again)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "warning"),
+    [
+        (("model.scheduler=lcm", "model.num_steps=4"), ""),
+        (("model.scheduler=lcm", "model.num_steps=9"), "was distilled for at most 8 steps, not model.num_steps=9"),
+        (("model.scheduler=ddim", "model.num_steps=4"), "for scheduler=lcm: model.scheduler=ddim blurs its images"),
+    ],
+)
+def test_a_sampler_the_student_was_not_made_for_is_warned_of(
+    folder: Path, caplog: pytest.LogCaptureFixture, sampler: tuple[str, ...], warning: str
+) -> None:
+    small = ("stage.num_prompts=1", "stage.num_seeds=1", "scorer=[shapes_clip]", "method=[standard]")
+    seen = (f"outputs={folder / 'outputs'}", "model.guidance=1", "model.tone=null", student(folder), *sampler)
+    with caplog.at_level(logging.WARNING):
+        eval_stage.run(located(load(["stage=eval", *seen, *small])))
+    found = [record.getMessage() for record in caplog.records if "was distilled" in record.getMessage()]
+    assert [warning in message for message in found] == [True] * bool(warning)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=sd35"], "model.kind=stable_diffusion_3: distil trains UNets on noise schedules, those of"),
+        (["stage.batch_size=1", "compute.devices=2"], "stage.batch_size=1: 2 devices share a batch; set at least 2"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        distil.run(load(["stage=distil", *overrides]))
+    assert message in str(raised.value)
+
+
+def test_more_solver_steps_than_timesteps_are_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stage\.solver_steps=1001: .* at most 1000"):
+        distil.run(brief(folder, "stage.solver_steps=1001"))
+    with pytest.raises(ConfigError, match=r"stage\.solver_steps=1: solver_steps must be at least 2"):
+        load(["stage=distil", "stage.solver_steps=1"])
