@@ -192,6 +192,7 @@ class TinyModel:
     def run_with(self, compute: Any, device: torch.device) -> None: ...
 
     is_toned = False
+    is_stochastic = False
 
     def initial_noise(self, seeds: Sequence[int]) -> Tensor:
         return gaussian_noise(self.latent_shape, seeds).to(self.device, self.dtype)

@@ -4,11 +4,13 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
@@ -142,6 +144,10 @@ class LatentPipeline(LatentImages, LatentTexts):
     def is_toned(self) -> bool:
         return self._tones is not None
 
+    @property
+    def is_stochastic(self) -> bool:
+        return is_stochastic(self._pipe.scheduler)
+
     def initial_noise(self, seeds: Sequence[int]) -> Tensor:
         noise = gaussian_noise(self.latent_shape, seeds).to(self.device, self.dtype)
         if self._tones is None:
@@ -188,9 +194,10 @@ class LatentPipeline(LatentImages, LatentTexts):
         draws = self._draws(scheduler, step_seeds, len(noise))
         timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
         latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps, timesteps)
+        denoise = partial(checkpoint, self._guided, use_reentrant=False) if torch.is_grad_enabled() else self._guided
         for timestep in scheduler.timesteps:
             scaled = self._schedule.network_input(scheduler, latents, timestep)
-            output = self._guided(scaled, timestep, embedding, guidance)
+            output = denoise(scaled, timestep, embedding, guidance)
             latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
         return latents.to(noise.dtype)
 

@@ -66,6 +66,11 @@ class DiffusionModel(Protocol):
         """Whether `initial_noise` has the channel means of images."""
         ...
 
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether the model's sampler draws noise at its steps. Raises `ModelError` where that is not known."""
+        ...
+
     def initial_noise(self, seeds: Sequence[int]) -> Tensor:
         """What sampling starts from, (B, C, h, w) of unit scale on the model's device; row i depends on seed i alone.
 
@@ -153,6 +158,7 @@ class DiffusionModel(Protocol):
 
         step_seeds: of the noise that a stochastic sampler draws at its steps, one for each row, so that equal noise
         and seed give equal images; a deterministic sampler needs none. Raises `ModelError` where they are missing.
+        Differentiable where gradients are enabled; the denoiser is then computed again on the way back.
         """
         ...
 

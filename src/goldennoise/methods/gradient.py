@@ -102,7 +102,8 @@ class Gradient(Method):
 
     def _scores(self, model: "DiffusionModel", noise: "Tensor", batch: "SampleBatch") -> "Tensor":
         config = self.config
-        return self.selector.through(model, noise, batch.embedding, batch.prompts, config.num_steps, config.guidance)
+        steps = (config.num_steps, config.guidance, batch.step_seeds)
+        return self.selector.through(model, noise, batch.embedding, batch.prompts, *steps)
 
 
 def log_density_of_norm(noise: "Tensor") -> "Tensor":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from diffusers import LCMScheduler
 from tiny import TinyModel, as_prompts, tiny_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
@@ -53,6 +54,22 @@ def test_the_gradient_equals_finite_differences() -> None:
         step = 1e-2
         slope = (objective(batch.source + step * direction) - objective(batch.source - step * direction)) / (2 * step)
         torch.testing.assert_close((gradient * direction).flatten(1).sum(1).double(), slope, rtol=2e-2, atol=5e-2)
+
+
+def test_a_stochastic_sampler_is_ascended_through_its_own_steps() -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    model = StableDiffusion(pipe, name="tiny", num_steps=2, guidance=1.0)
+    source = gaussian_noise((4, 8, 8), [1, 2])
+    batch = SampleBatch(as_prompts(["red", "blue"]), [0, 1], model.encode(["red", "blue"]), source, 0)
+    selector = Selector(Greenness())
+    method = Gradient(Config(gradient_clip=None, norm_weight=0.0), selector)
+    found, gradient = method.ascent(model, source, batch)
+    torch.testing.assert_close(found, selector.of_noise(model, source, batch))
+    direction = gaussian_noise((4, 8, 8), [3, 4])
+    ends = [selector.of_noise(model, source + step * direction, batch).double() for step in (1e-2, -1e-2)]
+    slope = (ends[0] - ends[1]) / 2e-2
+    torch.testing.assert_close((gradient * direction).flatten(1).sum(1).double(), slope, rtol=5e-2, atol=1e-3)
 
 
 def test_the_gradient_goes_through_a_diffusers_unet_and_leaves_its_weights_alone() -> None:

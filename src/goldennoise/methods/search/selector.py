@@ -51,14 +51,19 @@ class Selector:
         prompts: Sequence[Prompt],
         num_steps: int | None,
         guidance: float | None = None,
+        step_seeds: Sequence[int] | None = None,
     ) -> Tensor:
         """Scores (B,) of the images of `noise`, differentiable with respect to it where gradients are enabled.
 
-        num_steps, guidance: of the DDIM sampling that the gradient goes through, None for the model's own. With these
-        and `ddim` as the model's sampler the images are those that `of_noise` scores, up to rounding.
+        num_steps, guidance: of the sampling that the gradient goes through, None for the model's own. A stochastic
+        sampler takes its own steps, which draw from step_seeds; for all others the steps are those of DDIM. With
+        `ddim` or a stochastic sampler as the model's own the images are those that `of_noise` scores, up to rounding.
         """
-        scale = model.guidance if guidance is None else guidance
-        latents = _ddim_sample(model, noise, embedding, num_steps or model.num_steps, scale)
+        if model.is_stochastic:
+            latents = model.sample(SamplingPlan(noise, guidance, num_steps), embedding, step_seeds)
+        else:
+            scale = model.guidance if guidance is None else guidance
+            latents = _ddim_sample(model, noise, embedding, num_steps or model.num_steps, scale)
         images = checkpoint(model.decode, latents, use_reentrant=False)
         return self.of_images(images, prompts).to(noise.device)
 

@@ -84,7 +84,7 @@ class DistilOptions(ModelTraining):
     """Optimiser steps."""
     batch_size: int = option(24, number(least=1))
     """Images per optimiser step, over all devices together."""
-    learning_rate: float = option(2e-4, number(above=0, most=1))
+    learning_rate: float = option(2e-5, number(above=0, most=1))
     """Of AdamW, in (0, 1]; it falls linearly to 0 at the last step."""
     warmup_steps: int = option(50, number(least=1))
     """Steps over which the learning rate first rises linearly."""

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import DataError
+from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.engine.batches import BatchPart, GlobalBatches, held_out
 from goldennoise.training.engine.frozen_inputs import FrozenInputs
 from goldennoise.training.engine.look_alikes import LookAlikeBatches
@@ -23,6 +24,7 @@ class PairBatch(NamedTuple):
     source, golden: (B, C, h, w). prompts: (B,), and prompt_embeds: (B, tokens, dim), each pair's own. frozen: what the
     network computes of the source whatever its weights, each (B, ...). gains: (B,) about 1, what the golden image
     gained, or 0, over the mean gain. weights: (B,) 1, or 0 for padding. places: (B,) places in the global batch.
+    step_seeds: (B,) of what a stochastic sampler draws at its steps.
     """
 
     source: Tensor
@@ -34,6 +36,7 @@ class PairBatch(NamedTuple):
     weights: Tensor
     places: Tensor
     num_global: int
+    step_seeds: list[int]
 
     def to(self, device: torch.device) -> "PairBatch":
         """Everything on `device`, except `places`, which stay on the CPU where stochastic depth is drawn."""
@@ -65,6 +68,8 @@ class PairDataset(Dataset[PairBatch]):
         # A pair that lost anything is worth nothing: a negative weight would drive the network away without end.
         gains = np.maximum(reader.index["gain"].to_numpy()[rows], 0.0)
         self.gains = gains / gains.mean() if gains.any() else np.ones(len(rows))
+        samples = zip(reader.index["prompt_id"].iloc[rows], reader.index["seed"].iloc[rows], strict=True)
+        self.step_seeds = [derive_seed(0, "steps", prompt, seed) for prompt, seed in samples]
 
     def __getitem__(self, part: BatchPart) -> PairBatch:
         source, golden = self.reader.noise(self.rows[part.rows])
@@ -78,6 +83,7 @@ class PairDataset(Dataset[PairBatch]):
             torch.from_numpy(part.weights),
             torch.from_numpy(part.places),
             part.num_global,
+            [self.step_seeds[row] for row in part.rows],
         )
 
 

@@ -25,6 +25,9 @@ class TrainingOptions(Options):
     reward_weight: float = option(0.01, POSITIVE)
     """Of the objective "reward": what a unit of its score is worth against the mean squared distance from the source
     noise."""
+    reward_clip: float | None = option(None, POSITIVE)
+    """Of the objective "reward": largest L2 norm of the gradient of one score with respect to its noise; null for
+    none. `gradient_clip` bounds that of a batch."""
     num_epochs: int = option(30, number(least=1))
     """Passes over the training pairs."""
     batch_size: int = option(64, number(least=1))

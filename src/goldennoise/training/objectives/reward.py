@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from goldennoise.data.prompts import Prompt
+from goldennoise.methods.gradient import clipped
+from goldennoise.runtime.seeding import derive_seed
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.training.objectives.base import NoiseObjective, squared_distance
 
@@ -22,7 +24,7 @@ class Loss(NoiseObjective):
     """
 
     sentence = "Half the mean squared distance from the source noise, minus the weighted score of the image"
-    own_options = ("reward_scorer", "reward_steps", "reward_weight")
+    own_options = ("reward_scorer", "reward_steps", "reward_weight", "reward_clip")
     scorer_option = "reward_scorer"
     needs_model = True
     # Scorers resize images.
@@ -40,11 +42,29 @@ class Loss(NoiseObjective):
         self.model = model
         self.selector = Selector(scorer)
 
+    def drawn(self, batch: "PairBatch", seed: int, step: int) -> "PairBatch":
+        """Other draws of a stochastic sampler at every step, so that none is learnt by heart."""
+        return batch._replace(
+            step_seeds=[derive_seed(seed, "steps", str(step), place) for place in batch.places.tolist()]
+        )
+
     def losses(self, predicted: "Tensor", batch: "PairBatch") -> "Tensor":
+        scores = self._scores(predicted, batch)
+        return 0.5 * squared_distance(predicted, batch.source) - self.options.reward_weight * scores
+
+    def _scores(self, predicted: "Tensor", batch: "PairBatch") -> "Tensor":
+        """(B,) with gradients no longer than `reward_clip`."""
         import torch
 
         with torch.no_grad():
             embedding = self.model.encode(batch.prompts)
         prompts = [Prompt.of(text) for text in batch.prompts]
-        scores = self.selector.through(self.model, predicted, embedding, prompts, self.options.reward_steps)
-        return 0.5 * squared_distance(predicted, batch.source) - self.options.reward_weight * scores.float()
+        leaf = predicted.detach().requires_grad_(torch.is_grad_enabled())
+        steps = (self.options.reward_steps, None, batch.step_seeds)
+        scores = self.selector.through(self.model, leaf, embedding, prompts, *steps).float()
+        if not torch.is_grad_enabled():
+            return scores
+        (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        along = clipped(gradient, self.options.reward_clip) * (predicted - leaf.detach())
+        # Zero, with the clipped gradient.
+        return scores.detach() + along.float().flatten(1).sum(1)

@@ -7,14 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny import TinyModel, as_prompts
+from diffusers import LCMScheduler
+from tiny import TinyModel, as_prompts, tiny_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness
 from unit.training.learnable import BRIEF, SMALL, FakeModel
 
 from goldennoise.data.pairs.reader import PairReader
+from goldennoise.diffusion.families.latent_unet import StableDiffusion
 from goldennoise.diffusion.plan import SamplingPlan
-from goldennoise.runtime.seeding import gaussian_noise
+from goldennoise.runtime.seeding import derive_seed, gaussian_noise
 from goldennoise.training import objectives
 from goldennoise.training.engine.batches import part_of_batch
 from goldennoise.training.engine.data import PairBatch, PairData, PairDataset
@@ -29,7 +31,7 @@ def make_batch() -> PairBatch:
     source, golden = gaussian_noise((4, 8, 8), [1, 2, 3]), gaussian_noise((4, 8, 8), [4, 5, 6])
     nothing = torch.zeros(3)
     gains = torch.tensor([0.5, 1.0, 1.5])
-    return PairBatch(source, golden, nothing, (), PROMPTS, gains, torch.ones(3), torch.arange(3), 3)
+    return PairBatch(source, golden, nothing, (), PROMPTS, gains, torch.ones(3), torch.arange(3), 3, [7, 8, 9])
 
 
 def test_regression_is_the_mean_squared_error() -> None:
@@ -72,6 +74,56 @@ def test_the_reward_is_the_score_through_few_steps_and_the_distance_from_the_sou
     )
     distance = (0.1 * batch.golden).square().mean((1, 2, 3))
     torch.testing.assert_close(losses, 0.5 * distance - 0.02 * scores)
+
+
+def test_the_clip_bounds_the_gradient_of_each_score_and_leaves_that_of_the_distance() -> None:
+    model, batch = TinyModel(), make_batch()
+    gradients = {}
+    for clip in (None, 1e9, 1e-3):
+        noise = (batch.source + 0.1 * batch.golden).requires_grad_(True)
+        options = replace(BRIEF, reward_steps=2, reward_weight=0.5, reward_clip=clip)
+        losses = Reward(options, model, Greenness()).losses(noise, batch)
+        losses.sum().backward()
+        assert noise.grad is not None
+        distance = 0.1 * batch.golden / batch.source[0].numel()
+        gradients[clip] = (noise.grad - distance) / -0.5
+    unclipped = gradients[None].flatten(1).norm(dim=1)
+    torch.testing.assert_close(gradients[1e9], gradients[None])
+    assert (unclipped > 2e-3).all()
+    expected = gradients[None] * (1e-3 / unclipped).view(-1, 1, 1, 1)
+    torch.testing.assert_close(gradients[1e-3], expected, rtol=1e-3, atol=1e-7)
+
+
+def test_a_stochastic_sampler_is_rewarded_for_its_own_steps_with_other_draws_at_every_step() -> None:
+    pipe = tiny_pipeline()
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    model = StableDiffusion(pipe, name="tiny", num_steps=3, guidance=1.0)
+    objective = Reward(replace(BRIEF, reward_steps=2, reward_weight=1.0), model, Greenness())
+    batch = make_batch()
+    with torch.no_grad():
+        losses = objective.losses(batch.source, batch)
+        embedding = model.encode(PROMPTS)
+        latents = model.sample(SamplingPlan(batch.source, num_steps=2), embedding, batch.step_seeds)
+        scores = Greenness().score(model.decode(latents), as_prompts(PROMPTS))
+    torch.testing.assert_close(losses, -scores)
+    first, again, second = (objective.drawn(batch, 0, step).step_seeds for step in (1, 1, 2))
+    assert first == again
+    assert len({*first, *second, *batch.step_seeds}) == 9
+    # In one step nothing is drawn.
+    with torch.no_grad():
+        single = Reward(replace(BRIEF, reward_steps=1, reward_weight=1.0), model, Greenness())
+        torch.testing.assert_close(
+            single.losses(batch.source, batch), single.losses(batch.source, batch._replace(step_seeds=first))
+        )
+        assert not torch.equal(losses, objective.losses(batch.source, batch._replace(step_seeds=first)))
+
+
+def test_draws_of_a_pair_are_those_of_its_sample_in_eval(data: PairData) -> None:
+    index = data.dataset.reader.index.iloc[data.dataset.rows]
+    rows = np.array([3, 0, 5])
+    chosen = index.iloc[rows]
+    expected = [derive_seed(0, "steps", *sample) for sample in zip(chosen["prompt_id"], chosen["seed"], strict=True)]
+    assert data.dataset[part_of_batch(rows, 0, 1)].step_seeds == expected
 
 
 def test_descending_the_reward_raises_the_score_and_a_small_weight_holds_it_back() -> None:
