@@ -116,12 +116,14 @@ class GoldenNoise:
             shape = model.shape_of(height, width)
         self._check_latents(shape)
         with in_eval_mode(pipe):
-            text = model.encode(prompts, options).cond
+            embedding = model.encode(prompts, options)
             pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
-        self._check_text(tuple(text.shape[1:]))
-        source = _source_noise(model, len(prompts), shape, generator, latents)
-        network = self.network.to(source.device)
-        return model.for_pipeline(network(source.float(), text.float()).to(source.dtype))
+            self._check_text(tuple(embedding.cond.shape[1:]))
+            source = _source_noise(model, len(prompts), shape, generator, latents)
+            golden = self.network.to(source.device).predict(model, source.float(), embedding)
+            if self.network.config.architecture.needs_model:
+                pipe.maybe_free_model_hooks()
+        return model.for_pipeline(golden.to(source.dtype))
 
     def _check_latents(self, shape: tuple[int, ...]) -> None:
         made_for = self.network.config.latent_shape

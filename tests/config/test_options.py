@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from goldennoise.config.compose import FIXED, REGISTRIES, RunConfig, load
 from goldennoise.config.files import conf_folder
+from goldennoise.data.shapes.locations import PIPELINES
 from goldennoise.errors import ConfigError
 from goldennoise.networks.npnet import Config as ArchitectureConfig
 
@@ -291,6 +292,6 @@ def test_the_table_of_models_is_that_of_their_files() -> None:
     for name, family, path, _, sampler, guidance in rows:
         model = load([f"model={name}"]).model
         assert family.split(",")[0] == model.kind
-        assert path == {"shapes": "packaged"}.get(model.path, model.path)
+        assert path == ("packaged" if model.path in PIPELINES else model.path)
         assert sampler == f"{model.num_steps}, {model.scheduler}"
         assert float(guidance) == model.guidance

@@ -155,6 +155,29 @@ def test_a_network_can_be_trained_for_a_reward(pipeline: Path) -> None:
     assert summary["scorers"]["shapes_verifier"]["role"] == "reporting"
 
 
+def test_a_lora_on_the_denoiser_learns_by_a_reward_and_costs_one_evaluation(tmp_path: Path) -> None:
+    own = ("name=lora", "model.num_steps=2", "model.guidance=1")
+    # The objective takes no notice of golden noise.
+    run_ok(tmp_path, "stage=collect", "method=[layout]", "stage.preference=null", "stage.num_prompts=6", *own)
+    run_ok(
+        tmp_path, "stage=train", "npnet=noise_lora", "stage.objective=reward", "stage.reward_steps=1", "npnet.rank=2",
+        "scorer=[shapes_clip]", "stage.num_epochs=1", "stage.batch_size=4", "stage.validation_share=0.3",
+        "stage.reward_clip=1", *own,
+    )  # fmt: skip
+    run_ok(
+        tmp_path, "stage=eval", "method=[standard,npnet]", "method.npnet.artifact=npnet/lora@v1", "stage.num_prompts=2",
+        "stage.num_seeds=1", "stage.num_bootstrap=100", *own,
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "scores/lora/v1/summary.json").read_text())
+    assert {name: method["evaluations_per_image"] for name, method in summary["methods"].items()} == {
+        "standard": 2,
+        "npnet": 3,
+    }
+    pipe = StableDiffusionPipeline.from_pretrained(PIPELINE)
+    pipe.load_lora_weights(tmp_path / "npnet/lora/v1", weight_name="model.safetensors")
+    assert pipe.get_active_adapters()
+
+
 def test_a_network_learns_from_layouts_of_renders_and_is_evaluated(tmp_path: Path) -> None:
     layouts = ("name=layouts", "model.num_steps=2")
     printed = run_ok(

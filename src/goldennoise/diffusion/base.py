@@ -34,8 +34,8 @@ class PipelineConfig(Options):
 
     kind: str = ""
     path: str = option("", filled('a model artifact, a folder, a hub id or "shapes"'))
-    """"shapes" for the packaged world, a model artifact such as "model/NAME@v1", a local diffusers folder, or a hub
-    id."""
+    """"shapes" or "shapes_turbo" for the packaged world, a model artifact such as "model/NAME@v1", a local diffusers
+    folder, or a hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub repository; null for the newest."""
     variant: str | None = None

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from goldennoise.data.shapes.locations import PIPELINE
+from goldennoise.data.shapes.locations import PIPELINES
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ModelError
 from goldennoise.store.files import file_digest
@@ -30,12 +30,14 @@ def model_identity(config: Any) -> dict[str, Any]:
     identity = asdict(config)
     if (tone := identity.pop("tone", None)) is not None:
         identity["tone"] = tone if tone == "shapes" else tones_digest(tone)
-    path, lora = identity.get("path"), identity.get("lora")
+    path: Any = identity.get("path")
+    lora = identity.get("lora")
     files: list[Path] = []
-    if (folder := _local(PIPELINE if path == "shapes" else path)) is not None:
+    is_packaged = path in PIPELINES
+    if (folder := _local(PIPELINES[path] if is_packaged else path)) is not None:
         files += _weights(folder, identity.get("variant"))
-        identity["path"] = path if path == "shapes" else named(folder)
-        if path != "shapes" and (schedule := folder / SCHEDULE).is_file():
+        identity["path"] = path if is_packaged else named(folder)
+        if not is_packaged and (schedule := folder / SCHEDULE).is_file():
             identity["schedule"] = file_digest(schedule)[:12]
     if (source := _local(lora)) is not None:
         files += [source / STANDARD_FILE] if source.is_dir() else [source]

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from goldennoise.data.shapes import locations
+from goldennoise.data.shapes.locations import PIPELINES
 from goldennoise.diffusion import families, weight_files
 from goldennoise.diffusion.lora import STANDARD_FILE
 from goldennoise.errors import ModelError, shortened
@@ -23,7 +23,7 @@ def load_pipeline(
 ) -> Any:
     """A diffusers pipeline of one of `classes`, on the CPU, without a safety checker; weights from safetensors only.
 
-    path: "shapes", a local folder or a hub id; variant: of its weight files, such as "fp16".
+    path: a packaged model such as "shapes", a local folder or a hub id; variant: of its weight files, such as "fp16".
     Raises `ModelError` naming what is missing and how to get it, `ArtifactError` for a damaged artifact.
     """
     source = _source(path)
@@ -54,7 +54,7 @@ def load_pipeline(
         )
     except Exception as error:
         parts = [name for name, part in index.items() if isinstance(part, list) and name not in absent]
-        advice = None if path == "shapes" else weight_files.advice(path, revision, variant, parts)
+        advice = None if path in PIPELINES else weight_files.advice(path, revision, variant, parts)
         raise ModelError(advice or _unreadable(path, revision, error, has_index=True)) from error
     _check_whole(path, pipe)
     pipe.set_progress_bar_config(disable=True)
@@ -75,10 +75,11 @@ def _check_whole(path: str, pipe: Any) -> None:
 
 def _source(path: str) -> str:
     """What diffusers is to load: an existing folder, or a hub id."""
-    if path == "shapes":
-        if not (locations.PIPELINE / "model_index.json").is_file():
-            raise ModelError(f"The shapes world has no weights at {locations.PIPELINE}: reinstall goldennoise.")
-        return str(locations.PIPELINE)
+    if path in PIPELINES:
+        folder = PIPELINES[path]
+        if not (folder / "model_index.json").is_file():
+            raise ModelError(f"The shapes world has no weights at {folder}: reinstall goldennoise.")
+        return str(folder)
     here = local_path(path)
     if here is not None and not here.is_dir():
         raise ModelError(
@@ -101,7 +102,7 @@ def _source(path: str) -> str:
     if not HUB_ID.fullmatch(path):
         raise ModelError(
             f'model.path={path}: there is no such folder; give a diffusers folder, a hub id such as "owner/model", or '
-            '"shapes".'
+            f"{' or '.join(PIPELINES)}."
         )
     return path
 
@@ -124,7 +125,7 @@ def _unreadable(path: str, revision: str | None, error: Exception, has_index: bo
     reason = "a config.json of another network than its weights" if mismatch else shortened(first, 200)
     if "allocate memory" in str(error):
         return f"model.path={path} does not fit into this machine's memory ({reason}): take a smaller dtype or model."
-    if path == "shapes" or local_path(path) is not None:
+    if path in PIPELINES or local_path(path) is not None:
         told = "" if "couldn't connect" in reason else f" ({reason})"
         return (
             f"model.path={path} is not a complete diffusers pipeline with safetensors weights{told}: write or copy it "

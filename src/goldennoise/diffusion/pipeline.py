@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from goldennoise.diffusion.base import PipelineConfig
@@ -21,10 +21,16 @@ from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.sampling import walk
+from goldennoise.diffusion.sampling import step_draws, walk
 from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
-from goldennoise.diffusion.schedules.schedulers import check_distilled, is_stochastic, make_scheduler, require_walked
+from goldennoise.diffusion.schedules.schedulers import (
+    check_distilled,
+    is_distilled,
+    is_stochastic,
+    make_scheduler,
+    require_walked,
+)
 from goldennoise.diffusion.setup import enable_tiling, tune
 from goldennoise.diffusion.tone import Tones, load_tones, toned, tones_file
 from goldennoise.errors import ModelError, require
@@ -88,6 +94,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         self.noise_dtype = self.dtype
         self.num_evaluations = 0
         self.num_truncated = 0
+        self.is_distilled = is_distilled(pipe.scheduler)
 
     @classmethod
     def load(cls, config: PipelineConfig, pipelines: Sequence[str], device: torch.device, **settings: Any) -> Self:
@@ -96,7 +103,9 @@ class LatentPipeline(LatentImages, LatentTexts):
         settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
-        check_distilled(config.name, pipe.scheduler.config, config.scheduler, config.num_steps)
+        distilled = is_distilled(pipe.scheduler)
+        if distilled:
+            check_distilled(config.name, config.scheduler, config.num_steps)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)
@@ -106,7 +115,7 @@ class LatentPipeline(LatentImages, LatentTexts):
             if isinstance(part, nn.Module):
                 part.eval().requires_grad_(False)
         folder = Path(config.path).expanduser()
-        return cls(
+        model = cls(
             pipe.to(device),
             name=replace(config, path=named(folder)).name if folder.is_dir() else config.name,
             num_steps=config.num_steps,
@@ -118,6 +127,9 @@ class LatentPipeline(LatentImages, LatentTexts):
             tones=None if config.tone is None else load_tones(tones_file(config.tone)),
             **settings,
         )
+        # The sampler that was chosen says nothing of the model.
+        model.is_distilled = distilled
+        return model
 
     def predict(
         self, latents: Tensor, position: int, embedding: PromptEmbedding, guidance: float, num_steps: int
@@ -127,6 +139,12 @@ class LatentPipeline(LatentImages, LatentTexts):
         wide = latents.to(at_least_float32(latents.dtype))
         output = self._guided(wide, timestep, embedding, guidance)
         return self._schedule.to_prediction(output, wide, timestep).to(latents.dtype)
+
+    def first_output(self, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
+        scheduler, latents = self._begun(noise, num_steps)
+        timestep = scheduler.timesteps[0]
+        scaled = self._schedule.network_input(scheduler, latents, timestep)
+        return self._guided(scaled, timestep, embedding, 1.0).to(noise.dtype)
 
     def predicts_image(self, position: int, num_steps: int) -> bool:
         return self._schedule.predicts_image(position, num_steps)
@@ -145,6 +163,14 @@ class LatentPipeline(LatentImages, LatentTexts):
         return self._tones is not None
 
     @property
+    def network(self) -> nn.Module:
+        return getattr(self._network, "_orig_mod", self._network)  # where torch.compile wrapped it
+
+    @property
+    def negative_prompt(self) -> str | None:
+        return self._negative_prompt
+
+    @property
     def is_stochastic(self) -> bool:
         return is_stochastic(self._pipe.scheduler)
 
@@ -158,9 +184,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         return self._schedule.levels_by(density, num_steps)
 
     def alpha_bar_of_start(self) -> float:
-        scheduler = copy.deepcopy(self._pipe.scheduler)
-        nothing = torch.zeros(1, *self.latent_shape)
-        self._schedule.start(scheduler, nothing, self.num_steps, self._timesteps)
+        scheduler, _ = self._begun(torch.zeros(1, *self.latent_shape), self.num_steps)
         alpha_bar = self._schedule.alpha_bar_of(float(scheduler.timesteps[0]))
         if alpha_bar == 0:
             raise ModelError(
@@ -188,18 +212,21 @@ class LatentPipeline(LatentImages, LatentTexts):
         if plan.schedule is not None:
             require_walked(self._pipe.scheduler)
             return walk(self, noise, embedding, plan.schedule, guidance)
-        # A scheduler remembers its steps: a copy leaves the pipeline, which may be sampling with its own, as it was.
-        scheduler = copy.deepcopy(self._pipe.scheduler)
         # Here and not before: golden noise is also made for pipelines that sample on their own.
-        draws = self._draws(scheduler, step_seeds, len(noise))
-        timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
-        latents = self._schedule.start(scheduler, noise.to(at_least_float32(noise.dtype)), num_steps, timesteps)
+        draws = step_draws(self._pipe.scheduler, step_seeds, len(noise)) if self.is_stochastic else {}
+        scheduler, latents = self._begun(noise, num_steps)
         denoise = partial(checkpoint, self._guided, use_reentrant=False) if torch.is_grad_enabled() else self._guided
         for timestep in scheduler.timesteps:
             scaled = self._schedule.network_input(scheduler, latents, timestep)
             output = denoise(scaled, timestep, embedding, guidance)
             latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
         return latents.to(noise.dtype)
+
+    def _begun(self, noise: Tensor, num_steps: int) -> tuple[Any, Tensor]:
+        """A scheduler made ready, and its latents; a copy, since the pipeline may be sampling with its own."""
+        scheduler, wide = copy.deepcopy(self._pipe.scheduler), noise.to(at_least_float32(noise.dtype))
+        timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
+        return scheduler, self._schedule.start(scheduler, wide, num_steps, timesteps)
 
     def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
         tune(self._pipe, self._network, compute)
@@ -271,18 +298,3 @@ class LatentPipeline(LatentImages, LatentTexts):
         missing = [name for name in parts if getattr(pipe, name) is None]
         if missing:
             raise ModelError(f"This {type(pipe).__name__} comes without {', '.join(missing)}: load it whole.")
-
-    def _draws(self, scheduler: Any, step_seeds: Sequence[int] | None, num: int) -> dict[str, list[Generator]]:
-        """What a stochastic scheduler's steps draw from, a generator for each row; nothing for a deterministic one.
-
-        On the CPU, so that every device draws the same. Raises `ModelError` for a scheduler it cannot answer for.
-        """
-        if not is_stochastic(scheduler):
-            return {}
-        if step_seeds is None:
-            raise ModelError(
-                f"{type(scheduler).__name__} draws noise at its steps, so equal noise gives equal images only with "
-                "equal seeds for these draws: give sample() step_seeds, one for each row."
-            )
-        require(len(step_seeds) == num, "step_seeds", list(step_seeds), f"one for each of the {num} rows of noise")
-        return {"generator": [Generator().manual_seed(seed) for seed in step_seeds]}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from goldennoise.diffusion.plan import SamplingPlan
 
@@ -67,6 +67,11 @@ class DiffusionModel(Protocol):
         ...
 
     @property
+    def network(self) -> nn.Module:
+        """The denoiser."""
+        ...
+
+    @property
     def is_stochastic(self) -> bool:
         """Whether the model's sampler draws noise at its steps. Raises `ModelError` where that is not known."""
         ...
@@ -87,6 +92,13 @@ class DiffusionModel(Protocol):
 
         position: 0 <= i < num_steps of the schedule of `num_steps`, where the network predicts at the noise level of
         i; the latents need not be there. Raises `ConfigError` if the model has no schedule of so many steps.
+        """
+        ...
+
+    def first_output(self, noise: Tensor, embedding: PromptEmbedding, num_steps: int) -> Tensor:
+        """What the denoiser itself gives for noise (B, C, h, w) at the first of `num_steps` of the model's sampler.
+
+        At guidance 1, in one pass; of the noise's shape, with gradients where they are enabled.
         """
         ...
 

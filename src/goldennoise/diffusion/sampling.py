@@ -1,11 +1,15 @@
-"""Sampling on a schedule that may differ from row to row."""
+"""Sampling on a schedule that may differ from row to row, and what stochastic samplers draw."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from goldennoise.diffusion.plan import Schedule
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.diffusion.schedules.ddim import at_least_float32
+from goldennoise.errors import ModelError, require
 
 
 def walk(
@@ -24,3 +28,17 @@ def walk(
         moved = model.move_to(points, prediction, here, level[rows])
         latents = latents.index_copy(0, rows.to(latents.device), moved)
     return latents.to(noise.dtype)
+
+
+def step_draws(scheduler: Any, step_seeds: Sequence[int] | None, num: int) -> dict[str, list[Generator]]:
+    """What the steps of a stochastic scheduler draw from, a generator for each of `num` rows.
+
+    On the CPU, so that every device draws the same. Raises `ModelError` without seeds, `ConfigError` for too few.
+    """
+    if step_seeds is None:
+        raise ModelError(
+            f"{type(scheduler).__name__} draws noise at its steps, so equal noise gives equal images only with "
+            "equal seeds for these draws: give sample() step_seeds, one for each row."
+        )
+    require(len(step_seeds) == num, "step_seeds", list(step_seeds), f"one for each of the {num} rows of noise")
+    return {"generator": [Generator().manual_seed(seed) for seed in step_seeds]}

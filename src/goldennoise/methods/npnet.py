@@ -1,4 +1,4 @@
-"""Golden noise from a trained NPNet: no further evaluations of the denoiser."""
+"""Golden noise from a trained network in one pass, of its own or of the denoiser with its LoRA."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,9 +32,9 @@ class NPNetMethod(Method):
     def __init__(self, network: "GoldenNetwork") -> None:
         self.network = network.eval().requires_grad_(False)
 
-    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
+    def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """Raises `ModelError` when the network was trained for another latent shape or text encoder."""
-        return self.network.to(batch.source.device)(batch.source, batch.embedding.cond)
+        return self.network.to(batch.source.device).predict(model, batch.source, batch.embedding)
 
 
 def build(config: Config, tools: "MethodTools") -> NPNetMethod:

@@ -1,11 +1,12 @@
 """The source noise as it is: what every other method is compared with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.methods.base import Method, MethodConfig
-from goldennoise.store.options import POSITIVE, option
+from goldennoise.store.identity import deciding
+from goldennoise.store.options import POSITIVE, number, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,25 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(MethodConfig):
-    """The source noise, a control with another guidance."""
+    """The source noise, a control with another guidance or another number of steps."""
 
     control: ClassVar[str | None] = "guidance"
 
     kind: str = "standard"
     guidance: float | None = option(None, POSITIVE)
     """Guidance scale, above 0; null for the model's own."""
+    num_steps: int | None = option(None, number(least=1))
+    """Steps of the model's sampler, at least 1; null for the model's own."""
 
 
 class Standard(Method):
-    def __init__(self, guidance: float | None = None) -> None:
-        self.guidance = guidance
+    def __init__(self, guidance: float | None = None, num_steps: int | None = None) -> None:
+        self.guidance, self.num_steps = guidance, num_steps
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
         return batch.source
 
     def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:  # noqa: ARG002
-        return SamplingPlan(batch.source, self.guidance)
+        return SamplingPlan(batch.source, self.guidance, self.num_steps)
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """Without the number of steps where it is the model's own, as evaluations knew it before there was a choice."""
+    chosen = deciding(config)
+    return chosen if config.num_steps is not None else {k: v for k, v in chosen.items() if k != "num_steps"}
 
 
 def build(config: Config, tools: "MethodTools") -> Standard:  # noqa: ARG001
-    return Standard(config.guidance)
+    return Standard(config.guidance, config.num_steps)

@@ -19,6 +19,10 @@ class Architecture(Options):
 
     output: ClassVar[str] = "noise"
     """What a network draws for a prompt: it learns by the objectives for this output."""
+    free: ClassVar[tuple[str, ...]] = ()
+    """Options that act in training or in use alone: networks that differ in these take each other's weights."""
+    needs_model: ClassVar[bool] = False
+    """Whether it works inside the text-to-image model, so that training has that on every process."""
 
     kind: str = ""
     """Name of the module in `goldennoise.networks`."""
@@ -47,6 +51,10 @@ class NetworkInputs:
                 f"An NPNet needs latents (C, h, w) and text (tokens, dim) of sizes >= 1, not {self.latent_shape} and "
                 f"({self.num_tokens}, {self.text_dim})."
             )
+
+    def on(self, model: Any) -> Self:  # noqa: ARG002
+        """The same network with what it takes over from its `DiffusionModel`."""
+        return self
 
     def blank(self) -> Self:
         """The same network for weights that are loaded afterwards: it fetches none to be overwritten."""

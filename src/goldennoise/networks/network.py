@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ class GoldenNetwork(nn.Module):
     def __init__(self, config: NetworkInputs) -> None:
         super().__init__()
         self.config = config
+
+    def predict(self, model: Any, noise: Tensor, embedding: Any) -> Tensor:  # noqa: ARG002
+        """`forward` for noise (B, C, h, w), with a `DiffusionModel` and its `PromptEmbedding` of the prompts."""
+        return self(noise, embedding.cond)
 
     def frozen_inputs(self, noise: Tensor) -> Sequence[Tensor]:  # noqa: ARG002
         """What the network computes of noise (B, C, h, w) whatever its weights, each (B, ...): training stores it."""
@@ -65,7 +70,7 @@ def filled_network(
         # Sizes that the file does not have could ask for all memory.
         with torch.device("meta"):
             described = blank_network(config).state_dict()
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"{source} is of a network of impossible sizes ({shortened(error, 200)}).") from error
     if problems := mismatch({name_in_file(name): tensor for name, tensor in described.items()}, tensors):
         raise ModelError(f"{source} does not hold the tensors of its NPNet: it is {problems}.")

@@ -37,6 +37,7 @@ def resolve_network(store: ArtifactStore, reference: str) -> Artifact:
     Raises `ArtifactError` for one that does not exist, `ModelError` for a repository that holds no NPNet, or one that
     does not name its model.
     """
+    _refuse_unpackaged(reference)
     path = local_path(reference)
     is_folder = path is not None and (path / CONFIG).is_file() and not (path / RECORD).exists()
     if path is not None and (path.is_file() or (is_folder and path.suffix != ".partial")):
@@ -119,6 +120,8 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
     Raises `ModelError` for what does not exist and for what is neither.
     """
     path = local_path(source)
+    if path is None:
+        _refuse_unpackaged(str(source))
     if path is None and source in PACKAGED:
         return PACKAGED[str(source)]
     if path is None and HUB_ID.fullmatch(str(source)) and Path(source).suffix not in SUFFIXES:
@@ -138,6 +141,15 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
         f"{path} is no NPNet: give a folder with {WEIGHTS} and {CONFIG}, or a file {', '.join(SUFFIXES)}; rename what "
         "torch or Lightning saved under another suffix to .pth."
     )
+
+
+def _refuse_unpackaged(reference: str) -> None:
+    """Raise `ModelError` for a packaged network that does not exist."""
+    if reference.startswith("packaged/") and reference not in PACKAGED:
+        raise ModelError(
+            f"{shortened(reference)}: no network for this model comes with the package, only {', '.join(PACKAGED)}: "
+            "give one of these, or train one and give its artifact"
+        )
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -47,12 +47,13 @@ class Job:
         self._held = held
         self._draft: Draft | None = None
 
-    def networks(self, configs: Iterable[Any]) -> dict[str, Artifact]:
-        """The trained networks of method configs, by reference as written; those of another model are refused."""
+    def networks(self, configs: Iterable[Any], *, may_be_others: bool = False) -> dict[str, Artifact]:
+        """The trained networks of configs, by reference as written; unless they may be, those of others are refused."""
 
         def first() -> dict[str, list[str]]:
             found = resolve_networks(self.store, configs)
-            refuse_other_models(self.config, found)
+            if not may_be_others:
+                refuse_other_models(self.config, found)
             return {reference: [str(network.path), network.fingerprint] for reference, network in found.items()}
 
         told, networks = self.processes.from_first(first), dict[str, Artifact]()

@@ -82,11 +82,22 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
         if selecting is None:
             return None
         measured |= _measured_in(pairs, selecting)
-        for earlier in _inputs(store, pairs, "npnet"):
-            behind = None if earlier is None else _behind(store, earlier)
-            if behind is None:
-                return None
-            measured |= behind
+        rounds = _behind_all(_inputs(store, pairs, "npnet"), store)
+        if rounds is None:
+            return None
+        measured |= rounds
+    begun_with = _behind_all(_inputs(store, network, "npnet"), store)
+    return None if begun_with is None else measured | begun_with
+
+
+def _behind_all(networks: Iterable[Artifact | None], store: ArtifactStore) -> set[str] | None:
+    """`_behind` of several networks; None where it is not known of one."""
+    measured: set[str] = set()
+    for network in networks:
+        behind = None if network is None else _behind(store, network)
+        if behind is None:
+            return None
+        measured |= behind
     return measured
 
 
@@ -107,8 +118,10 @@ def _selecting(pairs: Artifact) -> set[str] | None:
 
 
 def _inputs(store: ArtifactStore, artifact: Artifact, kind: str) -> Iterator[Artifact | None]:
-    """What `artifact` was made from, None in place of what is not in the store any more."""
+    """What of this kind `artifact` was made from, None in place of what is not in the store any more."""
     for source in artifact.record["inputs"]:
+        if source["reference"].startswith("pairs/") != (kind == "pairs"):
+            continue
         found = _same(store, source["reference"], source["fingerprint"], kind)
         if found is None:
             log.warning(

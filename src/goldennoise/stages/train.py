@@ -36,6 +36,13 @@ class Config(TrainingOptions):
     """Of this stage."""
     pairs: str = option("pairs/shapes@latest", filled("the name of a pairs artifact"))
     """The pairs artifact to learn from."""
+    init_network: str | None = option(None, filled('a reference such as "npnet/shapes@latest"'), identity=False)
+    """A trained network whose weights training begins with, such as "npnet/shapes@latest" or "packaged/shapes", of the
+    same architecture; it may be another model's. Null for new weights."""
+
+    def networks(self) -> tuple[str, ...]:
+        """References of the trained networks that the stage uses."""
+        return () if self.init_network is None else (self.init_network,)
 
 
 def run(config: RunConfig) -> Artifact:
@@ -44,13 +51,15 @@ def run(config: RunConfig) -> Artifact:
     Raises `ArtifactError` for pairs that are damaged or of another model.
     """
     loss = _loss(config)
+    _refuse_unfit_model(config)
     with opened(config, "npnet") as job:
         pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store, loss).path))))
+        networks = job.networks([config.stage], may_be_others=True)
         decides, refuse_unfit = partial(_identity, config, loss), partial(_refuse_unfit_scorer, job, loss)
-        if done := job.begin(decides, [pairs], refuse_unfit=refuse_unfit):
+        if done := job.begin(decides, [pairs, *networks.values()], refuse_unfit=refuse_unfit):
             return done
         if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
-            _train(job, loss, pairs)
+            _train(job, loss, pairs, [network.path for network in networks.values()])
         return job.finish(_finish)
 
 
@@ -78,10 +87,11 @@ def _loss(config: RunConfig) -> type[Objective]:
     stage: Config = config.stage
     losses: dict[str, type[Objective]] = {kind: objectives.component(kind).Loss for kind in objectives.kinds()}
     loss, chosen = losses[stage.objective], f"stage.objective={stage.objective}"
-    if loss.output != config.npnet.output:
+    if config.npnet.output not in loss.outputs:
         names = defaultdict(list)
         for kind, other in losses.items():
-            names[other.output].append(kind)
+            for output in other.outputs:
+                names[output].append(kind)
         told = (f"networks that draw {output} learn by {', '.join(kinds)}" for output, kinds in sorted(names.items()))
         raise ConfigError(f"{chosen} with npnet.kind={config.npnet.kind}: {'; '.join(told)}")
     scorer_option = loss.scorer_option
@@ -92,6 +102,19 @@ def _loss(config: RunConfig) -> type[Objective]:
             f"scorers of this run ({known}), which scorer=[...] chooses"
         )
     return loss
+
+
+def _refuse_unfit_model(config: RunConfig) -> None:
+    """Raise ConfigError for a model that a network which learns inside it cannot learn in."""
+    if not config.npnet.needs_model:
+        return
+    why = f"npnet.kind={config.npnet.kind} is trained inside the model"
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            f"model.dtype=float16: {why}, where gradients are too small for float16; set bfloat16 or float32"
+        )
+    if config.compute.offload:
+        raise ConfigError(f"compute.offload=true: {why}, which has to stay on the device; set it to false")
 
 
 def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Artifact:
@@ -114,7 +137,10 @@ def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Ar
 def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> dict[str, Any]:
     """What decides the network: of the options of objectives those of its own alone."""
     own = {name for kind in objectives.kinds() for name in objectives.component(kind).Loss.own_options}
-    left_out = {"pairs", *own.difference(loss.own_options)}
+    # The artifact's inputs say which network it begins with, whatever that is called.
+    left_out = {"pairs", "init_network", *own.difference(loss.own_options)}
+    if config.stage.reward_clip is None:
+        left_out.add("reward_clip")  # a reward is what it was before there was one
     options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}
     if loss.scorer_option is not None:
         options[loss.scorer_option] = scored_by([options[loss.scorer_option]])[options[loss.scorer_option]]
@@ -141,10 +167,11 @@ def _refuse_unfit_scorer(job: Job, loss: type[Objective]) -> None:
         )
 
 
-def _train(job: Job, loss: type[Objective], pairs: Artifact) -> None:
+def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Path]) -> None:
+    """init: folder of the network to begin with, or none."""
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.data.pairs.reader import PairReader
-    from goldennoise.networks.checkpoint import save_npnet
+    from goldennoise.networks.checkpoint import load_npnet, save_npnet
     from goldennoise.training.engine import loggers
     from goldennoise.training.engine.fit import Training, train_npnet
     from goldennoise.training.engine.trainer import Setting
@@ -153,14 +180,15 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact) -> None:
     device, origin = config.compute.torch_device(), _origin(config, loss, pairs)
     version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
-    model = job.loader.model if processes.is_first or loss.needs_model else None
+    needs_model = loss.needs_model or config.npnet.needs_model
+    model = job.loader.model if processes.is_first or needs_model else None
     scorer = None if loss.scorer_option is None else job.loader.scorer(getattr(config.stage, loss.scorer_option))
     objective = loss(config.stage, model, scorer)
     with loggers.opened(config.logger, log_folder, version, processes.is_first) as chosen:
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
         reader = PairReader(pairs.path)
         training = Training(reader, model, config.npnet, config.stage, objective, folder, config.seed, setting)
-        network, counts = train_npnet(training)
+        network, counts = train_npnet(training, *map(load_npnet, init))
 
     def save() -> None:
         save_npnet(network, folder, origin | counts.as_record())
@@ -180,6 +208,7 @@ def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact) -> dict[s
         "prompt_set": prompts["path"] or f"{prompts['kind']}, {prompts['split']}",
         "teacher": pairs.recorded("config", "method", method, "kind", kind=str),
         "objective": stage.objective,
+        **({} if stage.init_network is None else {"begun_with": stage.init_network}),
     }
     if loss.scorer_option is not None:
         return origin | {loss.scorer_option: getattr(stage, loss.scorer_option)}

@@ -69,12 +69,12 @@ def test_the_dtype_and_the_image_size_are_the_configs(folder: Path) -> None:
 
 
 def test_the_packaged_world_is_called_shapes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locations, "PIPELINE", folder)
+    monkeypatch.setitem(locations.PIPELINES, "shapes", folder)
     assert build(Config(path="shapes"), CPU).name == "shapes"
 
 
 def test_a_missing_packaged_world_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locations, "PIPELINE", tmp_path)
+    monkeypatch.setitem(locations.PIPELINES, "shapes", tmp_path)
     with pytest.raises(ModelError, match=f"{tmp_path}.*reinstall"):
         build(Config(path="shapes"), CPU)
 

@@ -178,11 +178,12 @@ def make_network(
     model: ModelConfig | None = None,
     reward_scorer: str | None = None,
     earlier: Artifact | None = None,
+    init: Artifact | None = None,
 ) -> Artifact:
     """pairs/net@v1 and npnet/net@v1 as collect and train leave them, without weights.
 
     reward_scorer: that the network learnt to ascend; None for one that learnt from the golden noise. earlier: the
-    network that the teacher of the pairs started from.
+    network that the teacher of the pairs started from. init: the network whose weights training began with.
     """
     store = ArtifactStore(outputs)
     model_config = vars(model or ModelConfig())
@@ -196,7 +197,7 @@ def make_network(
     if reward_scorer:
         trained["stage"] = {"objective": "reward", "reward_scorer": reward_scorer}
         trained["scorer"] = {reward_scorer: {"kind": reward_scorer}}
-    draft = store.begin("npnet", "net", "auto", {"model": model_config}, [pairs], trained)
+    draft = store.begin("npnet", "net", "auto", {"model": model_config}, [pairs, *([init] if init else [])], trained)
     assert not isinstance(draft, Artifact)
     _write_curve(draft.path)
     return draft.commit({"identity_val_loss": 0.9})

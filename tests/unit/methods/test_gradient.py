@@ -6,12 +6,14 @@ import pytest
 import torch
 from diffusers import LCMScheduler
 from tiny import TinyModel, as_prompts, tiny_pipeline
+from tiny_flows import tiny_sd3_pipeline
 from torch import Tensor
 from unit.methods.searching import PROMPTS, Greenness, make_batch, scores
 
 from goldennoise.config.compose import load
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.families.latent_unet import StableDiffusion
+from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.gradient import Config, Gradient, build, clipped, log_density_of_norm
@@ -54,6 +56,19 @@ def test_the_gradient_equals_finite_differences() -> None:
         step = 1e-2
         slope = (objective(batch.source + step * direction) - objective(batch.source - step * direction)) / (2 * step)
         torch.testing.assert_close((gradient * direction).flatten(1).sum(1).double(), slope, rtol=2e-2, atol=5e-2)
+
+
+def test_a_flow_is_ascended_along_its_velocity() -> None:
+    model = from_pipeline(tiny_sd3_pipeline())
+    source = gaussian_noise(model.latent_shape, [1])
+    batch = SampleBatch(as_prompts(["red"]), [0], model.encode(["red"]), source, 0)
+    selector = Selector(Greenness())
+    method = Gradient(Config(gradient_clip=None, norm_weight=0.0, num_steps=2, guidance=1.0), selector)
+    assert not model.is_stochastic
+    found, gradient = method.ascent(model, source, batch)
+    latents = model.sample(SamplingPlan(source, 1.0, 2), batch.embedding)
+    torch.testing.assert_close(found, selector.of_images(model.decode(latents), batch.prompts), rtol=1e-3, atol=1e-3)
+    assert gradient.abs().sum() > 0
 
 
 def test_a_stochastic_sampler_is_ascended_through_its_own_steps() -> None:

@@ -250,11 +250,12 @@ def test_keeping_the_norm_changes_nothing_else(tools: MethodTools) -> None:
     torch.testing.assert_close(torch.cosine_similarity(kept, golden), torch.ones(len(kept)))
 
 
-def test_only_standard_can_sample_with_another_guidance(tools: MethodTools) -> None:
+def test_only_standard_can_sample_with_another_guidance_or_number_of_steps(tools: MethodTools) -> None:
     batch = make_batch()
-    for keep_norm in (False, True):
-        plan = make_method("standard", tools, guidance=1.5, keep_norm=keep_norm).plan(TinyModel(), batch)
-        assert (plan.guidance, plan.num_steps, plan.is_noise_alone) == (1.5, None, False)
+    for keep_norm, num_steps in ((False, None), (True, None), (False, 5)):
+        chosen = {"guidance": 1.5, "num_steps": num_steps, "keep_norm": keep_norm}
+        plan = make_method("standard", tools, **chosen).plan(TinyModel(), batch)
+        assert (plan.guidance, plan.num_steps, plan.is_noise_alone) == (1.5, num_steps, False)
         torch.testing.assert_close(plan.noise, batch.source)
     others = {kind for kind in SETTINGS if not make_method(kind, tools).plan(TinyModel(), batch).is_noise_alone}
     assert others == {"fixed_schedule"}

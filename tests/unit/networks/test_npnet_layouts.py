@@ -92,6 +92,16 @@ def test_a_batch_is_its_rows() -> None:
     torch.testing.assert_close(network(noise, text), single)
 
 
+def test_a_gradient_reaches_every_weight_and_does_not_change_the_noise() -> None:
+    network = make_network()
+    noise, text = make_inputs()
+    golden = network(noise, text)
+    with torch.no_grad():
+        torch.testing.assert_close(golden, network(noise, text), rtol=1e-5, atol=1e-5)
+    (golden * noise.flip(0)).sum().backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in network.parameters())
+
+
 def test_half_precision_noise_stays_so() -> None:
     noise, text = make_inputs()
     golden = make_network()(noise.half(), text.half())

@@ -50,6 +50,8 @@ def test_diffusers_loads_the_student_with_its_scheduler(folder: Path, model: str
     for part in ("text_encoder", "vae"):
         old, new = (getattr(each, part).state_dict() for each in (before, student))
         assert all(torch.equal(old[name], new[name]) for name in old)
+    tokenizers = [path / "tokenizer/tokenizer.json" for path in (artifact.path, folder / model)]
+    assert tokenizers[0].read_bytes() == tokenizers[1].read_bytes()
     before.scheduler = LCMScheduler.from_config(student.scheduler.config)
     unlike = images_of(before)
     assert (images_of(student) - unlike).abs().max() > 1e-3
@@ -104,6 +106,10 @@ def test_a_student_is_not_distilled_again(folder: Path) -> None:
     again = load([*(f"stage={name}" for name in ["distil"]), student(folder), f"outputs={folder / 'outputs'}"])
     with pytest.raises(ModelError, match=r"was distilled already \(its scheduler has original_inference_steps\)"):
         distil.run(again)
+
+
+def test_the_sampler_that_was_chosen_says_nothing_of_the_model(folder: Path) -> None:
+    assert distil.run(brief(folder, "model.scheduler=lcm", "stage.num_steps=1")).reference == "model/tiny@v1"
 
 
 @pytest.mark.parametrize(

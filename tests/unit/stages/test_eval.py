@@ -238,6 +238,16 @@ def test_what_selected_in_an_earlier_round_of_distillation_selected(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("models")
+def test_what_selected_for_the_network_that_training_began_with_selected(tmp_path: Path) -> None:
+    first = fakes.make_network(tmp_path, preference="brightness")
+    fakes.make_network(tmp_path, preference="reddish", init=first)
+    asked = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
+    assert roles_of(run(asked)) == {"brightness": "selecting", "reddish": "selecting"}
+    shutil.rmtree(first.path)
+    assert roles_of(run(replace(asked, name="lost"))) == {"brightness": "unknown", "reddish": "reporting"}
+
+
+@pytest.mark.usefixtures("models")
 def test_what_a_weighted_sum_selects_with_is_no_evidence_in_the_sum_or_alone(tmp_path: Path) -> None:
     mixed = fakes.SumConfig({"brightness": 1.0})
 

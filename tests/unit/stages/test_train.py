@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from unit.training.learnable import (
     BRIEF,
     LATENT,
@@ -21,10 +22,12 @@ from unit.training.learnable import (
 )
 
 from goldennoise import scorers
+from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.errors import ArtifactError, ConfigError, GoldenNoiseError
 from goldennoise.networks.checkpoint import load_npnet
 from goldennoise.networks.layouts import Config as LayoutArchitecture
 from goldennoise.networks.layouts.network import LayoutNPNet
+from goldennoise.networks.noise_lora import Config as LoraArchitecture
 from goldennoise.networks.sources import read_record
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.scorers.shapes_clip import Config as ClipConfig
@@ -216,6 +219,54 @@ def test_a_regression_takes_no_notice_of_the_rewards_options(outputs: Path) -> N
     weighted = replace(OPTIONS, objective="gain_weighted")
     with pytest.raises(ArtifactError, match='objective "regression" -> "gain_weighted"'):
         train.run(run_config(outputs, weighted, version="v1"))
+
+
+def test_training_can_begin_with_the_weights_of_a_trained_network(outputs: Path) -> None:
+    first = train.run(run_config(outputs, OPTIONS))
+    still = replace(OPTIONS, num_epochs=1, learning_rate=1e-12)
+    config = run_config(outputs, still, name="more")
+    again = train.run(replace(config, stage=replace(config.stage, init_network=first.reference)))
+    before, after = (load_file(artifact.path / "model.safetensors") for artifact in (first, again))
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-6)
+    assert [source["reference"] for source in again.record["inputs"]] == ["pairs/learnable@v1", first.reference]
+    assert json.loads((again.path / "config.json").read_text())["record"]["begun_with"] == first.reference
+    fresh = train.run(run_config(outputs, still, name="fresh"))
+    assert fresh.fingerprint != again.fingerprint
+    assert any(not torch.allclose(load_file(fresh.path / "model.safetensors")[name], before[name]) for name in before)
+
+
+def test_training_cannot_begin_with_a_network_of_the_same_tensors_and_another_function(outputs: Path) -> None:
+    first = train.run(run_config(outputs, OPTIONS))
+    signs = run_config(outputs, OPTIONS, npnet=replace(SMALL, canonical_signs=False), name="signs")
+    with pytest.raises(ConfigError, match=r"it is canonical_signs=True instead of False; give npnet the options"):
+        train.run(replace(signs, stage=replace(signs.stage, init_network=first.reference)))
+    deeper = run_config(outputs, OPTIONS, npnet=replace(SMALL, drop_path_rate=0.0), name="deeper")
+    train.run(replace(deeper, stage=replace(deeper.stage, init_network=first.reference)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offload", "words"),
+    [("float16", False, "model.dtype=float16: "), ("float32", True, "compute.offload=true: ")],
+)
+def test_a_network_inside_the_model_needs_gradients_there(outputs: Path, dtype: str, offload: bool, words: str) -> None:
+    parts: dict[str, Any] = {
+        "npnet": LoraArchitecture(),
+        "scorer": {"shapes_clip": ClipConfig()},
+        "model": PipelineConfig(kind="fake", path="fake", dtype=dtype),
+        "compute": ComputeConfig(device="cuda", offload=offload),
+    }
+    config = run_config(outputs, replace(OPTIONS, objective="reward"))
+    config = replace(config, **parts)
+    with pytest.raises(ConfigError, match=f"{words}npnet.kind=noise_lora is trained inside the model"):
+        train.run(config)
+
+
+def test_training_cannot_begin_with_another_architecture(outputs: Path) -> None:
+    first = train.run(run_config(outputs, OPTIONS))
+    wider = run_config(outputs, OPTIONS, npnet=replace(SMALL, value_hidden=SMALL.value_hidden + 1), name="wider")
+    with pytest.raises(ConfigError, match="value_hidden=16 instead of 17; give npnet the options"):
+        train.run(replace(wider, stage=replace(wider.stage, init_network=first.reference)))
 
 
 def test_without_gains_nothing_can_be_weighted_by_them(tmp_path: Path) -> None:

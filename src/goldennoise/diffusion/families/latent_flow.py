@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from diffusers import SanaPipeline
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import pad
 
 from goldennoise.diffusion.conditioning import Conditioning, each_row
@@ -39,9 +39,11 @@ class LatentFlow(LatentPipeline):
         # The noise levels of golden noise are the scheduler's too.
         check_flow(pipe.scheduler, self.samplers)
 
-    def _draws(self, scheduler: Any, step_seeds: Any, num: int) -> dict[str, list[Generator]]:  # noqa: ARG002
-        check_flow(scheduler, self.samplers)
-        return {}
+    @property
+    def is_stochastic(self) -> bool:
+        """Raises `ModelError` for a sampler that is, or that does not sample this flow."""
+        check_flow(self._pipe.scheduler, self.samplers)
+        return False
 
     def _unscaled(self, latents: Tensor) -> Tensor:
         return super()._unscaled(latents) + (self._pipe.vae.config.get("shift_factor") or 0.0)

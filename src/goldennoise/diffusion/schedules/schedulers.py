@@ -119,10 +119,13 @@ def _has_zero_terminal_snr(option: str) -> bool:
     return RESCALED in inspect.signature(getattr(diffusers, SCHEDULERS[option][0])).parameters
 
 
-def check_distilled(model: str, config: Any, option: str, num_steps: int) -> None:
-    """Warn of a sampler that a distilled model was not made for. config: of the pipeline's own scheduler."""
-    if config.get(DISTILLED) is None:
-        return
+def is_distilled(scheduler: Any) -> bool:
+    """Whether a pipeline's own scheduler says that its model was distilled into few steps."""
+    return scheduler.config.get(DISTILLED) is not None
+
+
+def check_distilled(model: str, option: str, num_steps: int) -> None:
+    """Warn of a sampler that a distilled model was not made for."""
     if option != "lcm":
         logger.warning("%s was distilled for scheduler=lcm: model.scheduler=%s blurs its images", model, option)
     elif num_steps > MOST_STEPS:

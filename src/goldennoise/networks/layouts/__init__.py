@@ -16,6 +16,7 @@ class Config(Architecture):
     """Of `goldennoise.networks.layouts.network.LayoutNPNet`."""
 
     output: ClassVar[str] = "layouts"
+    free: ClassVar[tuple[str, ...]] = ("strength", "resemblance")
 
     kind: str = option("layouts", Check(lambda kind: kind == "layouts", "layouts"))
     """Of this kind of network."""

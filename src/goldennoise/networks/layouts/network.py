@@ -69,8 +69,13 @@ class LayoutNPNet(GoldenNetwork):
         layouts = coefficients @ self.basis
         source = noise.to(layouts.dtype).flatten(1)
         resemblance = F.cosine_similarity(layouts, source[:, None], dim=2) * math.sqrt(source.shape[1])
-        chosen = (log_weights + self.config.architecture.resemblance * resemblance).argmax(dim=1)
-        moved = source + self.config.architecture.strength * layouts[torch.arange(len(layouts)), chosen]
+        logits = log_weights + self.config.architecture.resemblance * resemblance
+        chosen = layouts[torch.arange(len(layouts)), logits.argmax(dim=1)]
+        if torch.is_grad_enabled():
+            # Zero, with the gradient of the expected layout with respect to the choice (straight through, 1308.3432).
+            likely = logits.softmax(dim=1)
+            chosen = chosen + ((likely - likely.detach())[:, :, None] * layouts.detach()).sum(dim=1)
+        moved = source + self.config.architecture.strength * chosen
         golden = moved * (source.norm(dim=1) / moved.norm(dim=1))[:, None]
         return golden.view_as(noise).to(noise.dtype)
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from goldennoise.errors import ModelError, require
 from goldennoise.networks.base import Architecture, NetworkInputs
@@ -24,6 +25,8 @@ _FREE = ("drop_path_rate", "pretrained_backbone", "svd_attention")
 @dataclass(frozen=True)
 class Config(Architecture):
     """The defaults are the published network."""
+
+    free: ClassVar[tuple[str, ...]] = ("drop_path_rate", "pretrained_backbone")
 
     kind: str = option("npnet", Check(lambda kind: kind == "npnet", "npnet"))
     """Of this kind of network."""

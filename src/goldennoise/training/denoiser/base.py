@@ -1,6 +1,8 @@
 """What every loss of a denoiser is: what is drawn for a batch, and the error of each image."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +57,10 @@ class LatentBatch(NamedTuple):
         return LatentBatch(move[0], move[1], levels, token_ids, move[2], self.num_global)
 
 
+Averaged = Callable[[], AbstractContextManager[None]]
+"""What `DenoiserTraining.averaged` is."""
+
+
 class DenoiserLoss(ABC):
     """The error of a UNet on noised latents.
 
@@ -69,8 +75,11 @@ class DenoiserLoss(ABC):
         """A batch of `num` of `num_rows` latents of this shape."""
 
     @abstractmethod
-    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
-        """(B,) what training makes small, with gradients. model: in training. told: the captions of the batch."""
+    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch, averaged: Averaged) -> Tensor:
+        """(B,) what training makes small, with gradients. model: in training. told: the captions of the batch.
+
+        averaged: inside, the model has the moving average of its weights; to be left before the gradients begin.
+        """
 
     @abstractmethod
     def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:

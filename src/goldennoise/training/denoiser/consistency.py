@@ -5,8 +5,11 @@ import torch
 from torch import Generator, Tensor
 
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
+from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.families.latent_unet import LatentUNet
-from goldennoise.training.denoiser.base import DenoiserLoss, Draw, LatentBatch, Levels, of_row
+from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE
+from goldennoise.errors import ModelError
+from goldennoise.training.denoiser.base import Averaged, DenoiserLoss, Draw, LatentBatch, Levels, of_row
 from goldennoise.training.denoiser.options import DistilOptions
 
 SIGMA_DATA, TIMESTEP_SCALING = 0.5, 10.0
@@ -19,15 +22,24 @@ class ConsistencyLoss(DenoiserLoss):
     """The student's image f(z, t) shall not change along a guided DDIM step of the teacher from t to the next timestep.
 
     f(z, t) = c_skip(t) z + c_out(t) x_0(z, t), which is z at timestep 0. The loss is the pseudo-Huber distance of f at
-    t from f at the next timestep, which has no gradient. The teacher's guidance is folded in: the student samples with
-    none.
+    t from f at the next timestep by the moving average of the student. The teacher's guidance is folded in: the student
+    samples with none.
     """
 
     def __init__(self, teacher: LatentUNet, prediction: str, options: DistilOptions) -> None:
-        """teacher: frozen, and guided by its own guidance and negative prompt. prediction: of both UNets."""
+        """teacher: frozen, and guided by its own guidance and negative prompt. prediction: of both UNets.
+
+        Raises `ModelError` for a teacher that predicts noise at pure noise.
+        """
         super().__init__(teacher.alpha_bars, options)
+        if prediction == "epsilon" and self.alpha_bars[-1] <= ALMOST_NOISE:
+            raise ModelError(
+                f"{teacher.name} predicts noise, and its last timestep is pure noise, which says nothing of an image: "
+                "distil a model that predicts v"
+            )
         self.teacher, self.prediction = teacher, prediction
-        with torch.no_grad():
+        # Tokenizers are saved with the padding that they were used with, but for this.
+        with in_eval_mode(teacher.pipeline), torch.no_grad():
             self.without = conditionings(teacher.encode([""]))[1]
         num_train = len(self.alpha_bars)
         self.stride = num_train // options.solver_steps
@@ -41,9 +53,11 @@ class ConsistencyLoss(DenoiserLoss):
         alpha_bars = self.alpha_bars[timesteps]
         return Draw(rows, noise, timesteps, kept), Levels(timesteps, alpha_bars, torch.ones_like(alpha_bars))
 
-    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch, averaged: Averaged) -> Tensor:
         """(B,) mean over dimensions, in units of latents."""
-        distance = self._image(model, told, *self._start(batch)) - self._target(model, told, batch)
+        with averaged():
+            target = self._target(model, told, batch)
+        distance = self._image(model, told, *self._start(batch)) - target
         return ((distance.square() + HUBER**2).sqrt() - HUBER).mean(dim=(1, 2, 3))
 
     def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:

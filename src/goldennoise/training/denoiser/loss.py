@@ -14,7 +14,7 @@ from goldennoise.diffusion.noise_levels.base import NoiseLevels
 from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE, log_snr_range, log_snrs, timesteps_of
 from goldennoise.diffusion.noise_levels.truncation import truncated
 from goldennoise.errors import ConfigError
-from goldennoise.training.denoiser.base import DenoiserLoss, Draw, LatentBatch, Levels, of_row
+from goldennoise.training.denoiser.base import Averaged, DenoiserLoss, Draw, LatentBatch, Levels, of_row
 from goldennoise.training.denoiser.options import DenoiserOptions
 
 
@@ -54,7 +54,7 @@ class NoiseLevelLoss(DenoiserLoss):
         drawn = Draw(rows, noise, timesteps, dropped)
         return drawn, self._whole(timesteps) if self.is_uniform else self._between(timesteps, generator)
 
-    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
+    def losses(self, model: LatentUNet, told: Conditioning, batch: LatentBatch, averaged: Averaged) -> Tensor:  # noqa: ARG002
         return batch.levels.weights * self._errors_of(model, told, batch)
 
     def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:

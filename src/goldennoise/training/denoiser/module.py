@@ -61,7 +61,7 @@ class DenoiserTraining(TrainedModule):
     def training_step(self, batch: LatentBatch) -> Tensor:
         # What dropout draws, where a network has it, from torch's own generator.
         torch.manual_seed(derive_seed(self.seed, "dropout", str(self.global_rank), self.global_step))
-        losses = self.loss.losses(self.model, self.told(batch.token_ids, batch.dropped), batch)
+        losses = self.loss.losses(self.model, self.told(batch.token_ids, batch.dropped), batch, self.averaged)
         self.train_loss.add(losses.detach(), torch.ones_like(losses))
         # DDP averages gradients over processes, which makes the result the gradient of the global batch.
         loss = losses.sum() / batch.num_global * self.trainer.world_size

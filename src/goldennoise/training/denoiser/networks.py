@@ -61,7 +61,7 @@ def begun_student(model: LatentUNet, options: DistilOptions, seed: int) -> Denoi
     """
     pipe: Any = model.pipeline
     _refuse_steered(pipe)
-    if pipe.scheduler.config.get(DISTILLED) is not None:
+    if model.is_distilled:
         raise ModelError(
             f"{model.name} was distilled already (its scheduler has {DISTILLED}): choose the model it was made from"
         )
@@ -78,11 +78,13 @@ def teacher(model: LatentUNet) -> LatentUNet:
     """A frozen copy of a model's UNet behind the rest of its pipeline; call it before the UNet is trained."""
     pipe: Any = copy.copy(model.pipeline)
     pipe.unet = copy.deepcopy(pipe.unet).eval().requires_grad_(False)
-    return _behind(model, pipe)
+    return _behind(model, pipe, model.negative_prompt)
 
 
-def _behind(model: LatentUNet, pipe: Any) -> LatentUNet:
-    return type(model)(pipe, name=model.name, num_steps=model.num_steps, guidance=model.guidance)
+def _behind(model: LatentUNet, pipe: Any, negative_prompt: str | None = None) -> LatentUNet:
+    """The networks of `pipe` as `model` runs them."""
+    told: dict[str, Any] = {"name": model.name, "num_steps": model.num_steps, "guidance": model.guidance}
+    return type(model)(pipe, negative_prompt=negative_prompt, **told)
 
 
 def _give_gradients(unet: Any, lora_rank: int | None) -> None:

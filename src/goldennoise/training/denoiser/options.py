@@ -80,16 +80,16 @@ class DistilOptions(ModelTraining):
     """Renders to learn from, at least 1; of a folder all images are."""
     num_validation: int = option(64, number(least=1))
     """Images that are held out, at least 1; of a folder at most a tenth."""
-    num_steps: int = option(2_000, number(least=1))
+    num_steps: int = option(1_400, number(least=1))
     """Optimiser steps."""
     batch_size: int = option(24, number(least=1))
     """Images per optimiser step, over all devices together."""
-    learning_rate: float = option(2e-5, number(above=0, most=1))
+    learning_rate: float = option(1e-4, number(above=0, most=1))
     """Of AdamW, in (0, 1]; it falls linearly to 0 at the last step."""
     warmup_steps: int = option(50, number(least=1))
     """Steps over which the learning rate first rises linearly."""
-    ema_decay: float = option(0.99, number(least=0, below=1))
-    """Of the moving average of the weights, which is what is kept."""
+    ema_decay: float = option(0.95, number(least=0, below=1))
+    """Of the moving average of the weights, which is the student's target and what is kept."""
 
 
 @dataclass(frozen=True)

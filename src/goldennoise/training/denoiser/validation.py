@@ -9,6 +9,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.conditioning import Conditioning
 from goldennoise.diffusion.families.latent_unet import LatentUNet
+from goldennoise.diffusion.noise_levels.table import ALMOST_NOISE
 from goldennoise.training.denoiser.base import DenoiserLoss, LatentBatch, Levels
 from goldennoise.training.denoiser.data import TrainingData
 
@@ -46,7 +47,8 @@ def validation_errors(model: LatentUNet, told: Told, data: TrainingData, loss: D
             batch = LatentBatch(clean, each, levels, token_ids, none, len(chosen)).to(model.device)
             found = loss.validation_errors(model, told(batch.token_ids, batch.dropped), batch)
             errors.append(found.cpu().double())
-        log_snr = float(np.log(alpha_bar) - np.log1p(-alpha_bar))
+        signal = max(alpha_bar, ALMOST_NOISE)
+        log_snr = float(np.log(signal) - np.log1p(-signal))
         columns = {"timestep": timestep, "log_snr": log_snr, "error": torch.cat(errors).numpy()}
         table.append(pd.DataFrame({"image": np.arange(len(rows))} | columns))
     return pd.concat(table, ignore_index=True)

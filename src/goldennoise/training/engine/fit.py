@@ -9,11 +9,12 @@ from lightning.pytorch import Callback
 
 from goldennoise.data.pairs.reader import PairReader
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.errors import ModelError
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.networks import network_config
 from goldennoise.networks.base import IMAGES, Architecture, NetworkInputs
 from goldennoise.networks.network import GoldenNetwork, blank_network, seeded_network
 from goldennoise.runtime.seeding import derive_seed
+from goldennoise.store.tensors import mismatch
 from goldennoise.training.engine.callbacks import History
 from goldennoise.training.engine.checkpoints import LastAndBest, read_checkpoint
 from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
@@ -61,9 +62,10 @@ class Training:
     setting: Setting = field(default_factory=Setting)
 
 
-def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
+def train_npnet(training: Training, init: GoldenNetwork | None = None) -> tuple[GoldenNetwork, TrainingCounts]:
     """The network of the epoch with the lowest validation loss, on the CPU in eval mode.
 
+    init: a network to begin with, None for new weights. Raises `ConfigError` for one with other tensors.
     Called again with the same folder, a killed training goes on from its last complete epoch, and ends with the same
     weights bit for bit on a CPU.
     Raises `DataError` for too few pairs, `GoldenNoiseError` for a loss that is not finite.
@@ -71,9 +73,15 @@ def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
     data, processes = _prepared(training), training.setting.processes
     num_tokens, text_dim = data.dataset.inputs.prompt_embeds.shape[1:]
     config = network_config(training.architecture, training.reader.latent_shape, num_tokens, text_dim)
+    if training.architecture.needs_model:
+        assert training.model is not None, "every process has it"
+        config = config.on(training.model)
     network = seeded_network(config, derive_seed(training.seed, "npnet weights", ""))
-    # The same on every process, because they have the same data.
-    network.fit_to(data.prompt_embeds, data.displacements)
+    if init is None:
+        # The same on every process, because they have the same data.
+        network.fit_to(data.prompt_embeds, data.displacements)
+    else:
+        _begin_with(network, init)
     module = NoiseTraining(network, training.objective, training.options, training.seed)
     module.identity_loss = _identity_loss(data, module, training.setting.device)
     checkpoints = LastAndBest(training.folder / WORK)
@@ -87,6 +95,19 @@ def train_npnet(training: Training) -> tuple[GoldenNetwork, TrainingCounts]:
     # The first may remove the file once all have read it.
     processes.on_all(lambda: None)
     return best, _counts(data, module, checkpoints)
+
+
+def _begin_with(network: GoldenNetwork, init: GoldenNetwork) -> None:
+    weights = init.state_dict()
+    ours, theirs = (asdict(each.config.architecture) for each in (network, init))
+    others = [name for name in ours if name not in network.config.architecture.free and ours[name] != theirs.get(name)]
+    problems = ", ".join(f"{name}={theirs.get(name)} instead of {ours[name]}" for name in others)
+    if problems := problems or mismatch(network.state_dict(), weights):
+        raise ConfigError(
+            f"stage.init_network is of another architecture or model than npnet=...: it is {problems}; give npnet the "
+            "options that it was trained with"
+        )
+    network.load_state_dict(weights)
 
 
 def _callbacks(training: Training, data: PairData) -> list[Callback]:

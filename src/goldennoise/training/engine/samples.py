@@ -56,7 +56,10 @@ class SampleImages(Callback):
             self._standard = self._images(examples.source)
         training = network.training
         network.eval()
-        golden = network(examples.source.float(), examples.embedding.cond.float(), *examples.frozen)
+        if network.config.architecture.needs_model:
+            golden = network.predict(self.model, examples.source.float(), examples.embedding)
+        else:
+            golden = network(examples.source.float(), examples.embedding.cond.float(), *examples.frozen)
         network.train(training)
         pairs = torch.cat([self._standard, self._images(golden.to(examples.source))], dim=3)
         return list((pairs * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())

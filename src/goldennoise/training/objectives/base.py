@@ -21,8 +21,8 @@ class Objective(ABC):
     """What an axis of the report calls it."""
     sentence: ClassVar[str] = "The loss of its objective"
     """What it is, as the report says it."""
-    output: ClassVar[str] = "noise"
-    """What a network draws that learns by it: `output` of its architecture."""
+    outputs: ClassVar[tuple[str, ...]] = ("noise",)
+    """What networks draw that learn by it: `output` of their architectures."""
     own_options: ClassVar[tuple[str, ...]] = ()
     """Options of the stage that no other objective takes notice of."""
     scorer_option: ClassVar[str | None] = None
@@ -39,11 +39,12 @@ class Objective(ABC):
     def __init__(
         self,
         options: "TrainingOptions",
-        model: "DiffusionModel | None" = None,  # noqa: ARG002
+        model: "DiffusionModel | None" = None,
         scorer: Scorer | None = None,  # noqa: ARG002
     ) -> None:
-        """model, scorer: not None for an objective that needs them."""
+        """model, scorer: not None for an objective that needs them; the model too for a network that needs it."""
         self.options = options
+        self.model = model
 
     def drawn(self, batch: "PairBatch", seed: int, step: int) -> "PairBatch":  # noqa: ARG002
         """The batch with what an optimiser step draws at random, by (seed, step, place in the global batch) alone."""
@@ -66,7 +67,14 @@ class NoiseObjective(Objective):
         """(B,) losses, fp32, of predicted noise (B, C, h, w) for `batch.source`."""
 
     def pair_losses(self, network: "GoldenNetwork", batch: "PairBatch", done: float) -> "Tensor":  # noqa: ARG002
-        return self.losses(network(batch.source, batch.prompt_embeds, *batch.frozen), batch)
+        if not network.config.architecture.needs_model:
+            return self.losses(network(batch.source, batch.prompt_embeds, *batch.frozen), batch)
+        import torch
+
+        assert self.model is not None, "every process has it"
+        with torch.no_grad():
+            embedding = self.model.encode(batch.prompts)
+        return self.losses(network.predict(self.model, batch.source, embedding), batch)
 
     def source_losses(self, network: "GoldenNetwork", batch: "PairBatch") -> "Tensor":  # noqa: ARG002
         return self.losses(batch.source, batch)

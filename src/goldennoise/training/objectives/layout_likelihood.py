@@ -35,7 +35,7 @@ class Loss(Objective):
         "Minus the log-likelihood of the layouts given their prompt, plus a contrast between prompts that are alike, "
         "whose weight falls while it trains and is the last one in validation"
     )
-    output = "layouts"
+    outputs = ("layouts",)
     group_size = GROUP_SIZE
 
     def pair_losses(self, network: Any, batch: "PairBatch", done: float) -> "Tensor":

@@ -28,7 +28,7 @@ class Loss(Objective):
 
     label = "mean squared error"
     sentence = "Mean squared error to the image of the pairs, golden minus source noise"
-    output = IMAGES
+    outputs = (IMAGES,)
     needs_model = True
 
     def __init__(

@@ -24,6 +24,7 @@ class Loss(NoiseObjective):
     """
 
     sentence = "Half the mean squared distance from the source noise, minus the weighted score of the image"
+    outputs = ("noise", "layouts")
     own_options = ("reward_scorer", "reward_steps", "reward_weight", "reward_clip")
     scorer_option = "reward_scorer"
     needs_model = True
@@ -36,10 +37,8 @@ class Loss(NoiseObjective):
         # The stage reads what an objective needs before torch is loaded.
         from goldennoise.methods.search.selector import Selector
 
-        super().__init__(options)
-        assert model is not None, "every process has it"
+        super().__init__(options, model)
         assert scorer is not None, "the stage builds it"
-        self.model = model
         self.selector = Selector(scorer)
 
     def drawn(self, batch: "PairBatch", seed: int, step: int) -> "PairBatch":
@@ -56,6 +55,7 @@ class Loss(NoiseObjective):
         """(B,) with gradients no longer than `reward_clip`."""
         import torch
 
+        assert self.model is not None, "every process has it"
         with torch.no_grad():
             embedding = self.model.encode(batch.prompts)
         prompts = [Prompt.of(text) for text in batch.prompts]

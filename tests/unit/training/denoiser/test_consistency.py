@@ -1,5 +1,8 @@
 """Consistency distillation against diffusers' own steps: the teacher's by DDIM, the student's image by LCM."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +12,8 @@ from tiny import tiny_scheduler
 from torch import Tensor
 from unit.training.denoiser.world import world
 
+from goldennoise.diffusion import families
+from goldennoise.errors import ModelError
 from goldennoise.training.denoiser.base import LatentBatch, Levels, of_row
 from goldennoise.training.denoiser.consistency import HUBER, ConsistencyLoss
 from goldennoise.training.denoiser.networks import teacher
@@ -24,6 +29,7 @@ class Known:
     def __init__(self, prediction: str, slope: float) -> None:
         self.alpha_bars = tiny_scheduler().alphas_cumprod
         self.guidance, self.prediction, self.slope = GUIDANCE, prediction, slope
+        self.name, self.pipeline = "known", SimpleNamespace(components={})
         self.timesteps: list[float] = []
 
     def encode(self, prompts: list[str]) -> Any:
@@ -61,7 +67,7 @@ def test_student_and_target_are_those_of_diffusers_schedulers(prediction: str) -
     batch = batch_at(timesteps, guide.alpha_bars)
     told = {"text": torch.full((4, 2, 3), 1.0)}
     errors = loss.validation_errors(student, told, batch)  # type: ignore[arg-type]
-    losses = loss.losses(student, told, batch)  # type: ignore[arg-type]
+    losses = loss.losses(student, told, batch, nullcontext)  # type: ignore[arg-type]
 
     ddim: Any = DDIMScheduler.from_config(tiny_scheduler(prediction_type=prediction).config)
     ddim.set_timesteps(NUM_SOLVER)
@@ -92,12 +98,31 @@ def test_the_gradient_goes_through_the_student_at_the_noisier_timestep_alone() -
             return of_row(weights[-1]) * super().output(latents, timesteps, told)
 
     student = Student("epsilon", 0.7)
-    loss.losses(student, told, batch).sum().backward()  # type: ignore[arg-type]
+    loss.losses(student, told, batch, nullcontext).sum().backward()  # type: ignore[arg-type]
     seen = dict(zip([tuple(student.timesteps[i : i + 2]) for i in (0, 2)], weights, strict=True))
     assert seen[(979.0, 0.0)].grad is None
     gradient = seen[(999.0, 19.0)].grad
     assert gradient is not None
     assert (gradient.abs() > 0).all()
+
+
+def test_the_target_is_that_of_the_moving_average() -> None:
+    guide = Known("epsilon", 0.5)
+    loss = ConsistencyLoss(guide, "epsilon", DistilOptions(solver_steps=NUM_SOLVER))  # type: ignore[arg-type]
+    batch, told = batch_at([999], guide.alpha_bars), {"text": torch.ones(1, 2, 3)}
+    student, average = Known("epsilon", 0.7), Known("epsilon", 0.6)
+
+    @contextmanager
+    def averaged() -> Iterator[None]:
+        student.slope = 0.6
+        yield
+        student.slope = 0.7
+
+    found = loss.losses(student, told, batch, averaged)  # type: ignore[arg-type]
+    target = loss._target(average, told, batch)  # type: ignore[arg-type]
+    distance = loss._image(student, told, *loss._start(batch)) - target  # type: ignore[arg-type]
+    torch.testing.assert_close(found, ((distance.square() + HUBER**2).sqrt() - HUBER).mean((1, 2, 3)))
+    assert not torch.allclose(found, loss.losses(student, told, batch, nullcontext))  # type: ignore[arg-type]
 
 
 def test_draws_are_timesteps_of_the_solver_and_no_caption_is_dropped() -> None:
@@ -109,6 +134,26 @@ def test_draws_are_timesteps_of_the_solver_and_no_caption_is_dropped() -> None:
     assert torch.equal(levels.alpha_bars, guide.alpha_bars[levels.timesteps])
     assert not drawn.dropped.any()
     assert drawn.rows.max() == 9
+
+
+def test_a_teacher_that_predicts_noise_at_pure_noise_is_refused() -> None:
+    guide = Known("epsilon", 0.5)
+    guide.alpha_bars = guide.alpha_bars.clone()
+    guide.alpha_bars[-1] = 0
+    with pytest.raises(ModelError, match="known predicts noise, and its last timestep is pure noise"):
+        ConsistencyLoss(guide, "epsilon", DistilOptions())  # type: ignore[arg-type]
+    loss = ConsistencyLoss(guide, "v_prediction", DistilOptions())  # type: ignore[arg-type]
+    batch = batch_at([999, 979], guide.alpha_bars)
+    assert loss.losses(Known("v_prediction", 0.7), {"text": torch.ones(2, 2, 3)}, batch, nullcontext).isfinite().all()  # type: ignore[arg-type]
+
+
+def test_the_teacher_is_led_away_from_the_negative_prompt() -> None:
+    family = families.component("stable_diffusion")
+    model: Any = family.build(family.Config(negative_prompt="two red circles"), torch.device("cpu"))
+    loss = ConsistencyLoss(teacher(model), "epsilon", DistilOptions())
+    expected = model.encode(["two red circles"]).cond
+    torch.testing.assert_close(loss.without["text"], expected, rtol=0, atol=0)
+    assert not torch.equal(expected, model.encode([""]).cond)
 
 
 def test_the_teacher_keeps_its_weights_while_the_student_learns() -> None:
