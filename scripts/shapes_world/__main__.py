@@ -17,12 +17,13 @@ import packaged_network
 import preference
 import tokenizer
 import torch
+import turbo
 import untrained
 from groups import training_groups
 from scene_data import training_scenes
 
 from goldennoise.config.compose import RunConfig, load
-from goldennoise.data.shapes.locations import RECORD
+from goldennoise.data.shapes.locations import PIPELINE, RECORD
 from goldennoise.stages import train_model
 
 FOLDER = Path("outputs/shapes_world")
@@ -38,8 +39,9 @@ def main() -> None:
     # One that was used would be saved with the padding it was used with.
     fresh = tokenizer.train(FOLDER / "tokenizer")
     untrained.write(vae, fresh, FOLDER / "untrained")
-    assemble.write_pipeline(train_model.run(_denoiser()).path)
+    assemble.write_pipeline(train_model.run(_denoiser()).path, PIPELINE)
     assemble.write_tones()
+    turbo.main()
     clip = preference.train(training_groups(NUM_GROUPS, FOLDER), words, FOLDER)
     assemble.write_preference(clip, fresh)
     packaged_network.main()

@@ -1,5 +1,6 @@
 """Writes the trained networks as the package ships them: fp16 safetensors in the formats of diffusers and open_clip."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,18 +12,23 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from goldennoise.data.captioned_images import Renders
-from goldennoise.data.shapes.locations import CLIP, PIPELINE, TONES
+from goldennoise.data.shapes.locations import CLIP, TONES
 from goldennoise.diffusion import families
 from goldennoise.diffusion.tone import tones_of
 
 NUM_TONES = 512
 
 
-def write_pipeline(trained: Path) -> None:
+def write_pipeline(trained: Path, folder: Path) -> None:
     """trained: a model artifact."""
     pipeline = StableDiffusionPipeline.from_pretrained(trained, dtype=torch.float16)
-    shutil.rmtree(PIPELINE, ignore_errors=True)
-    pipeline.save_pretrained(PIPELINE)
+    shutil.rmtree(folder, ignore_errors=True)
+    pipeline.save_pretrained(folder)
+    for file in folder.rglob("*.json"):
+        content = json.loads(file.read_text("utf-8"))
+        # The folder of this machine that it was trained in.
+        if content.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def write_tones() -> None:
