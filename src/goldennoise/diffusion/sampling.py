@@ -33,7 +33,7 @@ def walk(
 def step_draws(scheduler: Any, step_seeds: Sequence[int] | None, num: int) -> dict[str, list[Generator]]:
     """What the steps of a stochastic scheduler draw from, a generator for each of `num` rows.
 
-    On the CPU, so that every device draws the same. Raises `ModelError` without seeds, `ConfigError` for too few.
+    On the CPU, so that every device draws the same. Raises `ModelError` without seeds, `ConfigError` for more or fewer.
     """
     if step_seeds is None:
         raise ModelError(

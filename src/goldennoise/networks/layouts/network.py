@@ -72,7 +72,8 @@ class LayoutNPNet(GoldenNetwork):
         logits = log_weights + self.config.architecture.resemblance * resemblance
         chosen = layouts[torch.arange(len(layouts)), logits.argmax(dim=1)]
         if torch.is_grad_enabled():
-            # Zero, with the gradient of the expected layout with respect to the choice (straight through, 1308.3432).
+            # Zero, with the gradient of the expected layout with respect to the choice: straight-through, as in
+            # arXiv 1308.3432.
             likely = logits.softmax(dim=1)
             chosen = chosen + ((likely - likely.detach())[:, :, None] * layouts.detach()).sum(dim=1)
         moved = source + self.config.architecture.strength * chosen

@@ -36,7 +36,7 @@ class NetworkConfig(NetworkInputs):
     architecture: Config = field(default_factory=Config)
     """Its rank."""
     layers: dict[str, list[int]] = field(default_factory=dict)
-    """Name in the denoiser -> `LINEAR` or `CONVOLUTION` numbers, of every layer that it adapts, the last one last."""
+    """Name in the denoiser -> `LINEAR` or `CONVOLUTION` numbers, of every layer that it adapts."""
     num_steps: int = 1
     """Of the sampler at whose first timestep it is evaluated."""
 
