@@ -105,7 +105,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
         distilled = is_distilled(pipe.scheduler)
         if distilled:
-            check_distilled(config.name, config.scheduler, config.num_steps)
+            check_distilled(config.name, pipe.scheduler, config.scheduler, config.num_steps)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)

@@ -1,4 +1,4 @@
-"""distil: a model of many guided steps -> a student of 1 to 8 steps without guidance, a diffusers folder or LoRA."""
+"""distil: a model of many guided steps -> a student of few steps without guidance, a diffusers folder or LoRA."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

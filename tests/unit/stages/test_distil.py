@@ -7,11 +7,19 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from diffusers import DiffusionPipeline, LCMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    DiffusionPipeline,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    TCDScheduler,
+)
 from unit.training.denoiser.tiny_models import config, write_images, write_models
 
 from goldennoise.config.compose import RunConfig, load, located
+from goldennoise.diffusion import families
 from goldennoise.diffusion.lora import STANDARD_FILE
+from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.stages import distil
 from goldennoise.stages import eval as eval_stage
@@ -65,6 +73,23 @@ def test_diffusers_loads_the_student_with_its_scheduler(folder: Path, model: str
     assert errors["error"].mean() == artifact.record["counts"]["val_error"]
 
 
+@pytest.mark.parametrize("model", ["sd", "xl"])
+def test_a_student_of_deterministic_steps_is_sampled_alike_by_diffusers_and_here(folder: Path, model: str) -> None:
+    artifact = distil.run(brief(folder, "stage.student_steps=4", "stage.solver_steps=20", model=model))
+    pipe = DiffusionPipeline.from_pretrained(artifact.path)
+    assert isinstance(pipe.scheduler, TCDScheduler)
+    assert pipe.scheduler.config.original_inference_steps == 4
+    here: Any = families.component({"sd": "stable_diffusion", "xl": "stable_diffusion_xl"}[model])
+    options = {"num_steps": 4, "guidance": 1.0, "timestep_spacing": "trailing", "negative_prompt": None}
+    built = here.build(here.Config(path=str(artifact.path), **options), torch.device("cpu"))
+    noise = torch.randn(1, *built.latent_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = built.sample(SamplingPlan(noise), built.encode(["red"]))
+    pipe.set_progress_bar_config(disable=True)
+    arguments = {"num_inference_steps": 4, "guidance_scale": 1.0, "output_type": "latent", "latents": noise}
+    torch.testing.assert_close(found, pipe(["red"], **arguments).images, rtol=0, atol=1e-5)
+
+
 def test_guidance_and_negative_prompt_are_part_of_what_is_learnt(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,8 +122,8 @@ def test_a_killed_distillation_ends_as_one_that_was_not(folder: Path, monkeypatc
     assert resumed.record["counts"] == long.record["counts"]
 
 
-def student(folder: Path) -> str:
-    distil.run(brief(folder, "stage.num_steps=1"))
+def student(folder: Path, *overrides: str) -> str:
+    distil.run(brief(folder, "stage.num_steps=1", *overrides))
     return f"model.path={folder / 'outputs/model/tiny/v1'}"
 
 
@@ -112,19 +137,26 @@ def test_the_sampler_that_was_chosen_says_nothing_of_the_model(folder: Path) -> 
     assert distil.run(brief(folder, "model.scheduler=lcm", "stage.num_steps=1")).reference == "model/tiny@v1"
 
 
+STEPS_4 = ("stage.student_steps=4", "stage.solver_steps=20")
+
+
 @pytest.mark.parametrize(
-    ("sampler", "warning"),
+    ("made", "scheduler", "num_steps", "warning"),
     [
-        (("model.scheduler=lcm", "model.num_steps=4"), ""),
-        (("model.scheduler=lcm", "model.num_steps=9"), "was distilled for at most 8 steps, not model.num_steps=9"),
-        (("model.scheduler=ddim", "model.num_steps=4"), "for scheduler=lcm: model.scheduler=ddim blurs its images"),
+        ((), "lcm", 4, ""),
+        ((), "lcm", 9, "was distilled for at most 8 steps, not model.num_steps=9"),
+        ((), "ddim", 4, "for scheduler=lcm: model.scheduler=ddim blurs its images"),
+        (STEPS_4, "ddim", 4, ""),
+        (STEPS_4, "ddim", 5, "was distilled for 4 steps, not model.num_steps=5"),
+        (STEPS_4, "lcm", 4, "for scheduler=ddim: model.scheduler=lcm blurs its images"),
     ],
 )
 def test_a_sampler_the_student_was_not_made_for_is_warned_of(
-    folder: Path, caplog: pytest.LogCaptureFixture, sampler: tuple[str, ...], warning: str
+    folder: Path, caplog: pytest.LogCaptureFixture, made: tuple[str, ...], scheduler: str, num_steps: int, warning: str
 ) -> None:
+    sampler = (f"model.scheduler={scheduler}", f"model.num_steps={num_steps}")
     small = ("stage.num_prompts=1", "stage.num_seeds=1", "scorer=[shapes_clip]", "method=[standard]")
-    seen = (f"outputs={folder / 'outputs'}", "model.guidance=1", "model.tone=null", student(folder), *sampler)
+    seen = (f"outputs={folder / 'outputs'}", "model.guidance=1", "model.tone=null", student(folder, *made), *sampler)
     with caplog.at_level(logging.WARNING):
         eval_stage.run(located(load(["stage=eval", *seen, *small])))
     found = [record.getMessage() for record in caplog.records if "was distilled" in record.getMessage()]
@@ -149,3 +181,11 @@ def test_more_solver_steps_than_timesteps_are_refused(folder: Path) -> None:
         distil.run(brief(folder, "stage.solver_steps=1001"))
     with pytest.raises(ConfigError, match=r"stage\.solver_steps=1: solver_steps must be at least 2"):
         load(["stage=distil", "stage.solver_steps=1"])
+
+
+@pytest.mark.parametrize("steps", [(3, 30), (4, 50), (4, 2)])
+def test_steps_of_a_student_that_do_not_lie_on_the_teachers_are_refused(folder: Path, steps: tuple[int, int]) -> None:
+    own, solver = steps
+    message = rf"stage\.solver_steps={solver}: .* each of {own} steps of the student is several of these"
+    with pytest.raises(ConfigError, match=message):
+        distil.run(brief(folder, f"stage.student_steps={own}", f"stage.solver_steps={solver}"))

@@ -39,10 +39,13 @@ TAKE_TIMESTEPS = ("euler", "dpmpp_2m", "heun", "dpmpp_2m_sde", "lcm")
 """Options that can be told their timesteps."""
 
 DISTILLED = "original_inference_steps"
-"""Setting of a config whose model was distilled into few steps: the steps of its teacher."""
+"""Setting of a config whose model was distilled into few steps: the most timesteps that it was made for.
+
+With LCMScheduler those of its teacher, of which it takes a few; with TCDScheduler its own, all of which it takes.
+"""
 
 MOST_STEPS = 8
-"""What a model distilled so is made for; with more the noise of its own steps blurs the image."""
+"""What a latent consistency model is made for; with more the noise of its own steps blurs the image."""
 
 LCM_STEPS = 50
 """What the schedule of a latent consistency model was distilled in."""
@@ -124,11 +127,17 @@ def is_distilled(scheduler: Any) -> bool:
     return scheduler.config.get(DISTILLED) is not None
 
 
-def check_distilled(model: str, option: str, num_steps: int) -> None:
-    """Warn of a sampler that a distilled model was not made for."""
-    if option != "lcm":
-        logger.warning("%s was distilled for scheduler=lcm: model.scheduler=%s blurs its images", model, option)
-    elif num_steps > MOST_STEPS:
+def check_distilled(model: str, scheduler: Any, option: str, num_steps: int) -> None:
+    """Warn of a sampler that a distilled model was not made for. scheduler: the pipeline's own."""
+    deterministic = type(scheduler).__name__ == "TCDScheduler"
+    made_for = "ddim" if deterministic else "lcm"
+    own = scheduler.config[DISTILLED]
+    if option != made_for:
+        said = (model, made_for, option)
+        logger.warning("%s was distilled for scheduler=%s: model.scheduler=%s blurs its images", *said)
+    elif deterministic and num_steps != own:
+        logger.warning("%s was distilled for %d steps, not model.num_steps=%d", model, own, num_steps)
+    elif not deterministic and num_steps > MOST_STEPS:
         logger.warning("%s was distilled for at most %d steps, not model.num_steps=%d", model, MOST_STEPS, num_steps)
 
 

@@ -1,4 +1,8 @@
-"""Latent consistency distillation (Luo et al., arXiv 2310.04378): a student of few steps from a model of many."""
+"""Consistency distillation: a student of few steps from a model of many guided ones.
+
+Of latent consistency models (Luo et al., arXiv 2310.04378), whose steps draw noise, and of multistep consistency models
+(Heek et al., arXiv 2403.06807), whose steps are deterministic.
+"""
 
 import numpy as np
 import torch
@@ -13,17 +17,19 @@ from goldennoise.training.denoiser.base import Averaged, DenoiserLoss, Draw, Lat
 from goldennoise.training.denoiser.options import DistilOptions
 
 SIGMA_DATA, TIMESTEP_SCALING = 0.5, 10.0
-"""Of the boundary condition, as diffusers' `LCMScheduler` has them."""
+"""Of the boundary condition of a latent consistency model, as diffusers' `LCMScheduler` has them."""
 HUBER = 1e-3
 """Distance at which the loss turns from squared to absolute."""
 
 
 class ConsistencyLoss(DenoiserLoss):
-    """The student's image f(z, t) shall not change along a guided DDIM step of the teacher from t to the next timestep.
+    """Where the student arrives, f(z, t), shall not change along a guided DDIM step of the teacher from t.
 
-    f(z, t) = c_skip(t) z + c_out(t) x_0(z, t), which is z at timestep 0. The loss is the pseudo-Huber distance of f at
-    t from f at the next timestep by the moving average of the student. The teacher's guidance is folded in: the student
-    samples with none.
+    A latent consistency model arrives at an image: f(z, t) = c_skip(t) z + c_out(t) x_0(z, t), which is z at timestep
+    0. A student of K deterministic steps arrives at the end of the Kth of the schedule that t lies in, by one DDIM
+    step, which leads nowhere where t is that end. The loss is the pseudo-Huber distance of f at t from f one step of
+    the teacher on by the moving average of the student. The teacher's guidance is folded in: the student samples with
+    none.
     """
 
     def __init__(self, teacher: LatentUNet, prediction: str, options: DistilOptions) -> None:
@@ -32,6 +38,7 @@ class ConsistencyLoss(DenoiserLoss):
         Raises `ModelError` for a teacher that predicts noise at pure noise.
         """
         super().__init__(teacher.alpha_bars, options)
+        self.student_steps = options.student_steps
         if prediction == "epsilon" and self.alpha_bars[-1] <= ALMOST_NOISE:
             raise ModelError(
                 f"{teacher.name} predicts noise, and its last timestep is pure noise, which says nothing of an image: "
@@ -44,6 +51,7 @@ class ConsistencyLoss(DenoiserLoss):
         num_train = len(self.alpha_bars)
         self.stride = num_train // options.solver_steps
         self.solver = torch.arange(1, options.solver_steps + 1) * self.stride - 1
+        self.span = num_train if options.student_steps is None else num_train // options.student_steps
 
     def draw(self, generator: Generator, num: int, num_rows: int, shape: tuple[int, ...]) -> tuple[Draw, Levels]:
         rows = torch.randint(num_rows, (num,), generator=generator)
@@ -57,31 +65,32 @@ class ConsistencyLoss(DenoiserLoss):
         """(B,) mean over dimensions, in units of latents."""
         with averaged():
             target = self._target(model, told, batch)
-        distance = self._image(model, told, *self._start(batch)) - target
+        distance = self._arrival(model, told, *self._start(batch)) - target
         return ((distance.square() + HUBER**2).sqrt() - HUBER).mean(dim=(1, 2, 3))
 
     def validation_errors(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
-        """Squared distance of the student's image from its image one step on, mean over dimensions."""
-        distance = self._image(model, told, *self._start(batch)) - self._target(model, told, batch)
+        """Squared distance of the student's arrival from that one step on, mean over dimensions."""
+        distance = self._arrival(model, told, *self._start(batch)) - self._target(model, told, batch)
         return distance.square().mean(dim=(1, 2, 3))
 
     def validation_timesteps(self, num: int) -> list[int]:
         places = np.linspace(0, len(self.solver) - 1, min(num, len(self.solver))).round().astype(int)
         return self.solver[places].tolist()
 
-    def _start(self, batch: LatentBatch) -> tuple[Tensor, Tensor]:
-        """Noised latents and their timesteps."""
-        levels = batch.levels
-        return self.noised(batch.clean, batch.noise, levels.alpha_bars), levels.timesteps
+    def _start(self, batch: LatentBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Noised latents, their timesteps and those of the arrival."""
+        timesteps = batch.levels.timesteps
+        ends = (timesteps // self.span * self.span - 1).clamp(min=0)
+        return self.noised(batch.clean, batch.noise, batch.levels.alpha_bars), timesteps, ends
 
     @torch.no_grad()
     def _target(self, model: LatentUNet, told: Conditioning, batch: LatentBatch) -> Tensor:
-        """The student's image one step of the teacher on."""
-        noisy, timesteps = self._start(batch)
+        """The student's arrival one step of the teacher on."""
+        noisy, timesteps, ends = self._start(batch)
         following = (timesteps - self.stride).clamp(min=0)
         image, noise = self._split(noisy, self._guided(noisy, timesteps, told), timesteps)
         moved = self.noised(image, noise, self._alpha_bars_at(following))
-        return self._image(model, told, moved, following)
+        return self._arrival(model, told, moved, following, ends)
 
     def _guided(self, noisy: Tensor, timesteps: Tensor, told: Conditioning) -> Tensor:
         """The teacher's output (B, C, h, w) with its guidance."""
@@ -90,9 +99,11 @@ class ConsistencyLoss(DenoiserLoss):
         without, given = output.float().chunk(2)
         return without + self.teacher.guidance * (given - without)
 
-    def _image(self, model: LatentUNet, told: Conditioning, noisy: Tensor, timesteps: Tensor) -> Tensor:
+    def _arrival(self, model: LatentUNet, told: Conditioning, noisy: Tensor, timesteps: Tensor, ends: Tensor) -> Tensor:
         """f(z, t)."""
-        image, _ = self._split(noisy, model.output(noisy, timesteps, told).float(), timesteps)
+        image, noise = self._split(noisy, model.output(noisy, timesteps, told).float(), timesteps)
+        if self.student_steps is not None:
+            return self.noised(image, noise, self._alpha_bars_at(ends))
         scaled = of_row(timesteps.float()) * TIMESTEP_SCALING
         kept = SIGMA_DATA**2 / (scaled.square() + SIGMA_DATA**2)
         return kept * noisy + scaled / (scaled.square() + SIGMA_DATA**2).sqrt() * image

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, LCMScheduler, TCDScheduler, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -55,9 +55,10 @@ def begun(model: LatentUNet, options: DenoiserOptions, seed: int) -> Denoiser:
 
 
 def begun_student(model: LatentUNet, options: DistilOptions, seed: int) -> Denoiser:
-    """As `begun`, with the weights of `model` and the scheduler of a latent consistency model; the text encoders stay.
+    """As `begun`, with the weights of `model` and the scheduler of a student; the text encoders stay.
 
-    Raises `ModelError` for a model that is distilled already.
+    Raises `ModelError` for a model that is distilled already, `ConfigError` for steps that do not lie on those of the
+    teacher.
     """
     pipe: Any = model.pipeline
     _refuse_steered(pipe)
@@ -68,10 +69,16 @@ def begun_student(model: LatentUNet, options: DistilOptions, seed: int) -> Denoi
     with seeded(seed):
         _give_gradients(pipe.unet, options.lora_rank)
     config = make_scheduler("lcm", pipe.scheduler.config).config
-    num_train = config.num_train_timesteps
-    require(options.solver_steps <= num_train, "stage.solver_steps", options.solver_steps, f"at most {num_train}")
-    pipe.scheduler = LCMScheduler.from_config(config, **{DISTILLED: options.solver_steps})
-    return Denoiser(pipe, _behind(model, pipe), config.prediction_type)
+    num_train, own, solver = config.num_train_timesteps, options.student_steps, options.solver_steps
+    require(solver <= num_train, "stage.solver_steps", solver, f"at most {num_train}")
+    student = Denoiser(pipe, _behind(model, pipe), config.prediction_type)
+    if own is None:
+        pipe.scheduler = LCMScheduler.from_config(config, **{DISTILLED: solver})
+    else:
+        fits = num_train % own == 0 and num_train // own % (num_train // solver) == 0
+        require(fits, "stage.solver_steps", solver, f"such that each of {own} steps of the student is several of these")
+        pipe.scheduler = TCDScheduler.from_config(config, **{DISTILLED: own})
+    return student
 
 
 def teacher(model: LatentUNet) -> LatentUNet:

@@ -74,8 +74,12 @@ class ModelTraining(Options):
 class DistilOptions(ModelTraining):
     """The defaults are the recipe of the packaged few-step world."""
 
+    student_steps: int | None = option(None, number(least=1))
+    """Deterministic DDIM steps of a student that is a multistep consistency model (arXiv 2403.06807), at least 1; null
+    for a latent consistency model (arXiv 2310.04378), which samples in 1 to 8 steps that draw noise."""
     solver_steps: int = option(50, number(least=2))
-    """DDIM steps of the teacher, at least 2; the student learns that each leads to the same image."""
+    """DDIM steps of the teacher, at least 2; the student learns that each leads to the same image, or to the same end
+    of its own step, which lies on these."""
     num_images: int = option(30_000, number(least=1))
     """Renders to learn from, at least 1; of a folder all images are."""
     num_validation: int = option(64, number(least=1))

@@ -1,4 +1,4 @@
-"""Consistency distillation against diffusers' own steps: the teacher's by DDIM, the student's image by LCM."""
+"""Consistency distillation against diffusers' own steps: the teacher's by DDIM, the student's by LCM, TCD or DDIM."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -85,6 +85,40 @@ def test_student_and_target_are_those_of_diffusers_schedulers(prediction: str) -
         torch.testing.assert_close(losses[row], huber, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_a_student_of_deterministic_steps_arrives_where_diffusers_step_does(prediction: str) -> None:
+    guide, student = Known(prediction, 0.5), Known(prediction, 0.7)
+    options = DistilOptions(student_steps=4, solver_steps=40)
+    loss = ConsistencyLoss(guide, prediction, options)  # type: ignore[arg-type]
+    # First, middle and last of a step of the student, last of all.
+    ends = {999: 749, 624: 499, 524: 499, 24: 0}
+    batch = batch_at([*ends], guide.alpha_bars)
+    told = {"text": torch.full((4, 2, 3), 1.0)}
+    errors = loss.validation_errors(student, told, batch)  # type: ignore[arg-type]
+    losses = loss.losses(student, told, batch, nullcontext)  # type: ignore[arg-type]
+
+    ddim: Any = DDIMScheduler.from_config(tiny_scheduler(prediction_type=prediction).config)
+
+    def stepped(output: Tensor, noisy: Tensor, start: int, end: int) -> Tensor:
+        # One step of this length.
+        ddim.register_to_config(num_train_timesteps=start - end)
+        ddim.num_inference_steps = 1
+        return ddim.step(output, start, noisy).prev_sample
+
+    for row, (timestep, end) in enumerate(ends.items()):
+        noisy = ddim.add_noise(batch.clean, batch.noise, torch.tensor([timestep] * 4))[row : row + 1]
+        one, text, none = torch.tensor([timestep]), told["text"][:1], torch.zeros(1, 2, 3)
+        given, without = (guide.output(noisy, one, {"text": part}) for part in (text, none))
+        following = max(timestep - 25, 0)
+        target = moved = stepped(without + GUIDANCE * (given - without), noisy, timestep, following)
+        if following != end:
+            target = stepped(student.output(moved, torch.tensor([following]), {"text": text}), moved, following, end)
+        distance = stepped(student.output(noisy, one, {"text": text}), noisy, timestep, end) - target
+        torch.testing.assert_close(errors[row], distance.square().mean(), rtol=1e-4, atol=1e-7)
+        huber = ((distance.square() + HUBER**2).sqrt() - HUBER).mean()
+        torch.testing.assert_close(losses[row], huber, rtol=1e-4, atol=1e-7)
+
+
 def test_the_gradient_goes_through_the_student_at_the_noisier_timestep_alone() -> None:
     guide = Known("epsilon", 0.5)
     loss = ConsistencyLoss(guide, "epsilon", DistilOptions(solver_steps=NUM_SOLVER))  # type: ignore[arg-type]
@@ -120,7 +154,7 @@ def test_the_target_is_that_of_the_moving_average() -> None:
 
     found = loss.losses(student, told, batch, averaged)  # type: ignore[arg-type]
     target = loss._target(average, told, batch)  # type: ignore[arg-type]
-    distance = loss._image(student, told, *loss._start(batch)) - target  # type: ignore[arg-type]
+    distance = loss._arrival(student, told, *loss._start(batch)) - target  # type: ignore[arg-type]
     torch.testing.assert_close(found, ((distance.square() + HUBER**2).sqrt() - HUBER).mean((1, 2, 3)))
     assert not torch.allclose(found, loss.losses(student, told, batch, nullcontext))  # type: ignore[arg-type]
 
