@@ -1,11 +1,15 @@
 """Trains packaged/shapes and ships it: `python scripts/shapes_world/packaged_network.py`.
 
-The first two stages of experiment=shapes_layouts; half an hour on two cores, and a killed run goes on where it was.
+The first two stages of experiment=shapes_layouts; half an hour on two cores, and a killed run goes on where it was. It is
+shipped as the network of model=shapes_turbo, too: the VAE and the text encoder, which a student has from its teacher, are
+all of a model that layouts and their training see.
 """
 
 import subprocess
 import sys
 
+from goldennoise.config.compose import load
+from goldennoise.diffusion.identity import model_identity
 from goldennoise.networks.checkpoint import load_npnet, save_npnet
 from goldennoise.networks.sources import PACKAGED, read_record
 from goldennoise.store.artifacts import ArtifactStore
@@ -20,7 +24,9 @@ def main() -> None:
     trained = ArtifactStore("outputs").resolve(f"npnet/{EXPERIMENT}@latest", "npnet").path
     # Where its pairs are not at hand, nobody could tell that no scorer chose among them.
     record = read_record(trained) | {"selected_by": []}
-    save_npnet(load_npnet(trained), PACKAGED["packaged/shapes"], record)
+    for name, folder in PACKAGED.items():
+        model = load((f"model={name.removeprefix('packaged/')}",)).model
+        save_npnet(load_npnet(trained), folder, record | {"model": model_identity(model)})
 
 
 if __name__ == "__main__":

@@ -82,9 +82,9 @@ def test_missing_input_ends_with_code_2(tmp_path: Path) -> None:
 
 
 def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
-    shown = in_a_process(tmp_path, "--cfg", "job", "stage=eval", "experiment=demo")
+    shown = in_a_process(tmp_path, "--cfg", "job", "stage=eval", "experiment=paper_recipe_shapes")
     assert shown.returncode == 0
-    assert "num_seeds: 3" in shown.stdout
+    assert "num_prompts: 32" in shown.stdout
     helped = in_a_process(tmp_path, "--help")
     assert helped.returncode == 0
     assert "stage: all, all_eval, all_layouts, all_one_more_step, collect, collect_layouts, " in helped.stdout

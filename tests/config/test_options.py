@@ -172,6 +172,7 @@ def test_a_network_that_draws_layouts_has_stages_of_its_own() -> None:
         "layout_likelihood",
         "pairs/mine@latest",
     )
+    assert list(load(["stage=eval_layouts"]).method) == ["standard", "npnet"]
     assert list(load(["stage=collect_layouts", "method=[re_denoise]"]).method) == ["re_denoise"]
     assert load(["stage=train_layouts", "npnet=shapes"]).npnet.kind == "npnet"
     with pytest.raises(ConfigError, match=r"npnet\.kind=layout: .*layouts"):
@@ -196,9 +197,9 @@ def test_all_needs_other_stages(stages: str) -> None:
 
 
 def test_command_line_is_stronger_than_stage_and_experiment() -> None:
-    config = load(["stage=eval", "experiment=demo", "method=[standard]", "stage.num_prompts=7", "prompts=own_words"])
+    config = load(["stage=eval", "experiment=smoke", "method=[standard]", "stage.num_prompts=7", "prompts=own_words"])
     assert list(config.method) == ["standard"]
-    assert (config.stage.num_prompts, config.stage.num_seeds) == (7, 3)
+    assert (config.stage.num_prompts, config.stage.num_seeds) == (7, 2)
     assert config.prompts.path == "data/prompts/own_words.txt"
 
 

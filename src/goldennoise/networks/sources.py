@@ -17,7 +17,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "goldennoise-npnet-1"
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """Of files that may be published checkpoints."""
-PACKAGED = {"packaged/shapes": Path(__file__).parent / "packaged" / "shapes"}
+PACKAGED = {f"packaged/{model}": Path(__file__).parent / "packaged" / model for model in ("shapes", "shapes_turbo")}
 """Networks that come with the package, called as a hub repository would be."""
 _HUB_REFERENCE = re.compile(rf"(?P<repository>{HUB_ID.pattern})(?:@(?P<revision>[\w./-]+))?")
 

@@ -6,8 +6,9 @@ import pytest
 
 from goldennoise import load_npnet
 from goldennoise.config.compose import load
-from goldennoise.errors import ModelError
+from goldennoise.errors import ArtifactError, ModelError
 from goldennoise.networks.sources import resolve_network
+from goldennoise.stages.networks import refuse_other_model
 from goldennoise.store.artifacts import ArtifactStore
 
 
@@ -23,3 +24,12 @@ def test_the_packaged_network_is_that_of_the_model() -> None:
     assert config.method["npnet_packaged"].networks() == ("packaged/shapes",)
     other = load(["stage=eval", "method=[standard,npnet_packaged]", "model=shapes_turbo"])
     assert other.method["npnet_packaged"].networks() == ("packaged/shapes_turbo",)
+
+
+@pytest.mark.parametrize("model", ["shapes", "shapes_turbo"])
+def test_a_packaged_network_is_recorded_as_that_of_its_model_alone(tmp_path: Path, model: str) -> None:
+    network = resolve_network(ArtifactStore(tmp_path), f"packaged/{model}")
+    refuse_other_model(network, load([f"model={model}"]).model)
+    for other in {"shapes", "shapes_turbo"} - {model}:
+        with pytest.raises(ArtifactError, match=f"model.path={other}, not {model}"):
+            refuse_other_model(network, load([f"model={other}"]).model)
