@@ -1,8 +1,8 @@
 """Trains packaged/shapes and ships it: `python scripts/shapes_world/packaged_network.py`.
 
-The first two stages of experiment=shapes_layouts; half an hour on two cores, and a killed run goes on where it was. It is
-shipped as the network of model=shapes_turbo, too: the VAE and the text encoder, which a student has from its teacher, are
-all of a model that layouts and their training see.
+The first two stages of experiment=shapes_layouts; half an hour on two cores, and a killed run goes on where it was. It
+is shipped as the network of model=shapes_turbo, too: the VAE and the text encoder, which a student has from its
+teacher, are all of a model that layouts and their training see.
 """
 
 import subprocess

@@ -27,8 +27,8 @@ MISTAKES = [
     # unknown choices
     (
         "stage=evall",
-        "stage=evall: there is no such stage; choose from all, all_eval, all_layouts, all_one_more_step, collect, "
-        "collect_layouts, collect_one_more_step, compare, convert, demo_app, distil, eval, eval_layouts, "
+        "stage=evall: there is no such stage; choose from all, all_demo, all_eval, all_layouts, all_one_more_step, "
+        "collect, collect_layouts, collect_one_more_step, compare, convert, demo_app, distil, eval, eval_demo, "
         "eval_one_more_step, report, sample, score, train, train_layouts, train_model, train_model_lora, "
         "train_one_more_step; did you mean eval?",
     ),
@@ -39,9 +39,9 @@ MISTAKES = [
     ("model=sdxll", "did you mean sdxl?"),
     ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
     ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
-    ("stage=null", "stage=null: there is no such stage; choose from all, all_eval, "),
+    ("stage=null", "stage=null: there is no such stage; choose from all, all_demo, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),
-    ("~stage", "~stage: stage cannot be left out; choose from all, all_eval, "),
+    ("~stage", "~stage: stage cannot be left out; choose from all, all_demo, "),
     (
         "stage.kind=colect",
         "stage.kind=colect: there is no such kind; choose from all, collect, compare, convert, demo_app, distil, eval, "

@@ -172,7 +172,6 @@ def test_a_network_that_draws_layouts_has_stages_of_its_own() -> None:
         "layout_likelihood",
         "pairs/mine@latest",
     )
-    assert list(load(["stage=eval_layouts"]).method) == ["standard", "npnet"]
     assert list(load(["stage=collect_layouts", "method=[re_denoise]"]).method) == ["re_denoise"]
     assert load(["stage=train_layouts", "npnet=shapes"]).npnet.kind == "npnet"
     with pytest.raises(ConfigError, match=r"npnet\.kind=layout: .*layouts"):
