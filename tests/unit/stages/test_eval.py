@@ -227,20 +227,12 @@ def test_an_imported_network_is_believed_what_selected_its_pairs(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("models")
-def test_what_selected_in_an_earlier_round_of_distillation_selected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["earlier", "init"])
+def test_what_selected_for_an_earlier_round_or_the_network_training_began_with_selected(
+    tmp_path: Path, before: str
+) -> None:
     first = fakes.make_network(tmp_path, preference="brightness")
-    fakes.make_network(tmp_path, preference="reddish", earlier=first)
-    asked = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
-    assert roles_of(run(asked)) == {"brightness": "selecting", "reddish": "selecting"}
-    shutil.rmtree(first.path)
-    lost = run(replace(asked, name="lost"))
-    assert roles_of(lost) == {"brightness": "unknown", "reddish": "reporting"}
-
-
-@pytest.mark.usefixtures("models")
-def test_what_selected_for_the_network_that_training_began_with_selected(tmp_path: Path) -> None:
-    first = fakes.make_network(tmp_path, preference="brightness")
-    fakes.make_network(tmp_path, preference="reddish", init=first)
+    fakes.make_network(tmp_path, preference="reddish", **{before: first})
     asked = a_run(tmp_path, method={"standard": ShiftConfig(), "net": NetworkConfig()})
     assert roles_of(run(asked)) == {"brightness": "selecting", "reddish": "selecting"}
     shutil.rmtree(first.path)
