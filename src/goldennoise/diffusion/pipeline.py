@@ -103,9 +103,10 @@ class LatentPipeline(LatentImages, LatentTexts):
         settings: further arguments of the family. Raises `ModelError` for a pipeline that is missing or does not fit.
         """
         pipe = load_pipeline(config.path, config.revision, getattr(torch, config.dtype), pipelines, config.variant)
-        distilled = is_distilled(pipe.scheduler)
-        if distilled:
-            check_distilled(config.name, pipe.scheduler, config.scheduler, config.num_steps)
+        folder = Path(config.path).expanduser()
+        name = replace(config, path=named(folder)).name if folder.is_dir() else config.name
+        if distilled := is_distilled(pipe.scheduler):
+            check_distilled(name, pipe.scheduler, config.scheduler, config.num_steps, config.timestep_spacing)
         pipe.scheduler = cls.scheduler_of(config.scheduler, pipe.scheduler, config.timestep_spacing)
         if config.lora is not None:
             merge_lora(pipe, config.lora)
@@ -114,10 +115,9 @@ class LatentPipeline(LatentImages, LatentTexts):
         for part in pipe.components.values():
             if isinstance(part, nn.Module):
                 part.eval().requires_grad_(False)
-        folder = Path(config.path).expanduser()
         model = cls(
             pipe.to(device),
-            name=replace(config, path=named(folder)).name if folder.is_dir() else config.name,
+            name=name,
             num_steps=config.num_steps,
             guidance=config.guidance,
             negative_prompt=config.negative_prompt,

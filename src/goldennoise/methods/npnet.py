@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.errors import nearest, require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.networks.sources import PACKAGED, is_unpackaged
 from goldennoise.store.options import filled, option
 
 if TYPE_CHECKING:
@@ -23,6 +25,13 @@ class Config(MethodConfig):
     artifact: str = option("npnet/shapes@latest", filled('a reference such as "npnet/shapes@latest"'), identity=False)
     """A trained network, such as "npnet/shapes@latest", its folder, a hub id "owner/name", or "packaged/shapes", the
     one that comes with the shapes world."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Here, so that no stage before it begins in vain.
+        known = ", ".join(PACKAGED)
+        words = f"a trained network, or a packaged one of {known}{nearest(self.artifact, PACKAGED)}"
+        require(not is_unpackaged(self.artifact), "artifact", self.artifact, words)
 
     def networks(self) -> tuple[str, ...]:
         return (self.artifact,)

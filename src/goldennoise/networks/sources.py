@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from goldennoise.errors import ArtifactError, ModelError, shortened
+from goldennoise.errors import ArtifactError, ModelError, nearest, shortened
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.files import file_digest
 from goldennoise.store.hub import HUB_ID, find_file, hub_files, local_path
@@ -145,11 +145,16 @@ def find_npnet(source: str | Path, revision: str | None = None) -> Path:
 
 def _refuse_unpackaged(reference: str) -> None:
     """Raise `ModelError` for a packaged network that does not exist."""
-    if reference.startswith("packaged/") and reference not in PACKAGED:
+    if is_unpackaged(reference):
         raise ModelError(
             f"{shortened(reference)}: no network for this model comes with the package, only {', '.join(PACKAGED)}: "
-            "give one of these, or train one and give its artifact"
+            f"give one of these, or train one and give its artifact{nearest(reference, PACKAGED)}"
         )
+
+
+def is_unpackaged(reference: str) -> bool:
+    """Whether it names a packaged network that does not exist."""
+    return reference.startswith("packaged/") and reference not in PACKAGED
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
-from goldennoise.errors import ArtifactError, ConfigError, ModelError
+from goldennoise.diffusion.schedules.schedulers import LCM_STEPS
+from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
 from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
@@ -52,6 +53,7 @@ def run(config: RunConfig) -> Artifact:
     """
     loss = _loss(config)
     _refuse_unfit_model(config)
+    _refuse_too_many_steps(config, loss)
     with opened(config, "npnet") as job:
         pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store, loss).path))))
         networks = job.networks([config.stage], may_be_others=True)
@@ -59,7 +61,7 @@ def run(config: RunConfig) -> Artifact:
         if done := job.begin(decides, [pairs, *networks.values()], refuse_unfit=refuse_unfit):
             return done
         if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
-            _train(job, loss, pairs, [network.path for network in networks.values()])
+            _train(job, loss, pairs, list(networks.values()))
         return job.finish(_finish)
 
 
@@ -117,6 +119,14 @@ def _refuse_unfit_model(config: RunConfig) -> None:
         raise ConfigError(f"compute.offload=true: {why}, which has to stay on the device; set it to false")
 
 
+def _refuse_too_many_steps(config: RunConfig, loss: type[Objective]) -> None:
+    """Raise ConfigError for a reward through more steps than the sampler has."""
+    # Models of installed packages may have no samplers to choose from.
+    steps, sampler = config.stage.reward_steps, getattr(config.model, "scheduler", None)
+    if "reward_steps" in loss.own_options and sampler == "lcm":
+        require(steps <= LCM_STEPS, "stage.reward_steps", steps, f"at most {LCM_STEPS} with model.scheduler=lcm")
+
+
 def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
     changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
@@ -167,8 +177,8 @@ def _refuse_unfit_scorer(job: Job, loss: type[Objective]) -> None:
         )
 
 
-def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Path]) -> None:
-    """init: folder of the network to begin with, or none."""
+def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Artifact]) -> None:
+    """init: the network to begin with, or none."""
     # Lightning takes seconds to load: only now is it certain that there is something to train.
     from goldennoise.data.pairs.reader import PairReader
     from goldennoise.networks.checkpoint import load_npnet, save_npnet
@@ -177,7 +187,7 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Path
     from goldennoise.training.engine.trainer import Setting
 
     config, processes, folder = job.config, job.processes, job.path
-    device, origin = config.compute.torch_device(), _origin(config, loss, pairs)
+    device, origin = config.compute.torch_device(), _origin(config, loss, pairs, init)
     version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
     needs_model = loss.needs_model or config.npnet.needs_model
@@ -188,7 +198,7 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Path
         setting = Setting(device, processes, config.compute.num_workers, config.compute.batch_size, chosen)
         reader = PairReader(pairs.path)
         training = Training(reader, model, config.npnet, config.stage, objective, folder, config.seed, setting)
-        network, counts = train_npnet(training, *map(load_npnet, init))
+        network, counts = train_npnet(training, *(load_npnet(begun.path) for begun in init))
 
     def save() -> None:
         save_npnet(network, folder, origin | counts.as_record())
@@ -197,7 +207,7 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Path
     processes.from_first(save)
 
 
-def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact) -> dict[str, Any]:
+def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact, init: Sequence[Artifact]) -> dict[str, Any]:
     """What a network says of itself wherever it goes: the model it is for, what it learnt from and how."""
     stage: Config = config.stage
     prompts = {part: pairs.recorded("config", "prompts", part) for part in ("path", "kind", "split")}
@@ -208,7 +218,7 @@ def _origin(config: RunConfig, loss: type[Objective], pairs: Artifact) -> dict[s
         "prompt_set": prompts["path"] or f"{prompts['kind']}, {prompts['split']}",
         "teacher": pairs.recorded("config", "method", method, "kind", kind=str),
         "objective": stage.objective,
-        **({} if stage.init_network is None else {"begun_with": stage.init_network}),
+        **({"begun_with": init[0].reference} if init else {}),
     }
     if loss.scorer_option is not None:
         return origin | {loss.scorer_option: getattr(stage, loss.scorer_option)}

@@ -6,7 +6,7 @@ import pytest
 
 from goldennoise import load_npnet
 from goldennoise.config.compose import load
-from goldennoise.errors import ArtifactError, ModelError
+from goldennoise.errors import ArtifactError, ConfigError, ModelError
 from goldennoise.networks.sources import resolve_network
 from goldennoise.stages.networks import refuse_other_model
 from goldennoise.store.artifacts import ArtifactStore
@@ -17,6 +17,13 @@ def test_a_packaged_network_that_does_not_exist_is_no_repository(tmp_path: Path,
     for asked in (lambda: resolve_network(ArtifactStore(tmp_path), reference), lambda: load_npnet(reference)):
         with pytest.raises(ModelError, match=r"no network for this model comes with the package, only packaged/shapes"):
             asked()
+
+
+@pytest.mark.parametrize("overrides", [["model.path=shapess"], ["method.npnet_packaged.artifact=packaged/shapess"]])
+def test_a_packaged_network_that_does_not_exist_is_refused_before_anything_runs(overrides: list[str]) -> None:
+    message = r"method\.npnet_packaged\.artifact=packaged/shapess: .* packaged/shapes, .*did you mean packaged/shapes\?"
+    with pytest.raises(ConfigError, match=message):
+        load(["stage=eval", "method=[standard,npnet_packaged]", *overrides])
 
 
 def test_the_packaged_network_is_that_of_the_model() -> None:

@@ -80,7 +80,7 @@ def test_a_student_of_deterministic_steps_is_sampled_alike_by_diffusers_and_here
     assert isinstance(pipe.scheduler, TCDScheduler)
     assert pipe.scheduler.config.original_inference_steps == 4
     here: Any = families.component({"sd": "stable_diffusion", "xl": "stable_diffusion_xl"}[model])
-    options = {"num_steps": 4, "guidance": 1.0, "timestep_spacing": "trailing", "negative_prompt": None}
+    options = {"num_steps": 4, "guidance": 1.0, "negative_prompt": None}
     built = here.build(here.Config(path=str(artifact.path), **options), torch.device("cpu"))
     noise = torch.randn(1, *built.latent_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -149,12 +149,14 @@ STEPS_4 = ("stage.student_steps=4", "stage.solver_steps=20")
         (STEPS_4, "ddim", 4, ""),
         (STEPS_4, "ddim", 5, "was distilled for 4 steps, not model.num_steps=5"),
         (STEPS_4, "lcm", 4, "for scheduler=ddim: model.scheduler=lcm blurs its images"),
+        (STEPS_4, "ddim model.timestep_spacing=leading", 4, "model/tiny@v1 was distilled for model.timestep_spacing="),
+        ((*STEPS_4, "model.timestep_spacing=leading"), "ddim", 4, ""),
     ],
 )
 def test_a_sampler_the_student_was_not_made_for_is_warned_of(
     folder: Path, caplog: pytest.LogCaptureFixture, made: tuple[str, ...], scheduler: str, num_steps: int, warning: str
 ) -> None:
-    sampler = (f"model.scheduler={scheduler}", f"model.num_steps={num_steps}")
+    sampler = (*f"model.scheduler={scheduler}".split(), f"model.num_steps={num_steps}")
     small = ("stage.num_prompts=1", "stage.num_seeds=1", "scorer=[shapes_clip]", "method=[standard]")
     seen = (f"outputs={folder / 'outputs'}", "model.guidance=1", "model.tone=null", student(folder, *made), *sampler)
     with caplog.at_level(logging.WARNING):
@@ -176,16 +178,35 @@ def test_what_cannot_be_distilled_is_refused(overrides: list[str], message: str)
     assert message in str(raised.value)
 
 
-def test_more_solver_steps_than_timesteps_are_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"stage\.solver_steps=1001: .* at most 1000"):
-        distil.run(brief(folder, "stage.solver_steps=1001"))
+DIVIDES = "must be a divisor of 1000, the timesteps of training"
+
+
+@pytest.mark.parametrize(
+    ("own", "solver", "message"),
+    [
+        ("null", 1001, f"stage.solver_steps=1001: solver_steps {DIVIDES}"),
+        ("null", 600, f"stage.solver_steps=600: solver_steps {DIVIDES}"),
+        ("4", 39, f"stage.solver_steps=39: solver_steps {DIVIDES}"),
+        ("7", 50, f"stage.student_steps=7: student_steps {DIVIDES}"),
+        ("4", 50, "stage.solver_steps=50: solver_steps must be a multiple of stage.student_steps=4, such as 40"),
+        ("4", 2, "stage.solver_steps=2: solver_steps must be a multiple of stage.student_steps=4, such as 40"),
+    ],
+)
+def test_steps_that_do_not_lie_on_one_another_are_refused(folder: Path, own: str, solver: int, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        distil.run(brief(folder, f"stage.student_steps={own}", f"stage.solver_steps={solver}"))
+    assert str(raised.value) == message
+
+
+def test_one_solver_step_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"stage\.solver_steps=1: solver_steps must be at least 2"):
         load(["stage=distil", "stage.solver_steps=1"])
 
 
-@pytest.mark.parametrize("steps", [(3, 3), (4, 50), (4, 2)])
-def test_steps_of_a_student_that_do_not_lie_on_the_teachers_are_refused(folder: Path, steps: tuple[int, int]) -> None:
-    own, solver = steps
-    message = rf"stage\.solver_steps={solver}: .* each of {own} steps of the student is several of these"
-    with pytest.raises(ConfigError, match=message):
-        distil.run(brief(folder, f"stage.student_steps={own}", f"stage.solver_steps={solver}"))
+@pytest.mark.parametrize("number", [8, 20, 100, 1000])
+def test_the_number_that_is_proposed_fits(folder: Path, number: int) -> None:
+    with pytest.raises(ConfigError, match=r"such as \d+$") as raised:
+        distil.run(brief(folder, f"stage.student_steps={number}", "stage.solver_steps=2"))
+    proposed = str(raised.value).rpartition(" ")[2]
+    steps = (f"stage.student_steps={number}", f"stage.solver_steps={proposed}", "stage.num_steps=1")
+    assert distil.run(brief(folder, *steps)).record["counts"]["steps"] == 1

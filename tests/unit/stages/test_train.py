@@ -225,7 +225,8 @@ def test_training_can_begin_with_the_weights_of_a_trained_network(outputs: Path)
     first = train.run(run_config(outputs, OPTIONS))
     still = replace(OPTIONS, num_epochs=1, learning_rate=1e-12)
     config = run_config(outputs, still, name="more")
-    again = train.run(replace(config, stage=replace(config.stage, init_network=first.reference)))
+    folder = str(first.path)  # where it lies on this machine, which nobody else is to be told
+    again = train.run(replace(config, stage=replace(config.stage, init_network=folder)))
     before, after = (load_file(artifact.path / "model.safetensors") for artifact in (first, again))
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-6)
@@ -326,6 +327,13 @@ def test_a_complete_reward_is_known_without_its_scorer(outputs: Path, monkeypatc
 def test_a_reward_needs_a_scorer_of_the_run_that_may_select(outputs: Path, chosen: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         train.run(run_config(outputs, replace(OPTIONS, objective="reward"), scorer=chosen))
+
+
+def test_a_reward_through_more_steps_than_the_sampler_has_is_refused(outputs: Path) -> None:
+    options = replace(OPTIONS, objective="reward", reward_steps=51)
+    config = run_config(outputs, options, scorer={"shapes_clip": ClipConfig()})
+    with pytest.raises(ConfigError, match=r"stage\.reward_steps=51: reward_steps must be at most 50 with model\.sched"):
+        train.run(replace(config, model=SimpleNamespace(scheduler="lcm")))
 
 
 def test_a_reward_needs_a_gradient(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,9 @@ DISTILLED = "original_inference_steps"
 With LCMScheduler those of its teacher, of which it takes a few; with TCDScheduler its own, all of which it takes.
 """
 
+OF_DISTILLED = (DISTILLED, "timestep_scaling")
+"""Settings that mean nothing to samplers of other models, which would warn of them."""
+
 MOST_STEPS = 8
 """What a latent consistency model is made for; with more the noise of its own steps blurs the image."""
 
@@ -113,7 +116,9 @@ def make_scheduler(option: str, config: Any, spacing: str | None = None) -> Any:
             f"of {others}."
         )
     spaced = {} if spacing is None else {"timestep_spacing": spacing}
-    return scheduler_class.from_config(config, **settings, **spaced)
+    taken = inspect.signature(scheduler_class).parameters
+    told = {name: value for name, value in config.items() if name in taken or name not in OF_DISTILLED}
+    return scheduler_class.from_config(told, **settings, **spaced)
 
 
 def _has_zero_terminal_snr(option: str) -> bool:
@@ -127,16 +132,22 @@ def is_distilled(scheduler: Any) -> bool:
     return scheduler.config.get(DISTILLED) is not None
 
 
-def check_distilled(model: str, scheduler: Any, option: str, num_steps: int) -> None:
-    """Warn of a sampler that a distilled model was not made for. scheduler: the pipeline's own."""
-    deterministic = type(scheduler).__name__ == "TCDScheduler"
-    made_for = "ddim" if deterministic else "lcm"
+def check_distilled(model: str, scheduler: Any, option: str, num_steps: int, spacing: str | None) -> None:
+    """Warn of a sampler that a distilled model was not made for. scheduler: the pipeline's own.
+
+    spacing: of the timesteps, None for the scheduler's.
+    """
     own = scheduler.config[DISTILLED]
+    # As many as diffusers has by default is no number that a student was made for.
+    deterministic = type(scheduler).__name__ == "TCDScheduler" and own != LCM_STEPS
+    made_for = "ddim" if deterministic else "lcm"
     if option != made_for:
         said = (model, made_for, option)
         logger.warning("%s was distilled for scheduler=%s: model.scheduler=%s blurs its images", *said)
     elif deterministic and num_steps != own:
         logger.warning("%s was distilled for %d steps, not model.num_steps=%d", model, own, num_steps)
+    elif deterministic and (spacing or scheduler.config.timestep_spacing) != "trailing":
+        logger.warning("%s was distilled for model.timestep_spacing=trailing: others blur its images", model)
     elif not deterministic and num_steps > MOST_STEPS:
         logger.warning("%s was distilled for at most %d steps, not model.num_steps=%d", model, MOST_STEPS, num_steps)
 

@@ -69,16 +69,27 @@ def begun_student(model: LatentUNet, options: DistilOptions, seed: int) -> Denoi
     with seeded(seed):
         _give_gradients(pipe.unet, options.lora_rank)
     config = make_scheduler("lcm", pipe.scheduler.config).config
-    num_train, own, solver = config.num_train_timesteps, options.student_steps, options.solver_steps
-    require(solver <= num_train, "stage.solver_steps", solver, f"at most {num_train}")
+    own, solver = options.student_steps, options.solver_steps
+    _check_steps(own, solver, config.num_train_timesteps)
     student = Denoiser(pipe, _behind(model, pipe), config.prediction_type)
     if own is None:
         pipe.scheduler = LCMScheduler.from_config(config, **{DISTILLED: solver})
     else:
-        fits = num_train % own == 0 and num_train // own % (num_train // solver) == 0
-        require(fits, "stage.solver_steps", solver, f"such that each of {own} steps of the student is several of these")
-        pipe.scheduler = TCDScheduler.from_config(config, **{DISTILLED: own})
+        # Its steps begin at the last timestep of training, whatever the teacher's spacing.
+        pipe.scheduler = TCDScheduler.from_config(config, timestep_spacing="trailing", **{DISTILLED: own})
     return student
+
+
+def _check_steps(own: int | None, solver: int, num_train: int) -> None:
+    """Raise `ConfigError` unless the teacher's steps are of one length and end at the ends of the student's."""
+    divides = f"a divisor of {num_train}, the timesteps of training"
+    require(num_train % solver == 0, "stage.solver_steps", solver, divides)
+    if own is None:
+        return
+    require(num_train % own == 0, "stage.student_steps", own, divides)
+    fitting = next(steps for steps in range(own * -(-40 // own), num_train + 1, own) if num_train % steps == 0)
+    words = f"a multiple of stage.student_steps={own}, such as {fitting}"
+    require(solver % own == 0, "stage.solver_steps", solver, words)
 
 
 def teacher(model: LatentUNet) -> LatentUNet:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler, TCDScheduler
 from tiny import tiny_pipeline, tiny_scheduler, tiny_xl_pipeline
 
 from goldennoise.diffusion import families
@@ -15,6 +15,7 @@ from goldennoise.diffusion.schedules.schedulers import (
     SCHEDULERS,
     SPACINGS,
     TAKE_TIMESTEPS,
+    check_distilled,
     is_stochastic,
     make_scheduler,
 )
@@ -55,6 +56,22 @@ def test_an_option_is_the_same_sampler_whatever_the_pipeline_was_set_to(option: 
     for clipping in {"clip_sample", "thresholding"} & set(inspect.signature(type(scheduler)).parameters):
         assert not scheduler.config[clipping]
     assert not option.startswith("dpmpp_2m") or scheduler.config.solver_order == 2
+
+
+@pytest.mark.parametrize("option", SCHEDULERS)
+def test_a_sampler_of_another_class_is_not_told_what_a_student_was_made_for(option: str) -> None:
+    student = TCDScheduler.from_config(tiny_scheduler().config, original_inference_steps=4)
+    scheduler = make_scheduler(option, student.config)
+    assert ("original_inference_steps" in scheduler.config) == (option == "lcm")
+    assert ("timestep_scaling" in scheduler.config) == (option == "lcm")
+
+
+def test_a_pipeline_with_another_ones_consistency_sampler_is_no_student_of_a_number_of_steps(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = TCDScheduler.from_config(tiny_scheduler().config)
+    check_distilled("theirs", scheduler, "lcm", 4, None)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("option", STOCHASTIC_OPTIONS)
