@@ -179,6 +179,7 @@ def test_what_cannot_be_distilled_is_refused(overrides: list[str], message: str)
 
 
 DIVIDES = "must be a divisor of 1000, the timesteps of training"
+OF_FOUR = "must be one of 4, 8, 20, 40, 100, 200, 500, 1000, which divide into stage.student_steps=4"
 
 
 @pytest.mark.parametrize(
@@ -188,8 +189,8 @@ DIVIDES = "must be a divisor of 1000, the timesteps of training"
         ("null", 600, f"stage.solver_steps=600: solver_steps {DIVIDES}"),
         ("4", 39, f"stage.solver_steps=39: solver_steps {DIVIDES}"),
         ("7", 50, f"stage.student_steps=7: student_steps {DIVIDES}"),
-        ("4", 50, "stage.solver_steps=50: solver_steps must be a multiple of stage.student_steps=4, such as 40"),
-        ("4", 2, "stage.solver_steps=2: solver_steps must be a multiple of stage.student_steps=4, such as 40"),
+        ("4", 50, f"stage.solver_steps=50: solver_steps {OF_FOUR}"),
+        ("4", 2, f"stage.solver_steps=2: solver_steps {OF_FOUR}"),
     ],
 )
 def test_steps_that_do_not_lie_on_one_another_are_refused(folder: Path, own: str, solver: int, message: str) -> None:
@@ -201,12 +202,3 @@ def test_steps_that_do_not_lie_on_one_another_are_refused(folder: Path, own: str
 def test_one_solver_step_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"stage\.solver_steps=1: solver_steps must be at least 2"):
         load(["stage=distil", "stage.solver_steps=1"])
-
-
-@pytest.mark.parametrize("number", [8, 20, 100, 1000])
-def test_the_number_that_is_proposed_fits(folder: Path, number: int) -> None:
-    with pytest.raises(ConfigError, match=r"such as \d+$") as raised:
-        distil.run(brief(folder, f"stage.student_steps={number}", "stage.solver_steps=2"))
-    proposed = str(raised.value).rpartition(" ")[2]
-    steps = (f"stage.student_steps={number}", f"stage.solver_steps={proposed}", "stage.num_steps=1")
-    assert distil.run(brief(folder, *steps)).record["counts"]["steps"] == 1

@@ -87,9 +87,9 @@ def _check_steps(own: int | None, solver: int, num_train: int) -> None:
     if own is None:
         return
     require(num_train % own == 0, "stage.student_steps", own, divides)
-    fitting = next(steps for steps in range(own * -(-40 // own), num_train + 1, own) if num_train % steps == 0)
-    words = f"a multiple of stage.student_steps={own}, such as {fitting}"
-    require(solver % own == 0, "stage.solver_steps", solver, words)
+    fitting = [steps for steps in range(own, num_train + 1, own) if num_train % steps == 0]
+    words = f"one of {', '.join(map(str, fitting))}, which divide into stage.student_steps={own}"
+    require(solver in fitting, "stage.solver_steps", solver, words)
 
 
 def teacher(model: LatentUNet) -> LatentUNet:
