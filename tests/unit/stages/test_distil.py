@@ -179,7 +179,7 @@ def test_what_cannot_be_distilled_is_refused(overrides: list[str], message: str)
 
 
 DIVIDES = "must be a divisor of 1000, the timesteps of training"
-OF_FOUR = "must be one of 4, 8, 20, 40, 100, 200, 500, 1000, which divide into stage.student_steps=4"
+OF_FOUR = "must be one of 4, 8, 20, 40, 100, 200, 500, 1000 with stage.student_steps=4"
 
 
 @pytest.mark.parametrize(

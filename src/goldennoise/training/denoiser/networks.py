@@ -88,7 +88,7 @@ def _check_steps(own: int | None, solver: int, num_train: int) -> None:
         return
     require(num_train % own == 0, "stage.student_steps", own, divides)
     fitting = [steps for steps in range(own, num_train + 1, own) if num_train % steps == 0]
-    words = f"one of {', '.join(map(str, fitting))}, which divide into stage.student_steps={own}"
+    words = f"one of {', '.join(map(str, fitting))} with stage.student_steps={own}"
     require(solver in fitting, "stage.solver_steps", solver, words)
 
 
