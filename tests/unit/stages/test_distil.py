@@ -141,22 +141,26 @@ STEPS_4 = ("stage.student_steps=4", "stage.solver_steps=20")
 
 
 @pytest.mark.parametrize(
-    ("made", "scheduler", "num_steps", "warning"),
+    ("made", "sampled", "warning"),
     [
-        ((), "lcm", 4, ""),
-        ((), "lcm", 9, "was distilled for at most 8 steps, not model.num_steps=9"),
-        ((), "ddim", 4, "for scheduler=lcm: model.scheduler=ddim blurs its images"),
-        (STEPS_4, "ddim", 4, ""),
-        (STEPS_4, "ddim", 5, "was distilled for 4 steps, not model.num_steps=5"),
-        (STEPS_4, "lcm", 4, "for scheduler=ddim: model.scheduler=lcm blurs its images"),
-        (STEPS_4, "ddim model.timestep_spacing=leading", 4, "model/tiny@v1 was distilled for model.timestep_spacing="),
-        ((*STEPS_4, "model.timestep_spacing=leading"), "ddim", 4, ""),
+        ((), "scheduler=lcm num_steps=4", ""),
+        ((), "scheduler=lcm num_steps=9", "was distilled for at most 8 steps, not model.num_steps=9"),
+        ((), "scheduler=ddim num_steps=4", "for scheduler=lcm: model.scheduler=ddim blurs its images"),
+        (STEPS_4, "scheduler=ddim num_steps=4", ""),
+        ((*STEPS_4, "model.timestep_spacing=leading"), "scheduler=ddim num_steps=4", ""),
+        (STEPS_4, "scheduler=ddim num_steps=5", "was distilled for 4 steps, not model.num_steps=5"),
+        (STEPS_4, "scheduler=lcm num_steps=4", "for scheduler=ddim: model.scheduler=lcm blurs its images"),
+        (
+            STEPS_4,
+            "scheduler=ddim num_steps=4 timestep_spacing=leading",
+            "model/tiny@v1 was distilled for model.timestep_spacing=trailing",
+        ),
     ],
 )
 def test_a_sampler_the_student_was_not_made_for_is_warned_of(
-    folder: Path, caplog: pytest.LogCaptureFixture, made: tuple[str, ...], scheduler: str, num_steps: int, warning: str
+    folder: Path, caplog: pytest.LogCaptureFixture, made: tuple[str, ...], sampled: str, warning: str
 ) -> None:
-    sampler = (*f"model.scheduler={scheduler}".split(), f"model.num_steps={num_steps}")
+    sampler = [f"model.{option}" for option in sampled.split()]
     small = ("stage.num_prompts=1", "stage.num_seeds=1", "scorer=[shapes_clip]", "method=[standard]")
     seen = (f"outputs={folder / 'outputs'}", "model.guidance=1", "model.tone=null", student(folder, *made), *sampler)
     with caplog.at_level(logging.WARNING):
