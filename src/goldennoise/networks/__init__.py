@@ -11,8 +11,18 @@ from typing import Any
 from goldennoise.networks.base import NetworkInputs
 from goldennoise.runtime import registry
 
-PARTS = ("base", "checkpoint", "importing", "model_card", "network", "published", "publishing", "sources")
-"""Modules that networks share; every other is a kind of network."""
+PARTS = (
+    "base",
+    "checkpoint",
+    "importing",
+    "model_card",
+    "network",
+    "published",
+    "publishing",
+    "sources",
+    "time_predictor",
+)
+"""Modules that networks share, and what predicts no noise; every other is a kind of network."""
 
 
 def kinds() -> list[str]:
