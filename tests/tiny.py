@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from goldennoise.data.prompts import Prompt
-from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.plan import Features, SamplingPlan
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.sampling import walk
 from goldennoise.diffusion.schedules.fixed import quantiles
@@ -234,6 +234,17 @@ class TinyModel:
             for i, each in enumerate(level.tolist())
         ]
         return torch.cat(rows)
+
+    @property
+    def feature_width(self) -> int:
+        return self.latent_shape[0]
+
+    def predict_with_features(
+        self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float
+    ) -> tuple[Tensor, Features]:
+        prediction = self.predict_at(latents, level, embedding, guidance)
+        time = level.float()[:, None].expand(-1, self.feature_width)
+        return prediction, Features(torch.cat([latents, prediction], dim=1).float(), time)
 
     def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
         rows = [

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
+from goldennoise.diffusion.features import LatentFeatures
 from goldennoise.diffusion.identity import named
 from goldennoise.diffusion.latent_images import LatentImages
 from goldennoise.diffusion.latent_texts import LatentTexts
@@ -48,7 +49,7 @@ def steered(network: Any, needed: str) -> ModelError:
     )
 
 
-class LatentPipeline(LatentImages, LatentTexts):
+class LatentPipeline(LatentImages, LatentTexts, LatentFeatures):
     """A `DiffusionModel` on a pipeline's own components, whose modes and weights it leaves alone.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
@@ -92,8 +93,7 @@ class LatentPipeline(LatentImages, LatentTexts):
         self.device: torch.device = pipe._execution_device
         self.dtype: torch.dtype = self._network.dtype
         self.noise_dtype = self.dtype
-        self.num_evaluations = 0
-        self.num_truncated = 0
+        self.num_evaluations = self.num_truncated = 0
         self.is_distilled = is_distilled(pipe.scheduler)
 
     @classmethod

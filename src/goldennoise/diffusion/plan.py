@@ -7,6 +7,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Features:
+    """Of the denoiser at one step, guided as its prediction is, float32.
+
+    maps: (B, 2D, h, w), its first and its last features side by side, tokens in raster order. time: (B, D), its time
+    embedding.
+    """
+
+    maps: "Tensor"
+    time: "Tensor"
+
+    def __getitem__(self, rows: "Tensor") -> "Features":
+        """Those of some rows (R,)."""
+        return Features(self.maps[rows], self.time[rows])
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a walk, the first is number 0. rows: (R,), those of the batch that have not reached the end."""
+
+    number: int
+    rows: "Tensor"
+
+
 class Schedule(Protocol):
     """A policy that says which noise level comes next.
 
@@ -18,11 +42,20 @@ class Schedule(Protocol):
         """The level that sampling starts at, above 0."""
         ...
 
-    def next(self, level: "Tensor", features: "Tensor | None") -> "Tensor":
-        """The next level of each row, (B,), below `level` (B,), float64 on the CPU. A row at 0 stays there.
+    @property
+    def reads_features(self) -> bool:
+        """Whether `next` needs the denoiser's features."""
+        ...
 
-        features: of the denoiser at `level`, (B, ...), None for a schedule that needs none.
+    def next(self, level: "Tensor", step: Step, features: Features | None) -> "Tensor":
+        """The next level of each of the step's rows, (R,), below `level` (R,), float64 on the CPU.
+
+        features: of the denoiser at `level`, (R, ...), None for a schedule that reads none.
         """
+        ...
+
+    def taken(self, num_rows: int) -> list[tuple[float, ...]]:
+        """The levels that each row of the last walk went through, from the start to 0."""
         ...
 
 

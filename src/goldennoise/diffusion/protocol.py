@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.plan import Features, SamplingPlan
 
 if TYPE_CHECKING:
     from goldennoise.runtime.compute import ComputeConfig
@@ -152,6 +152,17 @@ class DiffusionModel(Protocol):
 
     def predict_at(self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float) -> Tensor:
         """As `predict`, with a level above 0 of its own for each row, (B,), float64 on the CPU."""
+        ...
+
+    @property
+    def feature_width(self) -> int:
+        """D of `predict_with_features`. Raises `ModelError` for a compiled denoiser, which shows no features."""
+        ...
+
+    def predict_with_features(
+        self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float
+    ) -> tuple[Tensor, Features]:
+        """As `predict_at`, with the denoiser's features, which are read where `feature_width` says that they can be."""
         ...
 
     def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from goldennoise.diffusion.plan import Schedule
+from goldennoise.diffusion.plan import Schedule, Step
 from goldennoise.diffusion.protocol import DiffusionModel, PromptEmbedding
 from goldennoise.diffusion.schedules.ddim import at_least_float32
 from goldennoise.errors import ModelError, require
@@ -21,12 +21,17 @@ def walk(
     """
     latents = noise.to(at_least_float32(noise.dtype))
     level = torch.full((len(noise),), schedule.start, dtype=torch.float64)
+    number = 0
     while len(rows := level.nonzero().flatten()):
-        here, level = level[rows], schedule.next(level, None)
-        points = latents[rows]
-        prediction = model.predict_at(points, here, embedding[rows], guidance)
-        moved = model.move_to(points, prediction, here, level[rows])
-        latents = latents.index_copy(0, rows.to(latents.device), moved)
+        here, points, texts = level[rows], latents[rows], embedding[rows]
+        if schedule.reads_features:
+            prediction, features = model.predict_with_features(points, here, texts, guidance)
+        else:
+            prediction, features = model.predict_at(points, here, texts, guidance), None
+        there = schedule.next(here, Step(number, rows), features)
+        moved = model.move_to(points, prediction, here, there)
+        latents, level = latents.index_copy(0, rows.to(latents.device), moved), level.index_copy(0, rows, there)
+        number += 1
     return latents.to(noise.dtype)
 
 

@@ -1,21 +1,22 @@
 """The walk over a schedule: where the schedule is the sampler's own it ends where diffusers ends, row by row."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
-from tiny import TinyModel, tiny_pipeline
+from tiny import TinyModel, tiny_pipeline, tiny_scheduler
 from tiny_flows import BY_RESOLUTION, tiny_flux_pipeline, tiny_sd3_pipeline
 from torch import Tensor
 from unit.diffusion.families.test_families import FAMILIES, make_model, shared
 
 from goldennoise.diffusion.given_pipeline import from_pipeline
-from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.plan import SamplingPlan, Step
 from goldennoise.diffusion.protocol import DiffusionModel
-from goldennoise.diffusion.schedules.fixed import FixedSchedule
+from goldennoise.diffusion.sampling import walk
+from goldennoise.diffusion.schedules.ddim import DdimSchedule
+from goldennoise.diffusion.schedules.fixed import ByRow, FixedSchedule
 from goldennoise.errors import ModelError
 from goldennoise.runtime.seeding import gaussian_noise
 
@@ -29,17 +30,6 @@ def noise_of(model: DiffusionModel, dtype: torch.dtype = torch.float32) -> Tenso
 
 def own(model: DiffusionModel, num_steps: int) -> FixedSchedule:
     return FixedSchedule(tuple(model.levels(num_steps, noise_of(model))))
-
-
-@dataclass(frozen=True)
-class ByRow:
-    """Each row on levels of its own."""
-
-    rows: tuple[FixedSchedule, ...]
-    start: float = 1.0
-
-    def next(self, level: Tensor, features: Tensor | None) -> Tensor:
-        return torch.cat([row.next(level[i : i + 1], features) for i, row in enumerate(self.rows)])
 
 
 PIPELINES: dict[str, Any] = {
@@ -88,10 +78,12 @@ def test_rows_on_schedules_of_their_own_are_sampled_as_if_alone(kind: str) -> No
         model.sample(SamplingPlan(noise[i : i + 1], schedule=row), embedding[i : i + 1]) for i, row in enumerate(rows)
     ]
     before = model.num_evaluations
-    together = model.sample(SamplingPlan(noise, schedule=ByRow(rows)), embedding)
+    schedule = ByRow(rows)
+    together = model.sample(SamplingPlan(noise, schedule=schedule), embedding)
     assert model.num_evaluations == 2 * before  # a finished row is not evaluated
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=2e-4)
     assert together.dtype == noise.dtype
+    assert schedule.taken(3) == [row.levels for row in rows]
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -157,4 +149,50 @@ def test_between_the_last_two_timesteps_pure_noise_counts_as_almost_noise() -> N
 
 def test_the_next_level_is_the_largest_below() -> None:
     levels = torch.tensor([1.0, 0.9, 0.7, 0.3, 0.0], dtype=torch.float64)
-    assert FixedSchedule((1.0, 0.7, 0.3, 0.0)).next(levels, None).tolist() == [0.7, 0.7, 0.3, 0.0, 0.0]
+    assert FixedSchedule((1.0, 0.7, 0.3, 0.0)).next(levels, Step(0, torch.arange(5)), None).tolist() == [
+        0.7,
+        0.7,
+        0.3,
+        0.0,
+        0.0,
+    ]
+
+
+class Gaussian:
+    """Data N(0, 0.25): the best prediction of noise, and where the flow of probability ends, are known."""
+
+    variance = 0.25
+
+    def __init__(self) -> None:
+        self.schedule = DdimSchedule(tiny_scheduler().config)
+        self.num_evaluations = 0
+
+    def kept(self, level: Tensor) -> Tensor:
+        return torch.tensor([float(self.schedule._alpha_bars_at(one[None])[0]) for one in level], dtype=torch.float64)
+
+    def predict_at(self, latents: Tensor, level: Tensor, embedding: Any, guidance: float) -> Tensor:  # noqa: ARG002
+        kept = self.kept(level)[:, None, None, None]
+        return (1 - kept).sqrt() * latents / (kept * self.variance + 1 - kept)
+
+    def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        return self.schedule.move_to(latents, prediction, here, there)
+
+    def end_of(self, noise: Tensor) -> Tensor:
+        """The probability flow keeps the quantile: the deviation alone changes."""
+        ends = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        first, last = (kept * self.variance + 1 - kept for kept in self.kept(ends).tolist())
+        return noise * (last / first) ** 0.5
+
+
+def test_on_gaussian_data_the_error_of_the_walk_falls_with_its_steps() -> None:
+    """DDIM is of first order: twice the steps, half the error. Rows of different lengths have each their own."""
+    model: Any = Gaussian()
+    noise = torch.randn(4, 4, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    steps = (25, 50, 100, 200)
+    rows = tuple(FixedSchedule((*(1 - i / num for i in range(num)), 0.0)) for num in steps)
+    embedding: Any = torch.zeros(4)
+    found = walk(model, noise, embedding, ByRow(rows), 1.0)
+    errors = (found - model.end_of(noise)).abs().amax(dim=(1, 2, 3)) / noise.abs().amax(dim=(1, 2, 3))
+    ratios = errors[:-1] / errors[1:]
+    assert ((ratios > 1.7) & (ratios < 2.3)).all(), errors
+    assert errors[-1] < 0.01

@@ -9,6 +9,7 @@ from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_r
 from torch import Tensor
 
 from goldennoise.diffusion.conditioning import Conditioning, each_row
+from goldennoise.diffusion.features import Taps
 from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import TextOptions
 
@@ -21,6 +22,7 @@ class PixArtSigma(LatentPipeline):
     """
 
     denoiser = "transformer"
+    taps = Taps("pos_embed", "proj_out", "adaln_single")
     text_options = ("max_sequence_length",)
 
     def _texts(self, prompts: Sequence[str], tokenizer: Any) -> list[str]:  # noqa: ARG002
@@ -50,6 +52,7 @@ class HunyuanDiT(LatentPipeline):
     """
 
     denoiser = "transformer"
+    taps = Taps("pos_embed", "proj_out", "time_extra_emb")
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
 

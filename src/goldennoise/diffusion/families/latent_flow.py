@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from goldennoise.diffusion.conditioning import Conditioning, each_row
+from goldennoise.diffusion.features import Taps
 from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.pipeline import LatentPipeline, steered
 from goldennoise.diffusion.schedules.flow import FlowSchedule
@@ -56,6 +57,7 @@ class StableDiffusion3(LatentFlow):
     loaded without T5 to save its memory.
     """
 
+    taps = Taps("pos_embed", "proj_out", "time_text_embed")
     tokenizers: tuple[str, ...] = ("tokenizer", "tokenizer_2", "tokenizer_3")
     text_encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
     text_options = (
@@ -108,6 +110,7 @@ class Sana(LatentFlow):
     The prompt is lowercased and stripped, as the pipeline does by default.
     """
 
+    taps = Taps("patch_embed", "proj_out", "time_embed")
     samplers = ("flow_euler", "flow_dpmpp_2m")
     padding_side = "right"
     text_options = ("max_sequence_length", INSTRUCTION)

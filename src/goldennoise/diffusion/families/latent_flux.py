@@ -9,6 +9,7 @@ from torch import Tensor
 
 from goldennoise.diffusion.conditioning import Conditioning, each_row
 from goldennoise.diffusion.families.latent_flow import LatentFlow
+from goldennoise.diffusion.features import Taps
 from goldennoise.diffusion.pipeline import steered
 from goldennoise.diffusion.protocol import PromptEmbedding
 from goldennoise.diffusion.schedules.flow import FlowSchedule
@@ -27,6 +28,7 @@ class Flux(LatentFlow):
     packed into (B, h/2 w/2, 64) for the network alone.
     """
 
+    taps = Taps("x_embedder", "proj_out", "time_text_embed")
     tokenizers = ("tokenizer", "tokenizer_2")
     text_encoders = ("text_encoder", "text_encoder_2")
     text_options = ("prompt_2", "max_sequence_length")

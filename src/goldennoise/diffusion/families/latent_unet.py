@@ -11,6 +11,7 @@ from diffusers.schedulers import AysSchedules
 from torch import Tensor
 
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
+from goldennoise.diffusion.features import Taps
 from goldennoise.diffusion.latent_texts import hidden_states
 from goldennoise.diffusion.pipeline import LatentPipeline, steered
 from goldennoise.diffusion.protocol import PromptEmbedding
@@ -21,6 +22,7 @@ class LatentUNet(LatentPipeline):
     """A pipeline whose denoiser is a UNet; one distilled with guidance, such as LCM's, takes its scale as an input."""
 
     denoiser = "unet"
+    taps = Taps("conv_in", "conv_out", "time_proj")
 
     def _latents_to_a_patch(self) -> int:
         return 1

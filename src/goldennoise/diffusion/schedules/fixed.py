@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from goldennoise.diffusion.noise_levels.truncation import truncated
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from goldennoise.diffusion.plan import Features, Step
 
 SPACINGS = ("uniform", "trailing", "karras", "ays")
 """How the levels lie between the start and the end.
@@ -31,14 +33,40 @@ class FixedSchedule:
     levels: tuple[float, ...]
     """From the start of sampling down to 0, its end."""
 
+    reads_features: ClassVar[bool] = False
+
     @property
     def start(self) -> float:
         return self.levels[0]
 
-    def next(self, level: "Tensor", features: "Tensor | None") -> "Tensor":  # noqa: ARG002
-        """The largest of the levels below each of `level` (B,)."""
+    def next(self, level: "Tensor", step: "Step", features: "Features | None") -> "Tensor":  # noqa: ARG002
+        """The largest of the levels below each of `level` (R,)."""
         levels = level.new_tensor(self.levels)
         return (levels * (levels < level[:, None])).amax(dim=1)
+
+    def taken(self, num_rows: int) -> list[tuple[float, ...]]:
+        return [self.levels] * num_rows
+
+
+@dataclass(frozen=True)
+class ByRow:
+    """A `Schedule` of fixed levels of its own for each row, all from the same start."""
+
+    rows: tuple[FixedSchedule, ...]
+    reads_features: ClassVar[bool] = False
+
+    @property
+    def start(self) -> float:
+        return self.rows[0].start
+
+    def next(self, level: "Tensor", step: "Step", features: "Features | None") -> "Tensor":
+        there = level.clone()
+        for place, row in enumerate(step.rows.tolist()):
+            there[place : place + 1] = self.rows[row].next(level[place : place + 1], step, features)
+        return there
+
+    def taken(self, num_rows: int) -> list[tuple[float, ...]]:  # noqa: ARG002
+        return [row.levels for row in self.rows]
 
 
 def karras(largest: float, smallest: float, num_steps: int) -> list[float]:

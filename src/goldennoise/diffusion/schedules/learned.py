@@ -1,0 +1,81 @@
+"""A schedule that a network predicts from the denoiser's features, step by step, for every image its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from goldennoise.diffusion.plan import Features, Step
+from goldennoise.errors import ModelError
+from goldennoise.networks.time_predictor.network import TimePredictor, as_published
+from goldennoise.networks.time_predictor.policy import BetaPolicy
+from goldennoise.runtime.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a schedule did at one step. rows: (R,), of the batch. level: (R,), from which. ratio: (R,), float32."""
+
+    rows: Tensor
+    level: Tensor
+    ratio: Tensor
+    there: Tensor
+    features: Features | None
+
+
+class LearnedSchedule:
+    """A `Schedule`: next level = ratio x level, where the ratio is the mode of the predicted policy, or a draw from it.
+
+    A level below `min_level`, and the last allowed step, go to 0 exactly. Row i depends on row i alone.
+    """
+
+    start = 1.0
+    reads_features = True
+
+    def __init__(
+        self,
+        network: TimePredictor,
+        max_steps: int,
+        min_level: float,
+        draws: Sequence[int] | None = None,
+        keep_features: bool = False,
+    ) -> None:
+        """draws: a seed for each row to draw its ratios with, None for the mode. keep_features: in `actions`."""
+        self.network = network
+        self.max_steps, self.min_level = max_steps, min_level
+        self.draws, self.keep_features = draws, keep_features
+        self.actions: list[Action] = []
+
+    @torch.no_grad()
+    def next(self, level: Tensor, step: Step, features: Features | None) -> Tensor:
+        """Raises `ModelError` for features of another width, and where the network gives no finite numbers."""
+        assert features is not None, "it reads features"
+        if step.number == 0:
+            self.actions = []
+        policy = policy_at(self.network, features)
+        if not bool((policy.alpha.isfinite() & policy.beta.isfinite()).all()):
+            raise ModelError("The time predictor gives numbers that are not finite: train it again, at a lower rate.")
+        if self.draws is None:
+            ratio = policy.mode
+        else:
+            seeds = [derive_seed(self.draws[row], "ratio", "", step.number) for row in step.rows.tolist()]
+            ratio = policy.draw(seeds)
+        there = level * ratio.cpu().double()
+        is_last = step.number + 1 >= self.max_steps
+        there = torch.zeros_like(there) if is_last else torch.where(there < self.min_level, 0.0, there)
+        self.actions.append(Action(step.rows, level, ratio, there, features if self.keep_features else None))
+        return there
+
+    def taken(self, num_rows: int) -> list[tuple[float, ...]]:
+        levels = [[self.start] for _ in range(num_rows)]
+        for action in self.actions:
+            for row, there in zip(action.rows.tolist(), action.there.tolist(), strict=True):
+                levels[row].append(there)
+        return [tuple(row) for row in levels]
+
+
+def policy_at(network: TimePredictor, features: Features) -> BetaPolicy:
+    """The policy of a network for the rows of `features`."""
+    maps = as_published(features.maps) if network.config.layout == "published" else features.maps
+    return BetaPolicy(*network.to(maps.device)(maps, features.time))
