@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from integration import in_process
 from integration.command_line import ROOT, run_ok
@@ -52,6 +53,32 @@ def test_collect_train_eval_and_sample(kind: str, tmp_path: Path) -> None:
     made = component("sample").run(load([*asked, f"outputs={tmp_path}", "name=one"]))
     assert len(list((made.path / "images").glob("*/*.png"))) == 2
     assert (made.path / "side_by_side.png").is_file()
+
+
+@pytest.mark.parametrize("kind", ["stable_diffusion", *OPTIONS])
+def test_a_schedule_is_trained_and_sampled_on(kind: str, tmp_path: Path) -> None:
+    make = tiny_pipeline if kind == "stable_diffusion" else FAMILIES[kind]
+    make().save_pretrained(tmp_path / "model")
+    sampler = "flow_euler" if kind in FLOWS else "ddim"
+    shared = (
+        *(f"model={OPTIONS.get(kind, 'sd15')}", f"model.path={tmp_path / 'model'}", f"model.scheduler={sampler}"),
+        *("model.dtype=float32", "model.height=64", "model.width=64", "compute=cpu", f"outputs={tmp_path}"),
+        *(["model.variant=null"] if kind.startswith("stable_diffusion_xl") else []),
+        *("name=tiny", "prompts=shapes_train", "scorer=[shapes_clip]"),
+    )
+    if kind == "stable_diffusion_xl":
+        shared = (*shared, "model.timestep_spacing=null")
+    brief = ("stage.num_updates=1", "stage.prompts_per_update=2", "stage.num_rollouts=2", "stage.num_validation=2")
+    chain = ("stage.num_prompts=4", "stage.max_steps=4", "stage.min_level=0.1", "stage.init_alpha=0.5")
+    component("train_schedule").run(load(["stage=train_schedule", *shared, *brief, *chain]))
+    few = ("stage.num_prompts=2", "stage.num_seeds=2", "stage.num_bootstrap=100")
+    scores = component("eval").run(load(["stage=eval_schedule", *shared, *few]))
+    cost = json.loads((scores.path / "summary.json").read_text())["methods"]
+    steps = pd.read_parquet(scores.path / "levels.parquet").set_index("method")["levels"].map(len) - 1
+    for method, result in cost.items():
+        assert result["evaluations_per_image"] == steps[method].mean() * (1 if kind == "flux" else 2)
+    assert steps["time_prediction"].max() <= 28
+    assert 20 < steps["time_prediction_untrained"].min() <= steps["time_prediction_untrained"].max() < 27
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler"])

@@ -25,6 +25,9 @@ class MethodConfig(Options):
     keep_norm: bool = False
     """Scale every golden noise to the norm of its source noise, so that only its direction changes."""
 
+    artifact_kind: ClassVar[str] = "npnet"
+    """Of artifact that the method's networks are: npnet or schedule."""
+
     def networks(self) -> tuple[str, ...]:
         """References of the trained networks that the method uses."""
         return ()

@@ -91,12 +91,15 @@ def _refuse_unfit(config: RunConfig) -> None:
 def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact]) -> Artifact:
     from goldennoise.evaluation.report.results import result_table
     from goldennoise.evaluation.report.tables import to_text
-    from goldennoise.generation.units import read_parts, score_rows
+    from goldennoise.generation.units import LEVELS, level_rows, read_parts, score_rows
 
     config = job.config
     table = read_parts(draft.path, parts)
     with whole(draft.path / "scores.parquet") as beside:
         score_rows(table, [*config.scorer]).to_parquet(beside, index=False)
+    if LEVELS in table:
+        with whole(draft.path / "levels.parquet") as beside:
+            level_rows(table).to_parquet(beside, index=False)
     selecting = selected_with(job.store, networks, config.method, config.scorer)
     summary = _summary(config, table, job.loader.scorers, selecting)
     summary.write(draft.path / "summary.json")

@@ -18,8 +18,11 @@ log = logging.getLogger(__name__)
 
 def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, Artifact]:
     """Reference as written -> the network, of all that the configs of methods name; files checked."""
-    named = [reference for method in methods for reference in method.networks()]
-    found = {reference: resolve_network(store, reference) for reference in dict.fromkeys(named)}
+    kinds = {reference: method.artifact_kind for method in methods for reference in method.networks()}
+    found = {
+        reference: resolve_network(store, reference) if kind == "npnet" else store.resolve(reference, kind)
+        for reference, kind in kinds.items()
+    }
     for artifact in found.values():
         artifact.check()
     return found
@@ -67,7 +70,10 @@ def _behind(store: ArtifactStore, network: Artifact) -> set[str] | None:
     trained = network.record["config"]
     if "selected_by" in trained:
         return set(network.recorded("config", "selected_by", kind=list))
-    objective = network.recorded("config", "stage", kind=dict).get("objective")
+    stage = network.recorded("config", "stage", kind=dict)
+    if network.kind == "schedule":
+        return _measured_in(network, [stage["reward_scorer"]])
+    objective = stage.get("objective")
     if objective not in objectives.kinds():
         log.warning("%s was not trained here: which scorer selected its pairs is not known", network.reference)
         return None

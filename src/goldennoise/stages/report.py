@@ -58,7 +58,8 @@ def _networks(store: ArtifactStore, scores: Artifact) -> tuple[list[Artifact], l
         if is_hub_reference(source["reference"]):
             continue  # It comes without a history.
         try:
-            network = store.resolve(source["reference"], "npnet")
+            kind = "schedule" if source["reference"].startswith("schedule/") else "npnet"
+            network = store.resolve(source["reference"], kind)
         except ArtifactError:
             missing.append(source["reference"])
             continue

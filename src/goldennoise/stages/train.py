@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
@@ -40,6 +40,9 @@ class Config(TrainingOptions):
     init_network: str | None = option(None, filled('a reference such as "npnet/shapes@latest"'), identity=False)
     """A trained network whose weights training begins with, such as "npnet/shapes@latest" or "packaged/shapes", of the
     same architecture; it may be another model's. Null for new weights."""
+
+    artifact_kind: ClassVar[str] = "npnet"
+    """Of these networks."""
 
     def networks(self) -> tuple[str, ...]:
         """References of the trained networks that the stage uses."""

@@ -15,6 +15,7 @@ STAGE_OF_KIND = {
     "pairs": "collect",
     "npnet": "train",
     "model": "train_model",
+    "schedule": "train_schedule",
     "scores": "eval",
     "report": "report",
     "image_scores": "score",

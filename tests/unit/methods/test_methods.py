@@ -81,6 +81,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "layout": {},
     "one_more_step": {"artifact": "images", "guidance": 2.0},
     "scaled": {"factor": 0.9},
+    "time_prediction": {"artifact": None},
     "tone": {"num_images": 8},
     "re_paint": {"num_rounds": 2, "depth": 2},
 }
@@ -258,7 +259,7 @@ def test_only_standard_can_sample_with_another_guidance_or_number_of_steps(tools
         assert (plan.guidance, plan.num_steps, plan.is_noise_alone) == (1.5, num_steps, False)
         torch.testing.assert_close(plan.noise, batch.source)
     others = {kind for kind in SETTINGS if not make_method(kind, tools).plan(TinyModel(), batch).is_noise_alone}
-    assert others == {"fixed_schedule"}
+    assert others == {"fixed_schedule", "time_prediction"}
 
 
 def test_one_method_after_another_plans_from_its_noise(tools: MethodTools) -> None:
