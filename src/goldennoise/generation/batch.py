@@ -37,11 +37,16 @@ def source_noise(model: DiffusionModel, samples: Sequence[Sample], root_seed: in
 
 @dataclass(frozen=True)
 class Generated:
-    """A batch: pixels (B, 3, height, width), uint8 on the CPU; noise (B, C, h, w) they were sampled from; the cost."""
+    """A batch: pixels (B, 3, height, width), uint8 on the CPU; noise (B, C, h, w) they were sampled from; the cost.
+
+    levels: of each row, that its method's schedule went through, see `diffusion.plan.Schedule.taken`; None where the
+    model's own sampler was used.
+    """
 
     pixels: Tensor
     noise: Tensor
     cost: Cost
+    levels: list[tuple[float, ...]] | None = None
 
 
 @torch.no_grad()
@@ -65,7 +70,8 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
                 f'{model.name} gives pixels that are not finite for "{sample.prompt.text}" with seed {sample.seed}; '
                 "run it in a wider number format, or leave out the method that changed its noise"
             )
-    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), plan.noise, cost)
+    levels = None if plan.schedule is None else plan.schedule.taken(len(samples))
+    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), plan.noise, cost, levels)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from goldennoise.generation.thumbnails import thumbnails
 from goldennoise.generation.units import (
     COST_COLUMNS,
     EMBEDDING,
+    LEVELS,
     NOISE_PREFIX,
     PREFIX,
     THUMBNAIL,
@@ -120,6 +121,8 @@ class PartWorker:
         columns |= {PREFIX + name: values for name, values in scores.items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
         found[THUMBNAIL] = list(thumbnails(images).numpy())
+        if made.levels is not None:
+            found[LEVELS] = list(map(list, made.levels))
         if (named := embedder_of(self.scorers)) is not None:
             found[EMBEDDING] = list(named[1].embed(images).numpy())
         return found

@@ -1,8 +1,9 @@
 """A part: one method on some prompts with all seeds. Written whole or not at all, so a killed run goes on after it.
 
 `images/<method>/<prompt id>-<seed>.png` come first, `parts/<method>-00000.parquet` last: where it is, the part is
-finished. A part has one row per sample: its share of the cost, a column `noise_<statistic>` per statistic of its noise,
-a column `score_<scorer>` per scorer, the `thumbnail` of its image, and its `embedding` where a scorer embeds images.
+finished. A part has one row per sample: its share of the cost, a column `noise_<statistic>` per statistic of its
+noise, a column `score_<scorer>` per scorer, the `thumbnail` of its image, its `embedding` where a scorer embeds images,
+and the noise `levels` it was sampled on where its method has a schedule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ PREFIX = "score_"
 NOISE_PREFIX = "noise_"
 THUMBNAIL = "thumbnail"
 EMBEDDING = "embedding"
+LEVELS = "levels"
+LEVEL_COLUMNS = ["prompt_id", "seed", "method", LEVELS]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Part:
         numbers = [*COST_COLUMNS[:3], *(NOISE_PREFIX + statistic for statistic in STATISTICS)]
         numbers += [PREFIX + scorer for scorer in self.scorers]
         vectors = [name for name in (THUMBNAIL, EMBEDDING) if name in table or name == THUMBNAIL]
-        if {*table.columns} != {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}:  # scorers come in any order
+        wanted_columns = {*SCORE_COLUMNS[:4], *COST_COLUMNS, *numbers, *vectors}  # scorers come in any order
+        if {*table.columns} - {LEVELS} != wanted_columns or not (LEVELS not in table or has_levels(table[LEVELS])):
             return False
         found = table[SCORE_COLUMNS[:4]].map(str).values.tolist()  # `astype` fails for bytes
         wanted = [[s.prompt.id, s.prompt.text, s.prompt.category, str(s.seed)] for s in self.samples]
@@ -88,6 +92,17 @@ def has_numbers(table: pd.DataFrame, columns: Sequence[str]) -> bool:
     where the type of the column knows it."""
     numbers = [table[column].dropna() if table[column].dtype == "Int64" else table[column] for column in columns]
     return all(column.dtype.kind in "iuf" and np.isfinite(column.to_numpy(dtype=float)).all() for column in numbers)
+
+
+def has_levels(column: pd.Series) -> bool:
+    """Whether a column holds noise levels that fall from 1 at most to 0."""
+    for levels in column:
+        found = np.asarray(levels)
+        if found.ndim != 1 or found.dtype.kind != "f" or len(found) < 2:
+            return False
+        if not (np.diff(found) < 0).all() or found[0] > 1 or found[-1] != 0:
+            return False
+    return True
 
 
 def _has_vectors(column: pd.Series) -> bool:
@@ -155,6 +170,11 @@ def read_parts(folder: Path, parts: Sequence[Part]) -> pd.DataFrame:
     ordered = sorted(parts, key=lambda part: part.number)
     tables = [pd.read_parquet(part.table_file(folder)).assign(method=part.method) for part in ordered]
     return pd.concat(tables, ignore_index=True)
+
+
+def level_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """What `levels.parquet` holds: one row per prompt, seed and method that has a schedule."""
+    return table.dropna(subset=[LEVELS])[LEVEL_COLUMNS]
 
 
 def score_rows(table: pd.DataFrame, scorers: Sequence[str]) -> pd.DataFrame:

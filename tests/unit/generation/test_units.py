@@ -17,11 +17,12 @@ from unit.generation.fakes import Brightness, Reddish, Shift, prompts
 
 from goldennoise.data.prompts import Prompt
 from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.schedules.fixed import ByRow, FixedSchedule
 from goldennoise.errors import ModelError, ScorerError
 from goldennoise.generation.batch import generate, grid, source_noise
 from goldennoise.generation.cost import NO_MEMORY, PROCESS_MEMORY, measure
 from goldennoise.generation.unit import PartWorker
-from goldennoise.generation.units import Part, cut, image_file, read_parts, score_rows
+from goldennoise.generation.units import Part, cut, image_file, level_rows, read_parts, score_rows
 from goldennoise.methods.protocol import SampleBatch
 from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.seeding import derive_seed, gaussian_noise
@@ -225,6 +226,42 @@ def test_a_stop_in_a_part_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
         evaluate(tmp_path, {"brightness": Stopping()}, batch_size=2)
     assert not a_part(2).table_file(tmp_path).exists()
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+class Scheduled(Shift):
+    """Row i on i + 1 steps."""
+
+    def plan(self, model: TinyModel, batch: SampleBatch) -> SamplingPlan:  # noqa: ARG002
+        num = len(batch.source)
+        rows = tuple(FixedSchedule((*(1 - i / (row + 1) for i in range(row + 1)), 0.0)) for row in range(num))
+        return SamplingPlan(batch.source, schedule=ByRow(rows))
+
+
+def test_a_part_keeps_the_levels_of_a_schedule(tmp_path: Path) -> None:
+    part = a_part(2)
+    work = PartWorker(tmp_path, TinyModel(), {"shift": Scheduled(0.0)}, SCORERS, batch_size=3)
+    work(part, Progress("eval", part.size, "images", show=False))
+    assert part.is_finished(tmp_path)
+    rows = level_rows(read_parts(tmp_path, [part]))
+    assert [*rows] == ["prompt_id", "seed", "method", "levels"]
+    assert [len(levels) - 1 for levels in rows["levels"]] == [1, 2, 3, 1]
+    table = pd.read_parquet(part.table_file(tmp_path))
+    damaged = (
+        [[1.0, 0.5]] * 4,
+        [[0.5, 0.7, 0.0]] * 4,
+        [[1.5, 0.0]] * 4,
+        [[0.0]] * 4,
+        [[]] * 4,
+        [1.0] * 4,
+        ["1"] * 4,
+        [[1.0, float("nan"), 0.0]] * 4,
+        [[1.0, 0.0], None, [1.0, 0.0], [1.0, 0.0]],
+    )
+    for levels in damaged:
+        table.assign(levels=levels).to_parquet(part.table_file(tmp_path))
+        assert not part.is_finished(tmp_path), levels
+    table.drop(columns="levels").to_parquet(part.table_file(tmp_path))
+    assert part.is_finished(tmp_path)  # as one whose method has no schedule
 
 
 @pytest.mark.parametrize(("value", "what"), [(float("nan"), "nan"), (float("inf"), "inf")])
