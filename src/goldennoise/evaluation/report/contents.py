@@ -23,6 +23,8 @@ from goldennoise.evaluation.report.results import (
     sentence,
     subject,
 )
+from goldennoise.evaluation.report.schedule_scores import schedules_of
+from goldennoise.evaluation.report.schedules import chapter
 from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.generation.units import image_file
@@ -37,13 +39,15 @@ _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_to
 def page_content(
     scores: Artifact, networks: Sequence[Artifact], missing: Sequence[str], num_examples: int
 ) -> PageContent:
-    """The page of `scores`. networks: npnet artifacts it used; missing: references of those that are gone."""
+    """The page of `scores`. networks: npnet and schedule artifacts it used; missing: references of those gone."""
     summary = read_summary(scores.path / "summary.json")
     table = scores_table(scores, summary)
     others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
     # One from elsewhere comes without a history.
     trained = [network for network in networks if (network.path / "training.csv").is_file()]
     published = published_for(str(summary.model["name"]))
+    configs = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
+    schedules = schedules_of(scores, summary, table, configs)
     return PageContent(
         title=scores.reference,
         headline=headline(summary),
@@ -52,6 +56,7 @@ def page_content(
         kinds=category_table(summary),
         checks=check_tables(summary),
         figures=[*_comparisons(summary), *(_training(network) for network in trained)],
+        chapters=[] if schedules is None else [chapter(schedules, [n for n in networks if n.kind == "schedule"])],
         rows=example_rows(table, summary, num_examples, partial(image_file, scores.path)),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),

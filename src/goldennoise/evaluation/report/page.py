@@ -21,11 +21,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A section on one question, with what is said of it first."""
+
+    title: str
+    sentences: Sequence[str]
+    figures: Sequence[Figure]
+    tables: Sequence[Table]
+
+
+@dataclass(frozen=True)
 class PageContent:
     """All that `templates/page.html` shows, from top to bottom.
 
     results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain. arms: which models are
-    compared, where there are several.
+    compared, where there are several. chapters: on questions that not every evaluation asks.
     method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
     made: term -> text, how the numbers were made.
     """
@@ -43,11 +53,13 @@ class PageContent:
     published: Table | None
     made: Mapping[str, str]
     arms: Table | None = None
+    chapters: Sequence[Chapter] = ()
 
     @property
     def tables(self) -> list[Table]:
         """All tables, from top to bottom."""
-        tables = [self.arms, self.results, self.kinds, *self.checks, self.published]
+        questions = [table for chapter in self.chapters for table in chapter.tables]
+        tables = [self.arms, self.results, *questions, self.kinds, *self.checks, self.published]
         return [table for table in tables if table is not None]
 
 

@@ -1,61 +1,32 @@
-"""Figures as inline SVG whose colours are the page's CSS variables, so they follow its light or dark scheme."""
+"""Figures of an evaluation: quality against cost, by kind of prompt, and a network's training."""
 
-import io
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from goldennoise.evaluation.report.numbers import Scale, scale_of
+from goldennoise.evaluation.report.drawing import (
+    ACCENT,
+    LINE,
+    METHODS,
+    PALETTE,
+    RAISED,
+    SOFT,
+    STYLE,
+    TEXT,
+    as_svg,
+    errors_of,
+    legend_above,
+    new_figure,
+)
+from goldennoise.evaluation.report.numbers import scale_of
 from goldennoise.evaluation.report.results import main_scorer, pareto_front, readable, subject
-from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import Summary
-
-PALETTE = 8
-"""Number of method colours the page defines: --method-0 ... --method-7."""
 
 _MARKERS, _HATCHES = "osD^", (None, "///", "...", "xxx")
 """Shape of a method's point and pattern of its bars: methods of the same colour differ in them."""
-_LEGEND_COLUMNS = 5
-
-# Matplotlib knows no CSS variables: each stands in for one and is replaced in the SVG.
-_TEXT, _LINE, _SOFT, _ACCENT, _RAISED = "#010203", "#010204", "#010205", "#010206", "#010207"
-_METHODS = [f"#0102{10 + number:02x}" for number in range(PALETTE)]
-_PAGE = {
-    _TEXT: "var(--text)",
-    _LINE: "var(--line)",
-    _SOFT: "var(--soft)",
-    _ACCENT: "var(--accent)",
-    _RAISED: "var(--raised)",
-}
-_VARIABLES = _PAGE | {colour: f"var(--method-{number})" for number, colour in enumerate(_METHODS)}
-
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": _TEXT,
-    "axes.labelcolor": _TEXT,
-    "axes.edgecolor": _LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _TEXT,
-    "ytick.labelcolor": _TEXT,
-    "legend.frameon": False,
-}
 
 
 def method_numbers(summary: Summary) -> dict[str, int]:
@@ -89,8 +60,8 @@ def category_bars(summary: Summary) -> str:
     scale, looks = scale_of(summary, scorer), _looks(summary)
     results = {method: summary.methods[method].scorers[scorer] for method in methods_by_kind(summary)}
     categories = list(results[summary.reference].categories)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9.6, 3.9, len(results))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(9.6, 3.9, len(results))
         width = 0.8 / len(results)
         for place, (method, found) in enumerate(results.items()):
             bars = [found.overall, *(found.categories[category] for category in categories)]
@@ -98,15 +69,15 @@ def category_bars(summary: Summary) -> str:
             means = [scale.factor * bar.mean for bar in bars]
             colour, before = looks[method]
             hatch = _HATCHES[before % len(_HATCHES)]
-            axes.bar(x, means, width * 0.92, color=_METHODS[colour], edgecolor=_RAISED, lw=0, hatch=hatch, label=method)
-            axes.errorbar(x, means, yerr=_errors(bars, scale), fmt="none", ecolor=_TEXT, elinewidth=1, capsize=2)
+            axes.bar(x, means, width * 0.92, color=METHODS[colour], edgecolor=RAISED, lw=0, hatch=hatch, label=method)
+            axes.errorbar(x, means, yerr=errors_of(bars, scale), fmt="none", ecolor=TEXT, elinewidth=1, capsize=2)
         axes.set_xticks(range(len(categories) + 1), ["all", *map(readable, categories)])
-        axes.axvline(0.5, color=_LINE, linewidth=1)
+        axes.axvline(0.5, color=LINE, linewidth=1)
         axes.grid(visible=False, axis="x")
         axes.tick_params(length=0)
         axes.set_ylabel(f"{scorer}, {scale.unit}")
-        _legend_above(axes)
-        return _svg(figure, "category-bars")
+        legend_above(axes)
+        return as_svg(figure, "category-bars")
 
 
 def quality_against_cost(summary: Summary) -> str:
@@ -115,22 +86,18 @@ def quality_against_cost(summary: Summary) -> str:
     scale, looks = scale_of(summary, scorer), _looks(summary)
     found = {method: result.scorers[scorer].overall for method, result in summary.methods.items()}
     costs = {method: result.evaluations_per_image for method, result in summary.methods.items()}
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9.6, 3.9, len(costs))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(9.6, 3.9, len(costs))
         axes.set_xscale("log")
-        axes.axhline(
-            scale.factor * found[summary.reference].mean, color=_METHODS[0], linewidth=1, linestyle=(0, (4, 4))
-        )
+        axes.axhline(scale.factor * found[summary.reference].mean, color=METHODS[0], linewidth=1, linestyle=(0, (4, 4)))
         places = _set_apart(costs)
         front = pareto_front(summary)
         means_of_front = [scale.factor * found[method].mean for method in front]
-        axes.plot([places[method] for method in front], means_of_front, color=_SOFT, linewidth=1, zorder=1)
+        axes.plot([places[method] for method in front], means_of_front, color=SOFT, linewidth=1, zorder=1)
         for method, (colour, before) in looks.items():
             x, means, marker = [places[method]], [scale.factor * found[method].mean], _MARKERS[before % len(_MARKERS)]
-            errors = _errors([found[method]], scale)
-            axes.errorbar(
-                x, means, yerr=errors, fmt=marker, color=_METHODS[colour], ms=9, capsize=4, lw=2, label=method
-            )
+            errors = errors_of([found[method]], scale)
+            axes.errorbar(x, means, yerr=errors, fmt=marker, color=METHODS[colour], ms=9, capsize=4, lw=2, label=method)
         ticks = sorted(set(costs.values()))
         axes.xaxis.set_major_locator(FixedLocator(_readable_ticks(ticks)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -138,48 +105,26 @@ def quality_against_cost(summary: Summary) -> str:
         axes.set_xlim(min(ticks) / 1.25, max(places.values()) * 1.25)
         axes.set_xlabel("model evaluations per image (log scale)")
         axes.set_ylabel(f"{scorer}, {scale.unit}")
-        _legend_above(axes)
-        return _svg(figure, "quality-against-cost")
+        legend_above(axes)
+        return as_svg(figure, "quality-against-cost")
 
 
 def training_curve(history: pd.DataFrame, identity_loss: float | None, label: str) -> str:
     """Training and validation loss per epoch; identity_loss: of leaving the noise as it is; label: of the axis."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9.6, 3.4, 3)
-        for column, colour, part in (("train_loss", _SOFT, "training"), ("val_loss", _ACCENT, "validation")):
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(9.6, 3.4, 3)
+        for column, colour, part in (("train_loss", SOFT, "training"), ("val_loss", ACCENT, "validation")):
             points = history.dropna(subset=[column]).groupby("epoch")[column].mean()
             axes.plot(points.index, points, color=colour, lw=2, marker="o", ms=3, label=part)
         if identity_loss is not None:
             axes.axhline(
-                identity_loss, color=_TEXT, lw=1, linestyle=(0, (4, 4)), label="noise left as it is (validation)"
+                identity_loss, color=TEXT, lw=1, linestyle=(0, (4, 4)), label="noise left as it is (validation)"
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        _legend_above(axes)
-        return _svg(figure, "training-curve")
-
-
-def _figure(width: float, height: float, num_named: int) -> tuple[Figure, Axes]:
-    """A figure without pyplot, which would keep it in a global list; higher by the further rows of its legend."""
-    further_rows = (num_named - 1) // _LEGEND_COLUMNS
-    figure = Figure(figsize=(width, height + 0.25 * further_rows), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=_LEGEND_COLUMNS, handlelength=1.2, borderaxespad=0.2)
-
-
-def _errors(found: Sequence[Comparison], scale: Scale) -> np.ndarray:
-    """Distances (2, n) from the means down and up to the ends of their intervals; none where there is no interval."""
-    ends = [
-        (0.0, 0.0)
-        if one.mean_low is None or one.mean_high is None
-        else (one.mean - one.mean_low, one.mean_high - one.mean)
-        for one in found
-    ]
-    return scale.factor * np.maximum(np.array(ends).T, 0)
+        legend_above(axes)
+        return as_svg(figure, "training-curve")
 
 
 def _set_apart(costs: Mapping[str, float]) -> dict[str, float]:
@@ -198,20 +143,3 @@ def _readable_ticks(values: Sequence[float]) -> list[float]:
         if value > kept[-1] * 1.15:
             kept.append(value)
     return kept
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The bare <svg> element: no XML head, no metadata, CSS variables for colours, ids of its own."""
-    written = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
-    text = written.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # A style inside an inline SVG would hold for the whole page, and a size would keep it from shrinking with it.
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"|\s(width|height)="[\d.]+pt"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg.strip()
