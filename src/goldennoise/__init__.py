@@ -5,10 +5,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from goldennoise.api import GoldenNoise, load_npnet, noise_levels, re_denoise
+    from goldennoise.api import (
+        GoldenNoise,
+        Sampled,
+        load_npnet,
+        load_time_predictor,
+        noise_levels,
+        re_denoise,
+        sample,
+    )
 
 __version__ = version("goldennoise")
-__all__ = ["GoldenNoise", "load_npnet", "noise_levels", "re_denoise"]
+__all__ = ["GoldenNoise", "Sampled", "load_npnet", "load_time_predictor", "noise_levels", "re_denoise", "sample"]
 
 
 def __getattr__(name: str) -> Any:

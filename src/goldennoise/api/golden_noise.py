@@ -1,25 +1,18 @@
-"""The public API: golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
+"""Golden noise for a diffusers pipeline, from a trained NPNet or by re-denoise."""
 
 import copy
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
-from goldennoise.diffusion import noise_levels as densities
+from goldennoise.api.arguments import check_noise, check_numbers, prompts_of, source_noise
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.given_pipeline import from_pipeline
-from goldennoise.diffusion.noise_levels.base import NoiseLevels
-from goldennoise.diffusion.noise_levels.table import stable_diffusion
-from goldennoise.diffusion.pipeline import LatentPipeline
 from goldennoise.diffusion.text_options import read_options
 from goldennoise.errors import ModelError, require
 from goldennoise.networks.base import NetworkInputs
@@ -28,8 +21,6 @@ from goldennoise.networks.model_card import CARD, model_card
 from goldennoise.networks.network import GoldenNetwork
 from goldennoise.networks.sources import find_npnet, read_record
 from goldennoise.store.hub import upload
-
-__all__ = ["GoldenNoise", "load_npnet", "noise_levels", "re_denoise"]
 
 
 class GoldenNoise:
@@ -106,10 +97,10 @@ class GoldenNoise:
         arguments that do not fit.
         """
         model = from_pipeline(pipe)
-        prompts = _prompts(prompt)
+        prompts = prompts_of(prompt)
         taken = [name for name in model.text_options if not name.startswith("negative_")]
         options = read_options(text_options, taken, "GoldenNoise", len(prompts))
-        _check_noise(latents, generator, len(prompts))
+        check_noise(latents, generator, len(prompts))
         if latents is not None and height is None and width is None:
             shape = tuple(latents.shape[1:])
         else:
@@ -119,7 +110,7 @@ class GoldenNoise:
             embedding = model.encode(prompts, options)
             pipe.maybe_free_model_hooks()  # offloaded, the text encoders are not to stay where the denoiser will be
             self._check_text(tuple(embedding.cond.shape[1:]))
-            source = _source_noise(model, len(prompts), shape, generator, latents)
+            source = source_noise(model, len(prompts), shape, generator, latents)
             golden = self.network.to(source.device).predict(model, source.float(), embedding)
             if self.network.config.architecture.needs_model:
                 pipe.maybe_free_model_hooks()
@@ -165,14 +156,14 @@ def re_denoise(
     """
     is_text = negative_prompt is None or isinstance(negative_prompt, str)
     require(is_text, "negative_prompt", f"a {type(negative_prompt).__name__}", "one text for all prompts")
-    _check_numbers(
+    check_numbers(
         {"denoise_guidance": denoise_guidance, "invert_guidance": invert_guidance},
         {"num_steps": num_steps, "num_rounds": num_rounds, "depth": depth},
     )
     model = from_pipeline(pipe, negative_prompt)
-    prompts = _prompts(prompt)
+    prompts = prompts_of(prompt)
     options = read_options(text_options, model.text_options, "re_denoise", len(prompts))
-    _check_noise(latents, generator, len(prompts))
+    check_noise(latents, generator, len(prompts))
     shape = model.latent_shape if latents is None else tuple(latents.shape[1:])
     channels, patch = model.latent_shape[0], model.patch_size
     if len(shape) != 3 or shape[0] != channels or any(side % patch for side in shape[1:]):
@@ -180,7 +171,7 @@ def re_denoise(
         raise ModelError(f"The noise must be (B, {channels}, h, w){sides}, not {(len(prompts), *shape)}.")
     with in_eval_mode(pipe):
         embedding = model.encode(prompts, options)
-        source = _source_noise(model, len(prompts), shape, generator, latents)
+        source = source_noise(model, len(prompts), shape, generator, latents)
         golden = re_denoising.re_denoise(
             model,
             source,
@@ -193,75 +184,3 @@ def re_denoise(
         )
         pipe.maybe_free_model_hooks()  # offloaded, the denoiser is not to stay where the text encoders will be
     return model.for_pipeline(golden.to(source.dtype))
-
-
-def noise_levels(
-    density: str, alpha_bars: Sequence[float] | np.ndarray | Tensor | None = None, **options: float
-) -> NoiseLevels:
-    """A density of the log SNR of noise levels, with `quantile(u)`, `cdf(log_snr)` and `density(log_snr)`.
-
-    >>> levels = noise_levels("laplace", mean=0.0, scale=0.5)
-    >>> log_snr = levels.quantile(torch.rand(32))
-
-    density: such as "laplace", "cosine" or "uniform"; see `goldennoise.diffusion.noise_levels`. alpha_bars: (T,) of the
-    training schedule, on which "uniform" depends; None for that of Stable Diffusion. options: of the density.
-    Raises `ConfigError` for a density or an option that does not exist, or a value out of range.
-    """
-    table = stable_diffusion() if alpha_bars is None else np.asarray(alpha_bars, np.float64)
-    return densities.built(densities.configured(density, options), table)
-
-
-def _prompts(prompt: Any) -> list[str]:
-    allowed = "a text or a list of at least one"
-    require(isinstance(prompt, Iterable), "prompt", repr(prompt), allowed)
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    require(len(prompts) > 0, "prompt", repr(prompt), allowed)
-    for text in prompts:
-        require(isinstance(text, str), "prompt", f"a list with {text!r}", allowed)
-    return prompts
-
-
-def _check_numbers(guidances: Mapping[str, Any], counts: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` for numbers of another kind; what is out of range is for re-denoise itself to refuse."""
-    for name, value in guidances.items():
-        require(isinstance(value, Real) and math.isfinite(value), name, repr(value), "a finite number")
-    for name, value in counts.items():
-        require(isinstance(value, Integral), name, repr(value), "a whole number")
-
-
-def _check_noise(latents: Any, generator: Any, num_prompts: int) -> None:
-    """Raises `ConfigError` for what is no noise, and no generator, for this number of prompts."""
-    if generator is not None and not isinstance(generator, Generator):
-        listed = isinstance(generator, list) and all(isinstance(one, Generator) for one in generator)
-        allowed = "a torch.Generator, such as torch.Generator().manual_seed(0), or a list of them"
-        require(listed, "generator", repr(generator), allowed)
-        fits = latents is not None or len(generator) == num_prompts
-        allowed = f"one generator, or one for each of the {num_prompts} prompts"
-        require(fits, "generator", f"a list of {len(generator)}", allowed)
-    if latents is None:
-        return
-    is_noise = isinstance(latents, Tensor) and latents.is_floating_point()
-    found = f"a tensor of {latents.dtype}" if isinstance(latents, Tensor) else f"a {type(latents).__name__}"
-    require(is_noise and latents.ndim > 0, "latents", found, "a floating-point tensor (B, C, h, w)")
-    require(
-        len(latents) == num_prompts,
-        "latents",
-        f"a batch of {len(latents)}",
-        f"one noise for each of the {num_prompts} prompts; repeat the prompts for several images of each",
-    )
-
-
-def _source_noise(
-    model: LatentPipeline,
-    num_prompts: int,
-    shape: tuple[int, ...],
-    generator: Generator | list[Generator] | None,
-    latents: Tensor | None,
-) -> Tensor:
-    """The noise given, or the noise the pipeline would draw with this generator, in that dtype on its device.
-
-    Noise of another floating-point dtype or on another device is converted, as the pipeline itself does.
-    """
-    if latents is not None:
-        return latents.to(model.device, model.noise_dtype)
-    return randn_tensor((num_prompts, *shape), generator=generator, device=model.device, dtype=model.noise_dtype)
