@@ -235,6 +235,8 @@ class TinyModel:
         ]
         return torch.cat(rows)
 
+    def require_walked(self) -> None: ...
+
     @property
     def feature_width(self) -> int:
         return self.latent_shape[0]

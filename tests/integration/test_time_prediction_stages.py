@@ -78,9 +78,8 @@ def test_a_killed_training_goes_on_and_a_finished_one_is_left_alone(
 
 
 def test_from_a_schedule_to_the_page(folder: Path) -> None:
-    fixed = [f"+method.trailing_{num}={{kind: fixed_schedule, spacing: trailing, num_steps: {num}}}" for num in (2, 6)]
     listed = "+method.leading_3={kind: fixed_schedule, timesteps: [999, 499.5, 0]}"
-    ended(folder, "stage=eval_schedule", *FEW, *fixed, listed)
+    ended(folder, "stage=eval_schedule", *FEW, listed)
     scores = folder / "outputs/scores/tiny/v1"
     summary = json.loads((scores / "summary.json").read_text())
     assert summary["reference"] == "time_prediction_shared"
@@ -100,16 +99,25 @@ def test_from_a_schedule_to_the_page(folder: Path) -> None:
     ended(folder, "stage=report", "scorer=[]")
     page = (folder / "outputs/report/tiny/v1/index.html").read_text()
     for words in (
-        "Levels chosen for each image change shapes_verifier by",
-        "against the same levels for every image, at",
-        "against levels chosen for other prompts, at",
+        "Levels chosen for each image (time_prediction) change shapes_verifier by",
+        "against the same levels for every image (time_prediction_shared), at",
+        "against levels chosen for other prompts (time_prediction_shuffled), at",
         "What the levels are worth",
-        "of trailing_6",
+        "of trailing_20",
         "The levels that time_prediction chose",
         "Training of schedule/tiny@v1",
     ):
         assert words in page
     assert "What the levels are worth" in (folder / "outputs/report/tiny/v1/tables.md").read_text()
+
+
+def test_a_sampler_of_other_steps_is_refused_before_an_image(folder: Path) -> None:
+    odd = ("model.scheduler=dpmpp_2m", "method.time_prediction.artifact=schedule/tiny@v1", "stage.other_model=allow")
+    for stage in (("stage=sample", "stage.prompt=a"), ("stage=eval", *FEW)):
+        done = run([*TINY, *stage, "method=[standard,time_prediction]", *odd, "name=refused"], folder)
+        assert (done.code, done.faults()) == (2, [])
+        assert "is walked in DDIM steps" in done.sentences[0]
+    assert not list((folder / "outputs").rglob("refused/**/*.png"))
 
 
 def test_one_prompt_is_sampled_on_its_own_levels(folder: Path) -> None:
@@ -142,7 +150,7 @@ REFUSED: list[tuple[Sequence[str], str]] = [
     ),
     (
         ("stage=eval", *FEW, "method=[standard,time_prediction]", "model.scheduler=dpmpp_2m"),
-        "ddim",
+        "method time_prediction: A schedule of a method's own is walked in DDIM steps",
     ),
     (
         ("stage=eval", *FEW, "method=[standard,time_prediction]", "compute.compile=true", *OTHER),
@@ -150,17 +158,20 @@ REFUSED: list[tuple[Sequence[str], str]] = [
     ),
     (
         ("stage=eval", *FEW, "method=[standard,time_prediction]", "method.time_prediction.min_level=1"),
-        "min_level must be above 0 and below 1",
+        "min_level must be null or above 0 and below 1",
     ),
     (
         ("stage=eval", *FEW, "method=[standard,time_prediction]", "method.time_prediction.max_steps=0"),
-        "max_steps must be at least 1",
+        "max_steps must be null or at least 1",
     ),
     (
         ("stage=eval", *FEW, "method=[standard,time_prediction_shared]", "method.time_prediction_shared.artifact=null"),
         "mode must be adaptive without an artifact",
     ),
-    (("stage=collect", "method=[time_prediction]"), "plans more of sampling than its noise"),
+    (
+        ("stage=collect", "method=[time_prediction]"),
+        "it changes the schedule of sampling and not the noise",
+    ),
     (("stage=train_schedule", *BRIEF, "stage.reward_scorer=clipscore"), "must be one of the scorers of this run"),
     (
         ("stage=train_schedule", *BRIEF, "stage.reward_scorer=shapes_verifier", "name=other"),
@@ -173,6 +184,10 @@ REFUSED: list[tuple[Sequence[str], str]] = [
     (("stage=train_schedule", *BRIEF, "stage.discount=0.97"), "step_price must be null beside a discount"),
     (("stage=train_schedule", *BRIEF, "stage.num_rollouts=1"), "num_rollouts must be at least 2"),
     (("stage=train_schedule", *BRIEF, "stage.num_validation=8"), "of 8 prompts none is left to learn from"),
+    (("stage=train_schedule", *BRIEF, "stage.prompts_per_update=6"), "only 5 prompts are left to learn from"),
+    (("stage=train_schedule", *BRIEF, "stage.init_alpha=-20"), "init_alpha must be at least -10 and at most 10"),
+    (("stage=train_schedule", *BRIEF, "stage.max_steps=1"), "max_steps must be at least 2"),
+    (("stage=train_schedule", *BRIEF, "stage.min_level=nan"), "min_level must be"),
     (("stage=train_schedule", *BRIEF, "compute.compile=true"), "set it to false"),
     (("stage=train_schedule", *BRIEF, "compute.devices=2"), "in one process on one device"),
     (("stage=train_schedule", *BRIEF, "model.scheduler=dpmpp_2m", "name=other"), "ddim"),

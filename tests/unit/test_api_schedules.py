@@ -61,6 +61,33 @@ def test_the_timesteps_of_the_pipeline_as_levels_give_its_own_images() -> None:
         assert np.abs(np.asarray(one, float) - np.asarray(other, float)).max() <= 1
 
 
+@pytest.mark.parametrize("form", [np.asarray, torch.tensor, tuple])
+def test_levels_may_be_an_array(form: Any) -> None:
+    levels = [1.0, 0.5, 0.0]
+    found = goldennoise.sample(tiny_pipeline(), "a ring", schedule=form(levels), generator=generator())
+    assert found.levels == [(1.0, 0.5, 0.0)]
+
+
+def test_a_predictor_brings_the_guidance_and_the_limits_of_its_training() -> None:
+    pipe: Any = tiny_pipeline()
+    config = TimePredictorConfig(from_pipeline(pipe).feature_width, 0.5, 0.5, max_steps=3, min_level=0.05, guidance=2.0)
+    network = new_predictor(config, seed=0)
+    ours, asked, others = (
+        goldennoise.sample(pipe, PROMPTS, schedule=network, generator=generator(), **options)
+        for options in ({}, {"guidance_scale": 2.0, "max_steps": 3}, {"guidance_scale": 5.0, "max_steps": 4})
+    )
+    assert [len(levels) - 1 for levels in ours.levels] == [3, 3]
+    assert ours == asked
+    assert [len(levels) - 1 for levels in others.levels] == [4, 4]
+    assert others.images != ours.images
+
+
+def test_half_weights_are_taken() -> None:
+    pipe: Any = tiny_pipeline()
+    found = goldennoise.sample(pipe, "a ring", schedule=predictor(pipe).bfloat16(), generator=generator())
+    assert found.levels[0][-1] == 0
+
+
 def test_guidance_is_the_pipelines_default_and_a_negative_prompt_counts() -> None:
     pipe: Any = tiny_pipeline()
     levels = [1.0, 0.5, 0.0]
@@ -75,11 +102,22 @@ def test_guidance_is_the_pipelines_default_and_a_negative_prompt_counts() -> Non
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"schedule": "trailing"}, ConfigError, "schedule must be what load_time_predictor gives, or noise levels that"),
+    (
+        {"schedule": "trailing"},
+        ConfigError,
+        "schedule must be what load_time_predictor gives, or a list of noise levels that",
+    ),
     ({"schedule": [1.0, 0.5]}, ConfigError, "noise levels that fall from 1 at most to 0"),
     ({"schedule": [0.5, 0.5, 0.0]}, ConfigError, "noise levels that fall from 1 at most to 0"),
     ({"schedule": [1.2, 0.5, 0.0]}, ConfigError, "noise levels that fall from 1 at most to 0"),
     ({"schedule": [1.0, float("nan"), 0.0]}, ConfigError, "noise levels that fall from 1 at most to 0"),
+    ({"schedule": ["a", "b"]}, ConfigError, "a list of noise levels that fall from 1 at most to 0"),
+    ({"schedule": [[1, 0.5], [0.5, 0]]}, ConfigError, "a list of noise levels that fall from 1 at most to 0"),
+    ({"schedule": [[1, 0.5], [0]]}, ConfigError, "a list of noise levels that fall from 1 at most to 0"),
+    ({"schedule": Path("v1")}, ConfigError, "schedule must be what load_time_predictor gives"),
+    ({"min_level": "0.1"}, ConfigError, "min_level must be a finite number"),
+    ({"negative_prompt": ["x"]}, ConfigError, "negative_prompt must be one text for all prompts"),
+    ({"latents": torch.full((1, 4, 8, 8), torch.nan)}, ModelError, "features are not finite: check the initial noise"),
     ({"max_steps": 0}, ConfigError, "max_steps must be at least 1"),
     ({"min_level": 0.0}, ConfigError, "min_level must be above 0 and below 1"),
     ({"latents": torch.zeros(1, 4, 8, 16)}, ModelError, r"The noise must be \(B, 4, 8, 8\), not \(1, 4, 8, 16\)"),

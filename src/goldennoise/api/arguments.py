@@ -22,6 +22,12 @@ def prompts_of(prompt: Any) -> list[str]:
     return prompts
 
 
+def check_negative(negative_prompt: Any) -> None:
+    """Raises `ConfigError` for what is no text."""
+    is_text = negative_prompt is None or isinstance(negative_prompt, str)
+    require(is_text, "negative_prompt", f"a {type(negative_prompt).__name__}", "one text for all prompts")
+
+
 def check_numbers(guidances: Mapping[str, Any], counts: Mapping[str, Any]) -> None:
     """Raises `ConfigError` for numbers of another kind; what is out of range is for re-denoise itself to refuse."""
     for name, value in guidances.items():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from goldennoise.api.arguments import check_noise, check_numbers, prompts_of, source_noise
+from goldennoise.api.arguments import check_negative, check_noise, check_numbers, prompts_of, source_noise
 from goldennoise.diffusion import re_denoise as re_denoising
 from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.given_pipeline import from_pipeline
@@ -154,8 +154,7 @@ def re_denoise(
     none. text_options: negative_prompt_2 and negative_prompt_3 too, one text each. The other arguments and the result
     are those of `GoldenNoise`.
     """
-    is_text = negative_prompt is None or isinstance(negative_prompt, str)
-    require(is_text, "negative_prompt", f"a {type(negative_prompt).__name__}", "one text for all prompts")
+    check_negative(negative_prompt)
     check_numbers(
         {"denoise_guidance": denoise_guidance, "invert_guidance": invert_guidance},
         {"num_steps": num_steps, "num_rounds": num_rounds, "depth": depth},

@@ -1,7 +1,7 @@
 """Noise levels: densities of training, and sampling on a schedule that a network predicts."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from PIL.Image import Image, fromarray
 from torch import Generator, Tensor
 
-from goldennoise.api.arguments import check_noise, check_numbers, prompts_of, source_noise
+from goldennoise.api.arguments import check_negative, check_noise, check_numbers, prompts_of, source_noise
 from goldennoise.diffusion import noise_levels as densities
 from goldennoise.diffusion.eval_mode import in_eval_mode
 from goldennoise.diffusion.given_pipeline import from_pipeline
@@ -20,7 +20,7 @@ from goldennoise.diffusion.plan import SamplingPlan, Schedule
 from goldennoise.diffusion.schedules.fixed import FixedSchedule
 from goldennoise.diffusion.schedules.learned import LearnedSchedule
 from goldennoise.diffusion.text_options import read_options
-from goldennoise.errors import ModelError, require
+from goldennoise.errors import ModelError, require, shortened
 from goldennoise.networks.time_predictor.network import TimePredictor
 
 
@@ -36,12 +36,12 @@ class Sampled:
 def sample(
     pipe: Any,
     prompt: str | Iterable[str],
-    schedule: TimePredictor | Sequence[float],
+    schedule: TimePredictor | Sequence[float] | np.ndarray | Tensor,
     generator: Generator | list[Generator] | None = None,
     latents: Tensor | None = None,
     guidance_scale: float | None = None,
-    max_steps: int = 28,
-    min_level: float = 0.01,
+    max_steps: int | None = None,
+    min_level: float | None = None,
     negative_prompt: str | None = None,
     **text_options: Any,
 ) -> Sampled:
@@ -53,12 +53,15 @@ def sample(
     Steps are those of DDIM, or straight along a flow, so the pipeline's scheduler must be DDIM or FlowMatchEuler.
     schedule: what `load_time_predictor` gives, which reads at every step how far to go, or falling noise levels that
     end at 0, 1 being the first of training. generator, latents, negative_prompt, text_options: as in `re_denoise`.
-    guidance_scale: None for the default of the pipeline's call. max_steps, min_level: of a predictor; the last allowed
-    step and a level below min_level go to 0.
+    guidance_scale: None for that of the predictor's training, or the default of the pipeline's call where nobody knows
+    it. max_steps, min_level: of a predictor, None for those of its training; the last allowed step and a level below
+    min_level go to 0.
     Raises `ConfigError` for arguments that do not fit, `ModelError` for another scheduler, for latents of another
     shape and for a predictor of another model.
     """
-    check_numbers({} if guidance_scale is None else {"guidance_scale": guidance_scale}, {"max_steps": max_steps})
+    numbers = {"guidance_scale": guidance_scale, "min_level": min_level}
+    check_numbers(_given(numbers), _given({"max_steps": max_steps}))
+    check_negative(negative_prompt)
     chosen = _schedule(schedule, max_steps, min_level)
     model = from_pipeline(pipe, negative_prompt)
     prompts = prompts_of(prompt)
@@ -66,6 +69,9 @@ def sample(
     check_noise(latents, generator, len(prompts))
     if latents is not None and tuple(latents.shape[1:]) != model.latent_shape:
         raise ModelError(f"The noise must be (B, {', '.join(map(str, model.latent_shape))}), not {(*latents.shape,)}.")
+    model.require_walked()
+    if guidance_scale is None and isinstance(schedule, TimePredictor):
+        guidance_scale = schedule.config.guidance
     if guidance_scale is None:
         guidance_scale = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
     with in_eval_mode(pipe):
@@ -76,18 +82,25 @@ def sample(
     return Sampled([fromarray(image.permute(1, 2, 0).numpy()) for image in pixels], chosen.taken(len(prompts)))
 
 
-def _schedule(given: Any, max_steps: int, min_level: float) -> Schedule:
+def _given(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _schedule(given: Any, max_steps: int | None, min_level: float | None) -> Schedule:
     if isinstance(given, TimePredictor):
-        require(max_steps >= 1, "max_steps", max_steps, "at least 1")
-        require(0 < min_level < 1, "min_level", min_level, "above 0 and below 1")
+        require(max_steps is None or max_steps >= 1, "max_steps", max_steps, "at least 1")
+        require(min_level is None or 0 < min_level < 1, "min_level", min_level, "above 0 and below 1")
         return LearnedSchedule(given, max_steps, min_level)
-    allowed = "what load_time_predictor gives, or noise levels that fall from 1 at most to 0"
-    require(
-        isinstance(given, Sequence) and not isinstance(given, str), "schedule", f"a {type(given).__name__}", allowed
-    )
-    levels = np.asarray(given, dtype=np.float64)
-    falls = len(levels) > 1 and 0 < levels[0] <= 1 and levels[-1] == 0 and bool((np.diff(levels) < 0).all())
-    require(falls, "schedule", list(given), allowed)
+    allowed = "what load_time_predictor gives, or a list of noise levels that fall from 1 at most to 0"
+    is_listed = isinstance(given, Sequence | np.ndarray | Tensor) and not isinstance(given, str)
+    require(is_listed, "schedule", f"a {type(given).__name__}", allowed)
+    try:
+        levels = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    is_list = levels.ndim == 1 and len(levels) > 1
+    falls = is_list and 0 < levels[0] <= 1 and levels[-1] == 0 and bool((np.diff(levels) < 0).all())
+    require(falls, "schedule", shortened(list(given)), allowed)
     return FixedSchedule(tuple(levels.tolist()))
 
 

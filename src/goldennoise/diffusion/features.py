@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from goldennoise.diffusion.plan import Features
+from goldennoise.diffusion.schedules.schedulers import require_walked
 from goldennoise.errors import ModelError
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class LatentFeatures:
     taps: Taps
     patch_size: int
     _network: Any
+    _pipe: Any
+
+    def require_walked(self) -> None:
+        require_walked(self._pipe.scheduler)
 
     @property
     def network(self) -> nn.Module:

@@ -30,7 +30,6 @@ from goldennoise.diffusion.schedules.schedulers import (
     is_distilled,
     is_stochastic,
     make_scheduler,
-    require_walked,
 )
 from goldennoise.diffusion.setup import enable_tiling, tune
 from goldennoise.diffusion.tone import Tones, load_tones, toned, tones_file
@@ -210,7 +209,7 @@ class LatentPipeline(LatentImages, LatentTexts, LatentFeatures):
         num_steps = self.num_steps if plan.num_steps is None else plan.num_steps
         guidance = self.guidance if plan.guidance is None else plan.guidance
         if plan.schedule is not None:
-            require_walked(self._pipe.scheduler)
+            self.require_walked()
             return walk(self, noise, embedding, plan.schedule, guidance)
         # Here and not before: golden noise is also made for pipelines that sample on their own.
         draws = step_draws(self._pipe.scheduler, step_seeds, len(noise)) if self.is_stochastic else {}

@@ -1,7 +1,7 @@
 """How one batch is sampled: the noise it starts from, and where it departs from the model's recommended sampler."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,10 @@ class Features:
     def __getitem__(self, rows: "Tensor") -> "Features":
         """Those of some rows (R,)."""
         return Features(self.maps[rows], self.time[rows])
+
+    def to(self, device: Any) -> "Features":
+        """The same on a device."""
+        return Features(self.maps.to(device), self.time.to(device))
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,10 @@ class DiffusionModel(Protocol):
         """As `predict`, with a level above 0 of its own for each row, (B,), float64 on the CPU."""
         ...
 
+    def require_walked(self) -> None:
+        """Raises `ModelError` where the steps of its sampler are not those that a plan's schedule is walked in."""
+        ...
+
     @property
     def feature_width(self) -> int:
         """D of `predict_with_features`. Raises `ModelError` for a compiled denoiser, which shows no features."""

@@ -64,6 +64,10 @@ class FixedScheduleMethod(Method):
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    def prepare(self, model: "DiffusionModel") -> None:
+        """Raises `ModelError` for a sampler of other steps."""
+        model.require_walked()
+
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":  # noqa: ARG002
         return batch.source
 

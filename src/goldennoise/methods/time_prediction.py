@@ -37,14 +37,14 @@ class Config(MethodConfig):
     artifact: str | None = option(
         "schedule/shapes@latest", filled('a reference such as "schedule/shapes@latest"'), identity=False
     )
-    """A trained time predictor, such as "schedule/shapes@latest"; null for the untrained one, as published."""
+    """A trained time predictor, such as "schedule/shapes@latest"; null for an untrained one with the published bias."""
     mode: str = option("adaptive", either("adaptive", "shared", "shuffled"))
     """adaptive: the levels that the network predicts for the image. shared: the mean schedule of the validation
     prompts, for every image. shuffled: that of a validation prompt drawn at random, for each image another."""
-    max_steps: int = option(28, number(least=1))
-    """Of mode adaptive: steps at most."""
-    min_level: float = option(0.01, number(above=0, below=1))
-    """Of mode adaptive: a level below it is the end, in (0, 1)."""
+    max_steps: int | None = option(None, number(least=1))
+    """Of mode adaptive: steps at most; null for as many as in training, 28 for the untrained one."""
+    min_level: float | None = option(None, number(above=0, below=1))
+    """Of mode adaptive: a level below it is the end, in (0, 1); null for that of training, 0.01 for the untrained."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +63,8 @@ class TimePrediction(Method):
         self._network: TimePredictor | None = None
 
     def prepare(self, model: "DiffusionModel") -> None:
-        """Raises `ModelError` for a network of another width, and for a compiled denoiser."""
+        """Raises `ModelError` for a sampler of other steps, a network of another width, and a compiled denoiser."""
+        model.require_walked()
         if self.config.mode == "adaptive" and (width := self._predictor(model).config.width) != model.feature_width:
             raise ModelError(
                 f"This time predictor reads features of width {width}, and {model.name} has {model.feature_width}: "

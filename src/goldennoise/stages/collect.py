@@ -90,6 +90,12 @@ def _chain(config: RunConfig) -> list[Any]:
             f"stage.preference={config.stage.preference}: preference must be one of the scorers of this run ({known}), "
             "which scorer=[...] chooses"
         )
+    for name, method in config.method.items():
+        if method.control == "schedule" or method.artifact_kind == "schedule":
+            raise ConfigError(
+                f"method=[{name}]: it changes the schedule of sampling and not the noise, and pairs hold noise alone; "
+                "choose a method that changes the noise"
+            )
     first = config.stage.source_network
     before = [] if first is None else [methods.component("npnet").Config(artifact=first)]
     return [*before, *config.method.values()]

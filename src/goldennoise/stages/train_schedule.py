@@ -9,6 +9,7 @@ from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
+from goldennoise.diffusion.schedules.schedulers import WALKED_OPTIONS
 from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
@@ -46,6 +47,11 @@ def run(config: RunConfig) -> Artifact:
             f"stage.num_validation={config.stage.num_validation}: of {len(prompts)} prompts none is left to learn "
             "from; set fewer, or take more prompts"
         )
+    if (left := len(prompts) - config.stage.num_validation) < config.stage.prompts_per_update:
+        raise ConfigError(
+            f"stage.prompts_per_update={config.stage.prompts_per_update}: only {left} prompts are left to learn from, "
+            "and those of an update are all different; set fewer, or take more prompts"
+        )
 
     def decides(scored_by: ScoredBy) -> dict[str, Any]:
         options = deciding(config.stage)
@@ -75,6 +81,11 @@ def _refuse_unfit(config: RunConfig) -> None:
         )
     if config.compute.compile:
         raise ConfigError("compute.compile=true: a learned schedule reads the denoiser's features; set it to false")
+    if config.model.scheduler not in WALKED_OPTIONS:
+        raise ConfigError(
+            f"model.scheduler={config.model.scheduler}: a learned schedule is walked in the steps of ddim or "
+            "flow_euler; set one of these"
+        )
     if config.compute.devices != 1:
         raise ConfigError(
             f"compute.devices={config.compute.devices}: train_schedule runs in one process on one device; set "

@@ -15,12 +15,15 @@ from goldennoise.runtime.seeding import derive_seed
 
 @dataclass(frozen=True)
 class Action:
-    """What a schedule did at one step. rows: (R,), of the batch. level: (R,), from which. ratio: (R,), float32."""
+    """What a schedule did at one step, on the CPU. rows: (R,), of the batch. ratio: (R,), float32, of levels as it was
+    predicted. there: (R,), the next level. is_last: whether it was the last allowed step, which goes to 0 whatever the
+    ratio. features: what it read, None where they are not kept.
+    """
 
     rows: Tensor
-    level: Tensor
     ratio: Tensor
     there: Tensor
+    is_last: bool
     features: Features | None
 
 
@@ -36,14 +39,17 @@ class LearnedSchedule:
     def __init__(
         self,
         network: TimePredictor,
-        max_steps: int,
-        min_level: float,
+        max_steps: int | None = None,
+        min_level: float | None = None,
         draws: Sequence[int] | None = None,
         keep_features: bool = False,
     ) -> None:
-        """draws: a seed for each row to draw its ratios with, None for the mode. keep_features: in `actions`."""
+        """max_steps, min_level: None for those of the network's training. draws: a seed for each row to draw its ratios
+        with, None for the mode. keep_features: in `actions`.
+        """
         self.network = network
-        self.max_steps, self.min_level = max_steps, min_level
+        self.max_steps = network.config.max_steps if max_steps is None else max_steps
+        self.min_level = network.config.min_level if min_level is None else min_level
         self.draws, self.keep_features = draws, keep_features
         self.actions: list[Action] = []
 
@@ -53,6 +59,12 @@ class LearnedSchedule:
         assert features is not None, "it reads features"
         if step.number == 0:
             self.actions = []
+        if not bool(features.maps.isfinite().all() & features.time.isfinite().all()):
+            raise ModelError(
+                "The denoiser's features are not finite: check the initial noise and the guidance scale, or run the "
+                "model in a wider number format."
+            )
+        self.network.to(features.maps.device)
         policy = policy_at(self.network, features)
         if not bool((policy.alpha.isfinite() & policy.beta.isfinite()).all()):
             raise ModelError("The time predictor gives numbers that are not finite: train it again, at a lower rate.")
@@ -64,7 +76,8 @@ class LearnedSchedule:
         there = level * ratio.cpu().double()
         is_last = step.number + 1 >= self.max_steps
         there = torch.zeros_like(there) if is_last else torch.where(there < self.min_level, 0.0, there)
-        self.actions.append(Action(step.rows, level, ratio, there, features if self.keep_features else None))
+        kept = features.to("cpu") if self.keep_features else None
+        self.actions.append(Action(step.rows, ratio.cpu(), there, is_last, kept))
         return there
 
     def taken(self, num_rows: int) -> list[tuple[float, ...]]:
@@ -76,6 +89,7 @@ class LearnedSchedule:
 
 
 def policy_at(network: TimePredictor, features: Features) -> BetaPolicy:
-    """The policy of a network for the rows of `features`."""
-    maps = as_published(features.maps) if network.config.layout == "published" else features.maps
-    return BetaPolicy(*network.to(maps.device)(maps, features.time))
+    """The policy of a network for the rows of `features`, on the network's device."""
+    found = features.to(network.conv1.weight.device)
+    maps = as_published(found.maps) if network.config.layout == "published" else found.maps
+    return BetaPolicy(*network(maps, found.time))

@@ -74,6 +74,7 @@ STOCHASTIC = ("EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteSchedule
 """Classes a pipeline given by the user may carry; those that solve an SDE with `algorithm_type` are stochastic too."""
 
 WALKED = ("DDIMScheduler", "FlowMatchEulerDiscreteScheduler")
+WALKED_OPTIONS = ("ddim", "flow_euler")
 """Classes whose steps are those of `goldennoise.diffusion.sampling`."""
 
 FLOW_SCHEDULERS = {

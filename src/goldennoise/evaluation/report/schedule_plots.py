@@ -26,26 +26,25 @@ from goldennoise.evaluation.report.schedule_scores import Schedules
 
 def curves(found: Schedules) -> str:
     """Mean of the main scorer over evaluations per image: a line for each fixed schedule, a diamond for a learned."""
-    fixed = found.fixed()
+    learned = {one.method: [one.method] for one in found.learned}
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(9.6, 4.6, len(found.curves))
-        for place, (name, methods) in enumerate(found.curves.items()):
+        figure, axes = new_figure(9.6, 4.6, len(found.fixed) + len(learned))
+        for place, (name, methods) in enumerate([*found.fixed.items(), *learned.items()]):
             results = [found.summary.methods[method].scorers[found.scorer].overall for method in methods]
             costs = [found.evaluations(method) for method in methods]
             means = [found.scale.factor * result.mean for result in results]
-            marker = "o" if name in fixed else "D"
             axes.errorbar(
                 costs,
                 means,
                 yerr=errors_of(results, found.scale),
                 color=METHODS[place % len(METHODS)],
-                marker=marker,
-                ms=6 if name in fixed else 9,
-                lw=1.6 if name in fixed else 2,
+                marker="D" if name in learned else "o",
+                ms=9 if name in learned else 6,
+                lw=2 if name in learned else 1.6,
                 elinewidth=1,
                 capsize=3,
                 label=name,
-                zorder=2 if name in fixed else 3,
+                zorder=3 if name in learned else 2,
             )
         axes.set_xlabel("model evaluations per image")
         axes.set_ylabel(f"{found.scorer}, {found.scale.unit}")

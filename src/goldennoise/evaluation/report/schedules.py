@@ -10,7 +10,7 @@ from goldennoise.evaluation.report import schedule_plots
 from goldennoise.evaluation.report.numbers import SHARE
 from goldennoise.evaluation.report.page import Chapter, Figure
 from goldennoise.evaluation.report.results import INTERVAL, MARKED, difference_cell, shows_difference
-from goldennoise.evaluation.report.schedule_scores import Schedules, by_difficulty
+from goldennoise.evaluation.report.schedule_scores import Learned, Schedules, by_difficulty
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.generation.units import LEVELS, has_numbers, table_of
@@ -26,7 +26,6 @@ def chapter(found: Schedules, trained: Sequence[Artifact]) -> Chapter:
 
     Raises `ArtifactError` for a training whose progress cannot be read.
     """
-    adaptive = found.learned("adaptive")
     figures = [
         Figure(
             "Quality against evaluations, by schedule",
@@ -36,27 +35,36 @@ def chapter(found: Schedules, trained: Sequence[Artifact]) -> Chapter:
             "steps, a learned one a point. All methods start from the same noises.",
         )
     ]
-    if adaptive is not None:
-        figures.append(_chosen(found, adaptive))
+    figures += [_chosen(found, adaptive) for adaptive in _adaptive(found)]
     figures += map(_training, trained)
-    return Chapter("Schedules", sentences(found), figures, [worth_table(found), fewest_table(found)])
+    tables = [worth_table(found), *([fewest_table(found)] if found.fixed else [])]
+    return Chapter("Schedules", sentences(found), figures, tables)
+
+
+def _adaptive(found: Schedules) -> list[Learned]:
+    return [learned for learned in found.learned if learned.mode == "adaptive" and learned.artifact is not None]
 
 
 def sentences(found: Schedules) -> list[str]:
     """What the evidence allows to say of levels that are chosen for each image."""
-    adaptive, told = found.learned("adaptive"), []
-    for name, what in (("shared", "the same levels for every image"), ("shuffled", "levels chosen for other prompts")):
-        other = found.learned(name)
-        if adaptive is None or other is None:
-            continue
-        compared, scale = found.compared(found.scores[adaptive], found.scores[other]), found.scale
-        change = f"{scale.difference(compared.difference)} {scale.points} {scale.difference_interval(compared)}"
-        cost = f"{found.evaluations(adaptive):.3g} and {found.evaluations(other):.3g} evaluations"
-        verdict = "" if shows_difference(compared) else "; no difference is shown"
-        told.append(
-            f"Levels chosen for each image change {found.scorer} by {change} against {what}, at {cost}{verdict}."
-        )
+    whose = {"shared": "the same levels for every image", "shuffled": "levels chosen for other prompts"}
+    told = []
+    for adaptive in _adaptive(found):
+        for other in found.controls(adaptive):
+            if other.mode not in whose:
+                continue
+            compared, scale = found.compared(adaptive.method, found.scores[other.method]), found.scale
+            change = f"{scale.difference(compared.difference)} {scale.points} {scale.difference_interval(compared)}"
+            verdict = "" if shows_difference(compared) else "; no difference is shown"
+            told.append(
+                f"Levels chosen for each image ({adaptive.method}) change {found.scorer} by {change} against "
+                f"{whose[other.mode]} ({other.method}), at {_costs(found, adaptive, other)} evaluations{verdict}."
+            )
     return told
+
+
+def _costs(found: Schedules, one: Learned, other: Learned) -> str:
+    return f"{found.evaluations(one.method):.3g} and {found.evaluations(other.method):.3g}"
 
 
 def worth_table(found: Schedules) -> Table:
@@ -68,21 +76,21 @@ def worth_table(found: Schedules) -> Table:
         Column("difference", INTERVAL),
     ]
     rows = []
-    adaptive = found.learned("adaptive")
-    for name in ("shared", "shuffled", "untrained"):
-        other = found.learned(name)
-        if adaptive is not None and other is not None:
-            cost = f"{found.evaluations(adaptive):.3g} and {found.evaluations(other):.3g}"
-            compared = found.compared(found.scores[adaptive], found.scores[other])
-            rows.append([Cell("adaptive"), Cell(name), Cell(cost), difference_cell(found.scale, compared)])
-    for name in ("adaptive", "shared"):
-        method = found.learned(name)
-        for fixed in found.fixed() if method is not None else ():
-            base = found.at(fixed, found.evaluations(str(method)))
+    for adaptive in _adaptive(found):
+        for other in found.controls(adaptive):
+            compared = found.compared(adaptive.method, found.scores[other.method])
+            cells = map(Cell, (adaptive.method, other.method, _costs(found, adaptive, other)))
+            rows.append([*cells, difference_cell(found.scale, compared)])
+    for learned in found.learned:
+        if learned.mode not in ("adaptive", "shared") or learned.artifact is None:
+            continue
+        cost = found.evaluations(learned.method)
+        for name in found.fixed:
+            base = found.at(name, cost)
             if base is not None:
-                compared = found.compared(found.scores[method], base)
-                cost = f"{found.evaluations(str(method)):.3g}"
-                rows.append([Cell(name), Cell(fixed), Cell(cost), difference_cell(found.scale, compared)])
+                compared = found.compared(learned.method, base)
+                cells = map(Cell, (learned.method, name, f"{cost:.3g}"))
+                rows.append([*cells, difference_cell(found.scale, compared)])
     notes = [
         f"{found.scorer}, {found.scale.points}. {MARKED}",
         "A fixed schedule is taken at the same number of evaluations: its scores are interpolated between the two "
@@ -93,14 +101,14 @@ def worth_table(found: Schedules) -> Table:
 
 def fewest_table(found: Schedules) -> Table:
     """The fewest evaluations of each schedule that come within `MARGIN` of the longest fixed one."""
-    fixed = [method for methods in found.fixed().values() for method in methods]
-    longest = max(fixed or found.scores.columns, key=found.evaluations)
+    longest = max((method for methods in found.fixed.values() for method in methods), key=found.evaluations)
     info = found.summary.scorers[found.scorer]
     margin = MARGIN if info.unit.endswith(SHARE) else MARGIN * info.deviation
     sign = -1 if info.higher_is_better is False else 1
     rows = []
-    for name, methods in found.curves.items():
-        compared = {method: found.compared(found.scores[method], found.scores[longest]) for method in methods}
+    schedules = {**found.fixed} | {learned.method: [learned.method] for learned in found.learned}
+    for name, methods in schedules.items():
+        compared = {method: found.compared(method, found.scores[longest]) for method in methods}
         by_mean = [method for method in methods if sign * compared[method].difference >= -margin]
         surely = [method for method in methods if _worst(compared[method], sign) >= -margin]
         rows.append([Cell(name), *(_fewest(found, kept) for kept in (by_mean, surely))])
@@ -122,13 +130,14 @@ def _fewest(found: Schedules, methods: list[str]) -> Cell:
     return Cell(f"{found.evaluations(methods[0]):.3g}" if methods else "–")
 
 
-def _chosen(found: Schedules, adaptive: str) -> Figure:
-    rows = found.levels[found.levels["method"] == adaptive]
+def _chosen(found: Schedules, adaptive: Learned) -> Figure:
+    rows = found.levels[found.levels["method"] == adaptive.method]
     easy, hard = (rows[rows["prompt_id"].isin(prompts)][LEVELS].tolist() for prompts in by_difficulty(found))
-    shared = found.levels[found.levels["method"] == found.learned("shared")][LEVELS].tolist()[:1]
+    others = [other.method for other in found.controls(adaptive) if other.mode == "shared"]
+    shared = [found.levels[found.levels["method"] == other][LEVELS].iloc[0] for other in others]
     counts: NDArray[np.int64] = rows[LEVELS].map(len).to_numpy() - 1
     return Figure(
-        f"The levels that {adaptive} chose",
+        f"The levels that {adaptive.method} chose",
         schedule_plots.chosen(easy, hard, shared, counts),
         f"Left: the mean noise level at every step for easy and for hard prompts. Right: the shares of images by "
         f"number of steps, from {counts.min()} to {counts.max()}.",

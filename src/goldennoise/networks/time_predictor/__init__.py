@@ -5,21 +5,31 @@ It predicts no noise, so `npnet=` does not have it. Imports no torch.
 
 from dataclasses import dataclass
 
-from goldennoise.store.options import FINITE, Options, either, number, option
+from goldennoise.store.options import POSITIVE, Options, either, number, option
 
 LAYOUTS = ("raster", "published")
 """Of the tokens of a transformer as an image: row by row, or as the published code of Stable Diffusion 3 reads them."""
 
+BIAS = number(least=-10, most=10)
+"""Beyond it float32 no longer tells alpha or beta from 1, or their density overflows."""
+
 
 @dataclass(frozen=True)
 class TimePredictorConfig(Options):
-    """Sizes of `network.TimePredictor`, and the schedule that it predicts before it has learnt anything."""
+    """Sizes of `network.TimePredictor`, the schedule that it predicts before it has learnt anything, and how its
+    schedules were sampled in training."""
 
     width: int = option(1, number(least=1))
     """D: channels of the first and of the last features of the denoiser, and of its time embedding."""
-    init_alpha: float = option(2.5, FINITE)
+    init_alpha: float = option(2.5, BIAS)
     """Bias a of alpha = 1 + exp(a), as in the published launch script."""
-    init_beta: float = option(1.0, FINITE)
+    init_beta: float = option(1.0, BIAS)
     """Bias b of beta = 1 + exp(b). The mode of the ratio is then sigmoid(a - b), 0.8176 with the defaults."""
     layout: str = option("raster", either(*LAYOUTS))
     """How tokens lie in the image that the network reads, of `LAYOUTS`; "published" is for imported weights."""
+    max_steps: int = option(28, number(least=1))
+    """Steps of a chain at most."""
+    min_level: float = option(0.01, number(above=0, below=1))
+    """A noise level below it is the end of a chain, in (0, 1)."""
+    guidance: float | None = option(None, POSITIVE)
+    """Guidance scale of the denoiser whose features it learnt to read, above 0; null where nobody knows."""

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from goldennoise.errors import ConfigError, ModelError, shortened
+from goldennoise.errors import ConfigError, ModelError, require, shortened
 from goldennoise.networks.time_predictor import TimePredictorConfig
 from goldennoise.networks.time_predictor.network import TimePredictor
 from goldennoise.store.files import whole, write_json
@@ -35,25 +35,31 @@ def save_time_predictor(network: TimePredictor, folder: Path, record: Mapping[st
     write_json(folder / CONFIG, {"format": FORMAT, "network": asdict(network.config), "record": dict(record)})
 
 
-def load_time_predictor(path: str | Path, layout: str = "raster") -> TimePredictor:
+def load_time_predictor(path: str | Path, layout: str | None = None) -> TimePredictor:
     """A time predictor in evaluation mode on the CPU, in fp32; called as network(features, time_embedding).
 
     path: a folder that `stage=train_schedule` wrote, or a file of weights, published (`.pth`, `.pt`, `.bin`,
-    `.safetensors`) or ours. layout: of the tokens, for a file; weights that were published for Stable Diffusion 3 need
-    "published". A folder says it itself.
+    `.safetensors`) or ours. layout: of the tokens, for a file, "raster" unless given; weights that were published for
+    Stable Diffusion 3 need "published". A folder says it itself.
     Raises `ModelError` for a file that is missing, damaged, or does not hold exactly the 12 tensors, `ConfigError` for
-    a layout that does not exist.
+    a layout that does not exist, and for one beside a folder.
     """
+    require(isinstance(path, str | Path), "path", f"a {type(path).__name__}", "a folder or a file")
     path = Path(path).expanduser()
     if path.is_dir():
+        require(layout is None, "layout", layout, "left out for a folder, whose config.json has it")
         config = _config(path / CONFIG)
         return _filled(config, read_tensors(path / WEIGHTS, ModelError), path / WEIGHTS)
     tensors = read_tensors(path, ModelError)
-    tensors = tensors.get("state_dict", tensors) if LANDMARK not in tensors else tensors
+    if isinstance(inside := tensors.get("state_dict"), dict):
+        tensors = inside
     first = next((tensors[prefix + LANDMARK] for prefix in PREFIXES if prefix + LANDMARK in tensors), None)
-    if not isinstance(first, Tensor) or first.ndim != 4:
-        raise ModelError(f"{path} holds no time predictor: it has no tensor {LANDMARK}; give a file of its weights.")
-    return _filled(TimePredictorConfig(first.shape[1] // 2, layout=layout), tensors, path)
+    if not isinstance(first, Tensor) or first.ndim != 4 or first.shape[1] < 2 or first.shape[1] % 2:
+        raise ModelError(
+            f"{path} holds no time predictor: it has no tensor {LANDMARK} of an even number of channels; give a file "
+            "of its weights."
+        )
+    return _filled(TimePredictorConfig(first.shape[1] // 2, layout=layout or "raster"), tensors, path)
 
 
 def _config(file: Path) -> TimePredictorConfig:

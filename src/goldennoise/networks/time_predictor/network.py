@@ -54,11 +54,11 @@ class TimePredictor(nn.Module):
                 f"This time predictor reads features (B, {2 * width}, H, W) and time embeddings (B, {width}), not "
                 f"{tuple(features.shape)} and {tuple(time_embedding.shape)}: use the one trained for this model."
             )
-        embedding = time_embedding.float()
-        maps = silu(self.norm1(self.conv1(features.float()), embedding))
+        dtype = self.conv1.weight.dtype
+        maps = silu(self.norm1(self.conv1(features.to(dtype)), time_embedding.to(dtype)))
         # For a map of 8 x 8 the average repeats values, which the maximum does not see.
         pooled = adaptive_avg_pool2d(self.conv2(maps), POOLED).amax(dim=(2, 3))
-        shape_a, shape_b = self.fc2(silu(self.fc1(pooled))).unbind(dim=1)
+        shape_a, shape_b = self.fc2(silu(self.fc1(pooled))).float().unbind(dim=1)
         return 1 + shape_a.exp(), 1 + shape_b.exp()
 
 

@@ -26,8 +26,9 @@ class BetaPolicy:
 
     @property
     def mode(self) -> Tensor:
-        """The ratio (B,) of the largest density, within the edges."""
-        return ((self.alpha - 1) / (self.alpha + self.beta - 2)).clamp(EDGE, 1 - EDGE)
+        """The ratio (B,) of the largest density, within the edges; 1/2 where all have the same."""
+        above, both = self.alpha.double() - 1, self.alpha.double() + self.beta.double() - 2
+        return torch.where(both > 0, above / both, 0.5).float().clamp(EDGE, 1 - EDGE)
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Ratios (B,), row i from its own generator with seeds[i], within the edges; float32 on the policy's device."""

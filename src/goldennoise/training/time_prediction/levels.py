@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 
+import numpy as np
 import torch
 
 from goldennoise.data.prompts import Prompt
@@ -36,8 +36,12 @@ def chosen_levels(
 
 
 def shared_levels(chosen: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """One schedule with the mean number of steps: the geometric mean of the k-th levels of those that go so far."""
-    num_steps = round(sum(len(levels) - 1 for levels in chosen) / len(chosen))
-    columns = [[level for level in column if level] for column in zip_longest(*chosen)]
-    means = [math.exp(sum(map(math.log, column)) / len(column)) for column in columns if column]
-    return (*means[:num_steps], 0.0)
+    """One schedule of the mean number of steps, whose levels are geometric means of those that the chains have there.
+
+    At each of its steps a chain counts with its level at the same share of its own steps, log-linear between two.
+    """
+    num_steps = math.floor(sum(len(levels) - 1 for levels in chosen) / len(chosen) + 0.5)
+    shares = np.linspace(0, 1, num_steps)
+    logs = [np.log(levels[:-1]) for levels in chosen]
+    means = np.mean([np.interp(shares, np.linspace(0, 1, len(levels)), levels) for levels in logs], axis=0)
+    return (*np.exp(means).tolist(), 0.0)

@@ -47,7 +47,14 @@ def train_time_predictor(training: Training, on_update: Callable[[dict[str, floa
     bit for bit on a CPU. Raises `GoldenNoiseError` for scores and ratios that cannot be used.
     """
     options, seed = training.options, training.seed
-    config = TimePredictorConfig(training.model.feature_width, options.init_alpha, options.init_beta)
+    config = TimePredictorConfig(
+        training.model.feature_width,
+        options.init_alpha,
+        options.init_beta,
+        max_steps=options.max_steps,
+        min_level=options.min_level,
+        guidance=training.model.guidance,
+    )
     network = new_predictor(config, seed).to(training.model.device)
     optimizer = AdamW(network.parameters(), lr=options.learning_rate, betas=BETAS, eps=EPS, weight_decay=0.0)
     file = training.folder / WORK / "last.ckpt"
@@ -97,13 +104,11 @@ def _spread(values: Tensor) -> float:
 
 
 def _prompts_of(prompts: Sequence[Prompt], num: int, seed: int, update: int) -> list[Prompt]:
-    """The prompts of an update: all in turn, in an order of their own for every round."""
-    places = range(update * num, (update + 1) * num)
-    orders: dict[int, Any] = {}
-    for place in places:
-        number = place // len(prompts)
-        orders.setdefault(number, np.random.default_rng([seed, number]).permutation(len(prompts)))
-    return [prompts[orders[place // len(prompts)][place % len(prompts)]] for place in places]
+    """The prompts of an update, all different: as many as fit in turn, in an order of their own for every round."""
+    updates_a_round = len(prompts) // num
+    number, place = divmod(update, updates_a_round)
+    order = np.random.default_rng([seed, number]).permutation(len(prompts))
+    return [prompts[row] for row in order[place * num : (place + 1) * num]]
 
 
 def _resumable(file: Path) -> dict[str, Any] | None:

@@ -18,15 +18,23 @@ from goldennoise.training.time_prediction.options import TimePredictionOptions
 
 
 @dataclass(frozen=True)
-class Chains:
-    """Chains (B) of an update, and what was seen and done at each of their steps (S), in any order.
+class Seen:
+    """A step of some chains. rows: (R,), of the update. features: (R, ...). ratio: (R,), next level / level."""
 
-    row: (S,), whose step it is. features: (S, ...). ratio: (S,), next level / level. scores, num_steps: (B,).
-    """
-
-    row: Tensor
+    rows: Tensor
     features: Features
     ratio: Tensor
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Chains (B) of an update, and what was seen and done at their steps, on the CPU.
+
+    steps: of several chains each. scores, num_steps: (B,); a last allowed step counts here and is none of `steps`,
+    since its ratio decided nothing.
+    """
+
+    steps: Sequence[Seen]
     scores: Tensor
     num_steps: Tensor
 
@@ -49,7 +57,7 @@ def rollouts(
     """
     num = options.num_rollouts
     rows = [(prompt, place) for prompt in prompts for place in range(num)]
-    parts: list[tuple[Tensor, Features, Tensor]] = []
+    steps: list[Seen] = []
     scores, counts = [], torch.zeros(len(rows))
     for first in range(0, len(rows), batch_size):
         part = rows[first : first + batch_size]
@@ -60,12 +68,11 @@ def rollouts(
         latents = model.sample(SamplingPlan(noise, schedule=schedule), embedding)
         scores.append(selector.of_images(model.decode(latents), [prompt for prompt, _ in part]).float().cpu())
         for action in schedule.actions:
-            assert action.features is not None
-            parts.append((action.rows + first, action.features, action.ratio))
+            assert action.features is not None, "they are kept"
             counts[action.rows + first] += 1
-    maps, time = (torch.cat([getattr(features, name) for _, features, _ in parts]) for name in ("maps", "time"))
-    row, ratio = torch.cat([row for row, _, _ in parts]), torch.cat([ratio for _, _, ratio in parts])
-    return Chains(row, Features(maps, time), ratio, torch.cat(scores), counts)
+            if not action.is_last:
+                steps.append(Seen(action.rows + first, action.features, action.ratio))
+    return Chains(steps, torch.cat(scores), counts)
 
 
 def discounted(scores: Tensor, num_steps: Tensor, discount: float) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from goldennoise.diffusion.plan import Features
 from goldennoise.diffusion.schedules.learned import policy_at
 from goldennoise.errors import ModelError
 from goldennoise.networks.time_predictor.network import TimePredictor
@@ -27,6 +28,21 @@ class Vitals:
     clip_fraction: float
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Chains `rows` (R,) and their steps (S,): features, ratio, and place (S,), of the chain among the rows."""
+
+    rows: Tensor
+    features: Features
+    ratio: Tensor
+    place: Tensor
+
+    def log_probs(self, policy: BetaPolicy) -> Tensor:
+        """Log-probability (R,) of each chain, the sum over its steps. policy: at the steps."""
+        each = policy.log_prob(self.ratio.to(policy.alpha.device))
+        return torch.zeros(len(self.rows), device=each.device).index_add(0, self.place.to(each.device), each)
+
+
 def improve(
     network: TimePredictor,
     optimizer: Optimizer,
@@ -35,23 +51,23 @@ def improve(
     options: TimePredictionOptions,
 ) -> Vitals:
     """`num_epochs` steps of the optimiser. advantage: (B,). Raises `ModelError` where a ratio is not finite."""
-    parts = torch.arange(len(advantage)).split(CHAINS_AT_ONCE)
+    parts = [_of_chains(chains, rows) for rows in torch.arange(len(advantage)).split(CHAINS_AT_ONCE)]
     with torch.no_grad():
-        before = [_policy(network, chains, rows) for rows in parts]
-        old = [_log_probs(policy, chains, rows) for policy, rows in zip(before, parts, strict=True)]
+        before = [policy_at(network, part.features) for part in parts]
+        old = [part.log_probs(policy) for policy, part in zip(before, parts, strict=True)]
     entropy = torch.cat([policy.entropy for policy in before]).mean().item()
     divergences, clipped = [], 0
     for epoch in range(options.num_epochs):
         optimizer.zero_grad()
-        for rows, earlier, policy_then in zip(parts, old, before, strict=True):
-            policy = _policy(network, chains, rows)
-            ratio = (_log_probs(policy, chains, rows) - earlier).exp()
+        for part, earlier, policy_then in zip(parts, old, before, strict=True):
+            policy = policy_at(network, part.features)
+            ratio = (part.log_probs(policy) - earlier).exp()
             if not bool(ratio.isfinite().all()):
                 raise ModelError(
                     "The policy moved so far in one update that the ratio of probabilities is not finite: lower "
                     "stage.learning_rate, or take fewer stage.num_epochs."
                 )
-            gain = advantage[rows].to(ratio)
+            gain = advantage[part.rows].to(ratio)
             bounded = ratio.clamp(1 - options.clip, 1 + options.clip)
             loss = -torch.minimum(ratio * gain, bounded * gain).sum() / len(advantage)
             loss.backward()
@@ -63,18 +79,10 @@ def improve(
     return Vitals(entropy, torch.cat(divergences).mean().item(), clipped / len(advantage))
 
 
-def _policy(network: TimePredictor, chains: Chains, rows: Tensor) -> BetaPolicy:
-    """Of the steps of some chains."""
-    return policy_at(network, chains.features[_steps_of(chains, rows)])
-
-
-def _log_probs(policy: BetaPolicy, chains: Chains, rows: Tensor) -> Tensor:
-    """Log-probability (R,) of each of the chains `rows` (R,), the sum over its steps."""
-    steps = _steps_of(chains, rows)
-    each = policy.log_prob(chains.ratio[steps])
-    place = torch.searchsorted(rows, chains.row[steps]).to(each.device)
-    return torch.zeros(len(rows), device=each.device).index_add(0, place, each)
-
-
-def _steps_of(chains: Chains, rows: Tensor) -> Tensor:
-    return torch.isin(chains.row, rows).nonzero().flatten()
+def _of_chains(chains: Chains, rows: Tensor) -> _Part:
+    """The steps of the chains `rows` (R,), rising."""
+    kept = [(step, torch.isin(step.rows, rows).nonzero().flatten()) for step in chains.steps]
+    found = [step.features[places] for step, places in kept]
+    features = Features(*(torch.cat([getattr(each, name) for each in found]) for name in ("maps", "time")))
+    ratio = torch.cat([step.ratio[places] for step, places in kept])
+    return _Part(rows, features, ratio, torch.searchsorted(rows, torch.cat([step.rows[at] for step, at in kept])))

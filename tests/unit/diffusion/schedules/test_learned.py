@@ -56,6 +56,19 @@ def test_the_initial_chain_is_that_of_the_published_policy(min_level: float, num
     assert schedule.taken(1) == [tuple(found)]
 
 
+def test_every_step_and_every_row_draws_its_own_ratio() -> None:
+    network = new_predictor(TimePredictorConfig(4), seed=0)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name != "fc2.bias":
+                weight.zero_()
+    schedule, level = LearnedSchedule(network, 28, 0.01, draws=[5, 6]), torch.ones(2, dtype=torch.float64)
+    for number in range(4):
+        level = schedule.next(level, Step(number, torch.arange(2)), zeros(4, 2))
+    ratios = torch.cat([action.ratio for action in schedule.actions])
+    assert len({*ratios.tolist()}) == 8
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 @torch.no_grad()
 def test_every_family_is_sampled_on_it_and_counts_the_evaluations_it_makes(kind: str) -> None:

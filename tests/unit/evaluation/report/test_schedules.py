@@ -12,13 +12,15 @@ from unit.evaluation.report.summaries import NOTHING, summary
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import schedules
 from goldennoise.evaluation.report.schedule_scores import (
+    Learned,
     Schedules,
     by_difficulty,
-    schedule_name,
+    fixed_name,
     schedules_of,
 )
 from goldennoise.evaluation.report.tables import Table, to_markdown
-from goldennoise.evaluation.summary import Result, Summary
+from goldennoise.evaluation.summary import Design, Result, Summary, method_results
+from goldennoise.generation.noise import STATISTICS
 from goldennoise.generation.units import LEVEL_COLUMNS, score_rows
 from goldennoise.store.artifacts import Artifact
 
@@ -85,7 +87,7 @@ def level_table() -> pd.DataFrame:
 
 def artifact(folder: Path, levels: pd.DataFrame | None = None) -> Artifact:
     (level_table() if levels is None else levels).to_parquet(folder / "levels.parquet")
-    return Artifact("scores", "a", "v1", folder, {})
+    return Artifact("scores", "a", "v1", folder, {"config": {"seed": 7}})
 
 
 def schedule_in(folder: Path) -> Artifact:
@@ -104,22 +106,27 @@ def cells(table: Table) -> list[list[str]]:
 
 
 def test_methods_that_change_the_schedule_alone_are_curves_by_cost(found: Schedules) -> None:
-    assert found.curves == {
-        "adaptive": ["adaptive"],
-        "shared": ["shared"],
-        "shuffled": ["shuffled"],
-        "untrained": ["untrained"],
+    assert found.fixed == {
         "trailing": ["trailing_4", "trailing_8", "trailing_20"],
         "leading": ["leading_8"],
         "the model's own": ["standard"],
     }
-    assert [*found.fixed()] == ["trailing", "leading", "the model's own"]
+    assert [one.method for one in found.learned] == ["adaptive", "shared", "shuffled", "untrained"]
+
+
+def test_an_adaptive_schedule_is_held_against_those_of_its_own_artifact(tmp_path: Path) -> None:
+    other = {"kind": "time_prediction", "artifact": "schedule/b@v1", "mode": "shared"}
+    found = schedules_of(artifact(tmp_path), a_summary(), scores(), CONFIGS | {"shared": other})
+    assert found is not None
+    controls = found.controls(Learned("adaptive", "adaptive", "schedule/a@v1"))
+    assert [one.method for one in controls] == ["shuffled", "untrained"]
+    assert len(schedules.sentences(found)) == 1
 
 
 @pytest.mark.parametrize(("levels", "name"), [("laplace", "laplace"), ({"kind": "cosine", "shift": 1.0}, "cosine")])
 def test_a_density_goes_by_its_name(levels: Any, name: str) -> None:
-    assert schedule_name("a", {"kind": "fixed_schedule", "levels": levels}) == name
-    assert schedule_name("a", {"kind": "re_denoise"}) is None
+    assert fixed_name("a", {"kind": "fixed_schedule", "levels": levels}) == name
+    assert fixed_name("a", {"kind": "re_denoise"}) is None
 
 
 def test_without_a_learned_schedule_there_is_no_chapter(tmp_path: Path) -> None:
@@ -158,11 +165,11 @@ def test_what_the_levels_are_worth(found: Schedules) -> None:
 
 def test_the_sentences_claim_what_the_intervals_allow(found: Schedules) -> None:
     first, second = schedules.sentences(found)
-    assert first.startswith("Levels chosen for each image change verifier by +10.0 points [+")
-    assert first.endswith("against the same levels for every image, at 10 and 12 evaluations.")
+    assert first.startswith("Levels chosen for each image (adaptive) change verifier by +10.0 points [+")
+    assert first.endswith("against the same levels for every image (shared), at 10 and 12 evaluations.")
     assert second == (
-        "Levels chosen for each image change verifier by 0.0 points [0.0, 0.0] against levels chosen for other "
-        "prompts, at 10 and 10 evaluations; no difference is shown."
+        "Levels chosen for each image (adaptive) change verifier by 0.0 points [0.0, 0.0] against levels chosen for "
+        "other prompts (shuffled), at 10 and 10 evaluations; no difference is shown."
     )
 
 
@@ -183,6 +190,33 @@ def test_a_mean_within_the_margin_may_have_an_interval_that_is_not(tmp_path: Pat
     assert changed is not None
     rows_of = {row[0]: row[1:] for row in cells(schedules.fewest_table(changed))}
     assert rows_of["adaptive"] == ["10", "–"]
+
+
+def test_without_a_fixed_schedule_nothing_is_as_good_as_one(tmp_path: Path) -> None:
+    (tmp_path / "progress.parquet").write_bytes(b"")
+    learned = {name: config for name, config in CONFIGS.items() if config["kind"] == "time_prediction"}
+    found = schedules_of(artifact(tmp_path), a_summary(), scores(), learned)
+    assert found is not None
+    assert [table.caption for table in schedules.chapter(found, []).tables] == ["What the levels are worth"]
+
+
+def test_intervals_are_those_of_the_summary(found: Schedules) -> None:
+    """The same prompts are drawn for the chapter and for the table of results."""
+    rows = scores()
+    wide = rows.pivot_table(
+        index=["prompt_id", "prompt", "category", "seed", "method"], columns="scorer", values="score"
+    )
+    table = (
+        wide.add_prefix("score_")
+        .reset_index()
+        .assign(num_evaluations=1.0, seconds=1.0, peak_memory_bytes=1, **{f"noise_{name}": 1.0 for name in STATISTICS})
+    )
+    table["thumbnail"] = [np.ones(3)] * len(table)
+    kinds = dict.fromkeys(COSTS, "standard")
+    results = method_results(table, {"verifier": True}, None, Design(kinds, "shared", 500, 7))
+    ours = found.compared("adaptive", found.scores["shared"])
+    theirs = results["adaptive"].scorers["verifier"].overall
+    assert (ours.low, ours.high, ours.difference) == pytest.approx((theirs.low, theirs.high, theirs.difference))
 
 
 def test_easy_and_hard_are_the_references_quarters(found: Schedules) -> None:

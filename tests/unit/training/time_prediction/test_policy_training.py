@@ -1,6 +1,7 @@
 """Training of the policy: rewards, advantages, the clipped ratio, and where a reward leads."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from goldennoise.networks.time_predictor.network import new_predictor
 from goldennoise.networks.time_predictor.policy import BetaPolicy
 from goldennoise.training.time_prediction import loop
 from goldennoise.training.time_prediction.levels import shared_levels
-from goldennoise.training.time_prediction.loop import Training, train_time_predictor
+from goldennoise.training.time_prediction.loop import Training, _prompts_of, train_time_predictor
 from goldennoise.training.time_prediction.options import TimePredictionOptions
-from goldennoise.training.time_prediction.rollouts import Chains, advantages, discounted, rollouts
+from goldennoise.training.time_prediction.rollouts import Chains, Seen, advantages, discounted, rollouts
 from goldennoise.training.time_prediction.update import improve
 
 PROMPTS = [Prompt.of(text) for text in ("red", "blue", "green", "a star")]
@@ -84,13 +85,13 @@ def test_the_gradient_of_the_policy_is_that_of_the_expected_reward() -> None:
 
 def chains_of(network: Any, num: int, steps: int) -> Chains:
     generator = torch.Generator().manual_seed(0)
-    row = torch.arange(num).repeat(steps)
-    features = Features(
-        torch.randn(len(row), 8, 8, 8, generator=generator), torch.randn(len(row), 4, generator=generator)
-    )
-    with torch.no_grad():
-        ratio = BetaPolicy(*network(features.maps, features.time)).draw(range(len(row)))
-    return Chains(row, features, ratio, torch.zeros(num), torch.full((num,), float(steps)))
+    rows, seen = torch.arange(num), []
+    for step in range(steps):
+        features = Features(torch.randn(num, 8, 8, 8, generator=generator), torch.randn(num, 4, generator=generator))
+        with torch.no_grad():
+            ratio = BetaPolicy(*network(features.maps, features.time)).draw(range(step * num, (step + 1) * num))
+        seen.append(Seen(rows, features, ratio))
+    return Chains(seen, torch.zeros(num), torch.full((num,), float(steps)))
 
 
 def test_before_the_first_step_of_the_optimiser_no_probability_has_moved() -> None:
@@ -124,16 +125,40 @@ def test_a_ratio_that_is_no_number_is_refused() -> None:
         improve(network, optimizer, chains_of(network, 8, 2), torch.linspace(-1, 1, 8), BRIEF)
 
 
+def ratios_of(chains: Chains, row: int) -> Tensor:
+    return torch.cat([step.ratio[step.rows == row] for step in chains.steps])
+
+
 def test_chains_depend_on_their_prompts_and_not_on_the_batch() -> None:
     network = new_predictor(TimePredictorConfig(TinyModel().feature_width), seed=0)
-    whole, cut = (rollouts(TinyModel(), Selector(Constant()), network, PROMPTS, BRIEF, 0, 1, size) for size in (12, 5))
+    options = replace(BRIEF, max_steps=28)
+    whole, cut = (
+        rollouts(TinyModel(), Selector(Constant()), network, PROMPTS, options, 0, 1, size) for size in (12, 5)
+    )
     assert whole.num_steps.tolist() == cut.num_steps.tolist()
     for row in range(12):
-        ratios = [chains.ratio[chains.row == row] for chains in (whole, cut)]
-        torch.testing.assert_close(*ratios)
-    alone = rollouts(TinyModel(), Selector(Constant()), network, PROMPTS[2:3], BRIEF, 0, 1, 12)
-    torch.testing.assert_close(alone.ratio[alone.row == 1], whole.ratio[whole.row == 7])
-    assert len(whole.ratio) == whole.num_steps.sum()
+        torch.testing.assert_close(ratios_of(whole, row), ratios_of(cut, row))
+        assert len(ratios_of(whole, row)) == whole.num_steps[row] < 28
+    alone = rollouts(TinyModel(), Selector(Constant()), network, PROMPTS[2:3], options, 0, 1, 12)
+    torch.testing.assert_close(ratios_of(alone, 1), ratios_of(whole, 7))
+    later = rollouts(TinyModel(), Selector(Constant()), network, PROMPTS[2:3], options, 0, 2, 12)
+    assert ratios_of(later, 1)[0] != ratios_of(alone, 1)[0]
+    assert len({ratios_of(whole, row)[0].item() for row in range(12)}) == 12
+
+
+def test_the_last_allowed_step_counts_and_teaches_nothing() -> None:
+    network = new_predictor(TimePredictorConfig(TinyModel().feature_width), seed=0)
+    options = replace(BRIEF, max_steps=3)
+    chains = rollouts(TinyModel(), Selector(Constant()), network, PROMPTS, options, 0, 1, 12)
+    assert chains.num_steps.tolist() == [3.0] * 12
+    assert {len(ratios_of(chains, row)) for row in range(12)} == {2}
+
+
+def test_an_update_has_different_prompts_and_a_round_has_them_all_in_turn() -> None:
+    found = [[prompt.text for prompt in _prompts_of(PROMPTS, 2, 0, update)] for update in range(4)]
+    assert {*found[0], *found[1]} == {*found[2], *found[3]} == {prompt.text for prompt in PROMPTS}
+    assert found[:2] != found[2:]
+    assert all(len({*(p.text for p in _prompts_of(PROMPTS, 3, 0, update))}) == 3 for update in range(6))
 
 
 def training(folder: Path, options: TimePredictionOptions, scorer: Constant | None = None) -> Training:
@@ -182,9 +207,24 @@ def test_a_killed_training_ends_as_one_that_was_not(tmp_path: Path, monkeypatch:
     assert progress[0] == progress[1]
 
 
-def test_the_shared_schedule_is_the_geometric_mean_of_the_levels() -> None:
-    chosen = [(1.0, 0.4, 0.0), (1.0, 0.9, 0.2, 0.0), (1.0, 0.6, 0.3, 0.1, 0.0)]
-    assert shared_levels(chosen) == pytest.approx((1.0, (0.4 * 0.9 * 0.6) ** (1 / 3), (0.2 * 0.3) ** 0.5, 0.0))
+def test_the_shared_schedule_is_the_geometric_mean_at_equal_shares_of_the_steps() -> None:
+    chosen = [(1.0, 0.4, 0.16, 0.0), (1.0, 0.9, 0.5, 0.0), (1.0, 0.6, 0.3, 0.0)]
+    assert shared_levels(chosen) == pytest.approx((1.0, (0.4 * 0.9 * 0.6) ** (1 / 3), (0.16 * 0.15) ** (1 / 3), 0.0))
+    # Of chains of 2 and 4 steps, 3 steps: the short one counts half way between 1 and 0.25.
+    assert shared_levels([(1.0, 0.25, 0.0), (1.0, 0.5, 0.2, 0.1, 0.0)]) == pytest.approx(
+        (1.0, (0.5 * (0.5 * 0.2) ** 0.5) ** 0.5, (0.25 * 0.1) ** 0.5, 0.0)
+    )
+    assert shared_levels([(1.0, 0.0)]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [[(1.0, 0.1, 0.0), (1.0, 0.9, 0.8, 0.7, 0.0)], [(1.0, 0.3, 0.02, 0.0)] * 6 + [(1.0, 0.9, 0.8, 0.7, 0.6, 0.0)] * 2],
+)
+def test_the_shared_schedule_falls_whatever_the_lengths(chosen: list[tuple[float, ...]]) -> None:
+    levels = shared_levels(chosen)
+    assert all(here > there for here, there in pairwise(levels))
+    assert len(levels) - 1 == round(sum(len(chain) - 1 for chain in chosen) / len(chosen) + 1e-9)
 
 
 def test_a_discount_and_a_price_exclude_each_other() -> None:
