@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from integration.in_process import Ended, run
 
+from goldennoise.config.compose import load
+from goldennoise.stages.demo_app import sampler
+
 TINY = ("name=tiny", "compute=cpu", "scorer=[shapes_clip,shapes_verifier]")
 BRIEF = (
     "stage.num_updates=2",
@@ -124,6 +127,12 @@ def test_one_prompt_is_sampled_on_its_own_levels(folder: Path) -> None:
     ended(folder, "stage=sample", "stage.prompt=a red circle", "method=[time_prediction]", "stage.num_seeds=2")
     table = pd.read_csv(folder / "outputs/samples/tiny/v1/samples.csv")
     assert table.groupby("method")["num_evaluations"].mean()["time_prediction"] < 40
+
+
+def test_the_page_to_try_prompts_on_takes_it(folder: Path) -> None:
+    options = ["stage=demo_app", "method=[time_prediction]", "method.time_prediction.artifact=schedule/tiny@v1"]
+    config = load([*options, *TINY[1:], "name=tried", f"outputs={folder / 'outputs'}"])
+    assert sampler(config)("a red circle", 3, 1).is_file()
 
 
 def test_an_npnet_may_be_called_by_the_same_name(folder: Path) -> None:
