@@ -48,10 +48,12 @@ def page_content(
     published = published_for(str(summary.model["name"]))
     configs = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
     schedules = schedules_of(scores, summary, table, configs)
+    # The chapter tells of fixed schedules together.
+    told = {method for name in schedules.fixed for method in schedules.fixed[name]} if schedules else set()
     return PageContent(
         title=scores.reference,
         headline=headline(summary),
-        sentences=[sentence(summary, method) for method in others],
+        sentences=[sentence(summary, method) for method in others if method not in told],
         results=result_table(summary),
         kinds=category_table(summary),
         checks=check_tables(summary),

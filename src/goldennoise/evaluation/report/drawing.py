@@ -53,9 +53,9 @@ STYLE: Any = {
 }
 
 
-def new_figure(width: float, height: float, num_named: int) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float, num_named: int, columns: int = _LEGEND_COLUMNS) -> tuple[Figure, Axes]:
     """A figure without pyplot, which would keep it in a global list; higher by the further rows of its legend."""
-    further_rows = (num_named - 1) // _LEGEND_COLUMNS
+    further_rows = (num_named - 1) // columns
     figure = Figure(figsize=(width, height + 0.25 * further_rows), layout="constrained")
     return figure, figure.subplots()
 
@@ -67,8 +67,8 @@ def new_pair(width: float, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
     return figure, (left, right)
 
 
-def legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=_LEGEND_COLUMNS, handlelength=1.2, borderaxespad=0.2)
+def legend_above(axes: Axes, columns: int = _LEGEND_COLUMNS) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, handlelength=1.2, borderaxespad=0.2)
 
 
 def errors_of(found: Sequence[Comparison], scale: Scale) -> np.ndarray:

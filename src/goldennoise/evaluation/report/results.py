@@ -231,11 +231,7 @@ def _footnotes(summary: Summary) -> list[str]:
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         cost_note(summary),
         *_differences(summary),
-        *(
-            f"{method} is a schedule control: the source noise as it is, sampled on another schedule. Its gain is the "
-            "schedule's."
-            for method in _schedule_controls(summary)
-        ),
+        *_schedule_controls(summary),
     ]
 
 
@@ -254,7 +250,12 @@ def cost_note(summary: Summary) -> str:
 
 
 def _schedule_controls(summary: Summary) -> list[str]:
-    return [method for method, result in summary.methods.items() if methods.control_of(result.kind) == "schedule"]
+    """One footnote on all of them; none where there are none."""
+    found = [method for method, result in summary.methods.items() if methods.control_of(result.kind) == "schedule"]
+    what = "the source noise as it is, sampled on another schedule"
+    if len(found) == 1:
+        return [f"{found[0]} is a schedule control: {what}. Its gain is the schedule's."]
+    return [f"{', '.join(found)} are schedule controls: {what}. Their gains are the schedules'."] if found else []
 
 
 def _differences(summary: Summary) -> list[str]:

@@ -23,12 +23,15 @@ from goldennoise.evaluation.report.drawing import (
 )
 from goldennoise.evaluation.report.schedule_scores import Schedules
 
+_COLUMNS = 3
+"""Of the legend of curves, whose names are long."""
+
 
 def curves(found: Schedules) -> str:
     """Mean of the main scorer over evaluations per image: a line for each fixed schedule, a diamond for a learned."""
     learned = {one.method: [one.method] for one in found.learned}
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(9.6, 4.6, len(found.fixed) + len(learned))
+        figure, axes = new_figure(9.6, 4.6, len(found.fixed) + len(learned), _COLUMNS)
         for place, (name, methods) in enumerate([*found.fixed.items(), *learned.items()]):
             results = [found.summary.methods[method].scorers[found.scorer].overall for method in methods]
             costs = [found.evaluations(method) for method in methods]
@@ -48,7 +51,7 @@ def curves(found: Schedules) -> str:
             )
         axes.set_xlabel("model evaluations per image")
         axes.set_ylabel(f"{found.scorer}, {found.scale.unit}")
-        legend_above(axes)
+        legend_above(axes, _COLUMNS)
         return as_svg(figure, "schedule-curves")
 
 

@@ -60,7 +60,18 @@ def sentences(found: Schedules) -> list[str]:
                 f"Levels chosen for each image ({adaptive.method}) change {found.scorer} by {change} against "
                 f"{whose[other.mode]} ({other.method}), at {_costs(found, adaptive, other)} evaluations{verdict}."
             )
-    return told
+    return told + [_of_fixed(found, learned) for learned in found.learned if learned.mode == "shared"]
+
+
+def _of_fixed(found: Schedules, shared: Learned) -> str:
+    """The mean levels beside every fixed schedule of as many evaluations."""
+    cost, scale, told = found.evaluations(shared.method), found.scale, []
+    for name in found.fixed:
+        if (base := found.at(name, cost)) is not None:
+            compared = found.compared(shared.method, base)
+            told.append(f"{scale.difference(compared.difference)} {scale.difference_interval(compared)} beside {name}")
+    differences = ", ".join(told) or "no fixed schedule of this run reaches there"
+    return f"The mean levels ({shared.method}) at their {cost:.3g} evaluations, {scale.points}: {differences}."
 
 
 def _costs(found: Schedules, one: Learned, other: Learned) -> str:

@@ -120,7 +120,7 @@ def test_an_adaptive_schedule_is_held_against_those_of_its_own_artifact(tmp_path
     assert found is not None
     controls = found.controls(Learned("adaptive", "adaptive", "schedule/a@v1"))
     assert [one.method for one in controls] == ["shuffled", "untrained"]
-    assert len(schedules.sentences(found)) == 1
+    assert [sentence.split()[0] for sentence in schedules.sentences(found)] == ["Levels", "The"]
 
 
 @pytest.mark.parametrize(("levels", "name"), [("laplace", "laplace"), ({"kind": "cosine", "shift": 1.0}, "cosine")])
@@ -164,13 +164,15 @@ def test_what_the_levels_are_worth(found: Schedules) -> None:
 
 
 def test_the_sentences_claim_what_the_intervals_allow(found: Schedules) -> None:
-    first, second = schedules.sentences(found)
+    first, second, third = schedules.sentences(found)
     assert first.startswith("Levels chosen for each image (adaptive) change verifier by +10.0 points [+")
     assert first.endswith("against the same levels for every image (shared), at 10 and 12 evaluations.")
     assert second == (
         "Levels chosen for each image (adaptive) change verifier by 0.0 points [0.0, 0.0] against levels chosen for "
         "other prompts (shuffled), at 10 and 10 evaluations; no difference is shown."
     )
+    assert third.startswith("The mean levels (shared) at their 12 evaluations, points: +20.0 [+")
+    assert third.endswith("] beside trailing.")  # the others have no two numbers of steps around it
 
 
 def test_the_fewest_evaluations_within_the_margin_of_the_longest(found: Schedules) -> None:
