@@ -18,7 +18,8 @@ from torch import nn
 from unit.diffusion.families.test_families import FAMILIES
 from unit.test_api import ARCHITECTURE, CONFIG, _network
 
-from goldennoise import GoldenNoise, api, load_npnet, re_denoise
+from goldennoise import GoldenNoise, load_npnet, re_denoise
+from goldennoise.api import golden_noise
 from goldennoise.diffusion.given_pipeline import from_pipeline
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError
@@ -254,7 +255,7 @@ STORING: dict[str, Callable[[GoldenNoise, Path], Any]] = {
 def test_storing_and_loading_change_nothing_but_the_new_folder(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "upload", lambda folder, repository: f"{folder} to {repository}")
+    monkeypatch.setattr(golden_noise, "upload", lambda folder, repository: f"{folder} to {repository}")
     network, record = _network(CONFIG).train(), {"identity": {"model": {"path": "shapes"}}}
     save_npnet(network, tmp_path / "v1", record)
     golden = GoldenNoise(network, record)
