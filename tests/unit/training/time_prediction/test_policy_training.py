@@ -19,7 +19,7 @@ from goldennoise.networks.time_predictor.network import new_predictor
 from goldennoise.networks.time_predictor.policy import BetaPolicy
 from goldennoise.training.time_prediction import loop
 from goldennoise.training.time_prediction.levels import shared_levels
-from goldennoise.training.time_prediction.loop import Training, _prompts_of, train_time_predictor
+from goldennoise.training.time_prediction.loop import Training, _prompts_of, rewards_of, train_time_predictor
 from goldennoise.training.time_prediction.options import TimePredictionOptions
 from goldennoise.training.time_prediction.rollouts import Chains, Seen, advantages, discounted, rollouts
 from goldennoise.training.time_prediction.update import improve
@@ -144,6 +144,28 @@ def test_chains_depend_on_their_prompts_and_not_on_the_batch() -> None:
     later = rollouts(TinyModel(), Selector(Constant()), network, PROMPTS[2:3], options, 0, 2, 12)
     assert ratios_of(later, 1)[0] != ratios_of(alone, 1)[0]
     assert len({ratios_of(whole, row)[0].item() for row in range(12)}) == 12
+
+
+def test_a_later_update_draws_other_ratios() -> None:
+    """Also of a policy that reads nothing, whose ratios are those of the draws alone."""
+    network = new_predictor(TimePredictorConfig(TinyModel().feature_width), seed=0)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name != "fc2.bias":
+                weight.zero_()
+    first, later = (
+        rollouts(TinyModel(), Selector(Constant()), network, PROMPTS[:1], BRIEF, 0, update, 12) for update in (0, 1)
+    )
+    drawn = [ratios_of(chains, row)[0].item() for chains in (first, later) for row in range(3)]
+    assert len({*drawn}) == 6
+
+
+def test_a_step_costs_its_price_in_deviations_of_the_score() -> None:
+    chains = Chains([], torch.tensor([10.0, 12.0]), torch.tensor([4.0, 10.0]))
+    options = TimePredictionOptions(discount=None, step_price=0.1)
+    assert rewards_of(chains, options, 5.0).tolist() == [10 - 4 * 0.5, 12 - 10 * 0.5]
+    published = TimePredictionOptions(discount=0.97, step_price=None)
+    assert rewards_of(chains, published, 5.0).tolist() == discounted(chains.scores, chains.num_steps, 0.97).tolist()
 
 
 def test_the_last_allowed_step_counts_and_teaches_nothing() -> None:
