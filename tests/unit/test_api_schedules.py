@@ -132,6 +132,14 @@ def test_what_does_not_fit_is_one_sentence(options: dict[str, Any], error: type[
         goldennoise.sample(pipe, "a ring", **({"schedule": predictor(pipe)} | options))
 
 
+def test_a_compiled_pipeline_is_refused() -> None:
+    pipe: Any = tiny_pipeline()
+    network = predictor(pipe)
+    pipe.unet.compile(backend="eager")
+    with pytest.raises(ModelError, match="A compiled denoiser does not show its features"):
+        goldennoise.sample(pipe, "a ring", schedule=network)
+
+
 def test_another_scheduler_and_another_models_predictor_are_refused() -> None:
     pipe: Any = tiny_pipeline()
     network = predictor(pipe)

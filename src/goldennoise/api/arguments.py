@@ -13,6 +13,7 @@ from goldennoise.errors import require
 
 
 def prompts_of(prompt: Any) -> list[str]:
+    """The texts, at least one. Raises `ConfigError` for anything else."""
     allowed = "a text or a list of at least one"
     require(isinstance(prompt, Iterable), "prompt", repr(prompt), allowed)
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -29,7 +30,7 @@ def check_negative(negative_prompt: Any) -> None:
 
 
 def check_numbers(guidances: Mapping[str, Any], counts: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` for numbers of another kind; what is out of range is for re-denoise itself to refuse."""
+    """Raises `ConfigError` for numbers of another kind; what is out of range is for the caller to refuse."""
     for name, value in guidances.items():
         require(isinstance(value, Real) and math.isfinite(value), name, repr(value), "a finite number")
     for name, value in counts.items():

@@ -93,23 +93,27 @@ class LatentFeatures:
 
     @property
     def feature_width(self) -> int:
-        # A compiled network runs what it was traced with, past hooks that came later.
-        if self._network is not self.network or self.network._compiled_call_impl is not None:
-            raise ModelError(
-                "A compiled denoiser does not show its features, which a learned schedule reads: run it uncompiled "
-                "(compute.compile=false)."
-            )
-        last = self.network.get_submodule(self.taps.last)
+        self._refuse_compiled()
+        last: Any = self.network.get_submodule(self.taps.last)
         width: int = last.in_channels if isinstance(last, nn.Conv2d) else last.in_features
         return width
 
     def predict_with_features(
         self, latents: Tensor, level: Tensor, embedding: "PromptEmbedding", guidance: float
     ) -> tuple[Tensor, Features]:
+        self._refuse_compiled()
         height, width = (side // self.patch_size for side in latents.shape[-2:])
         with tapped(self.network, self.taps) as found:
             prediction = self.predict_at(latents, level, embedding, guidance)
         return prediction, found.features(len(latents), guidance, (height, width))
+
+    def _refuse_compiled(self) -> None:
+        # It runs what it was traced with, past hooks that came later.
+        if self._network is not self.network or self.network._compiled_call_impl is not None:
+            raise ModelError(
+                "A compiled denoiser does not show its features, which a learned schedule reads: run it uncompiled "
+                "(compute.compile=false)."
+            )
 
     def predict_at(self, latents: Tensor, level: Tensor, embedding: "PromptEmbedding", guidance: float) -> Tensor:
         raise NotImplementedError

@@ -166,7 +166,7 @@ class DiffusionModel(Protocol):
     def predict_with_features(
         self, latents: Tensor, level: Tensor, embedding: PromptEmbedding, guidance: float
     ) -> tuple[Tensor, Features]:
-        """As `predict_at`, with the denoiser's features, which are read where `feature_width` says that they can be."""
+        """As `predict_at`, with the denoiser's features. Raises `ModelError` for a compiled denoiser."""
         ...
 
     def move_to(self, latents: Tensor, prediction: Tensor, here: Tensor, there: Tensor) -> Tensor:
