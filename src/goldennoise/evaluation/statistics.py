@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from goldennoise.evaluation.significance import sign_flip_p_values, standard_errors
+
 TIE_TOLERANCE = 1e-5
 """Scores that differ by less than this share of the larger one tie: float noise is no win."""
 
@@ -25,6 +27,8 @@ class Comparison:
 
     difference is method minus reference, whatever the scorer's direction; wins, ties and losses are shares that
     sum to 1 and follow it. The bounds are None with fewer than `MIN_CLUSTERS` prompts.
+    p_value: two-sided, of the sign-flip test, for this comparison alone. standard_error: of the difference. Both are
+    None for the reference, where several runs are drawn too, and in what was written without them.
     """
 
     mean: float
@@ -38,6 +42,8 @@ class Comparison:
     losses: float
     num_prompts: int
     num_samples: int
+    p_value: float | None = None
+    standard_error: float | None = None
 
 
 def resampled_counts(num_clusters: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -111,6 +117,7 @@ def compare(
     differences = {method: column - base for method, column in columns.items()}
     table = np.stack([*columns.values(), *differences.values()], axis=1)
     intervals = clustered_intervals(table, clusters, num_resamples, seed)
+    tested = _tested({method: column for method, column in differences.items() if method != reference}, clusters, seed)
     num_prompts = len(np.unique(np.asarray(clusters)))
     compared = {}
     for i, (method, column) in enumerate(columns.items()):
@@ -119,9 +126,21 @@ def compare(
         wins, ties, losses = outcome_shares(column, base, higher_is_better)
         compared[method] = Comparison(
             float(column.mean()), mean_low, mean_high, float(differences[method].mean()), low, high,
-            wins, ties, losses, num_prompts, len(base),
+            wins, ties, losses, num_prompts, len(base), *tested.get(method, (None, None)),
         )  # fmt: skip
     return compared
+
+
+def _tested(
+    differences: Mapping[str, NDArray[np.float64]], clusters: ArrayLike, seed: int
+) -> dict[str, tuple[float, float | None]]:
+    """Method -> p-value and standard error of its difference, the latter None for one cluster."""
+    if not differences:
+        return {}
+    table = np.stack([*differences.values()], axis=1)
+    p_values = sign_flip_p_values(table, clusters, seed)
+    errors = [None if math.isnan(error) else float(error) for error in standard_errors(table, clusters)]
+    return dict(zip(differences, zip(map(float, p_values), errors, strict=True), strict=True))
 
 
 def compare_runs(
@@ -135,7 +154,8 @@ def compare_runs(
     """Every arm against `reference` by one scorer; resamples draw clusters and, where an arm has several runs, these.
 
     scores: arm -> (runs, n), column i the same (prompt, seed) in all. Run i of two arms with equally many runs are a
-    pair and are drawn together. With one run in every arm the result is that of `compare`.
+    pair and are drawn together. With one run in every arm the result is that of `compare`. Several runs of
+    an arm or of the reference are not tested.
     """
     base, num_prompts = scores[reference], len(np.unique(np.asarray(clusters)))
     # Of differences, not differences of means: equal runs then differ by exactly nothing, whatever sums a column first.
@@ -144,6 +164,10 @@ def compare_runs(
     means = dict(zip(scores, drawn, strict=False))
     differences = {arm: each - means[reference] for arm, each in means.items()}
     differences |= dict(zip(paired, drawn[len(scores) :], strict=True))
+    single = {
+        arm: runs[0] - base[0] for arm, runs in scores.items() if len(runs) == len(base) == 1 and arm != reference
+    }
+    tested = _tested(single, clusters, seed)
     compared = {}
     for arm, runs in scores.items():
         mean_low, mean_high = _interval(means[arm], num_prompts)
@@ -152,7 +176,7 @@ def compare_runs(
         wins, ties, losses = outcome_shares(*against, higher_is_better)
         compared[arm] = Comparison(
             float(runs.mean()), mean_low, mean_high, float(np.mean(against[0] - against[1])), low, high,
-            wins, ties, losses, num_prompts, runs.size,
+            wins, ties, losses, num_prompts, runs.size, *tested.get(arm, (None, None)),
         )  # fmt: skip
     return compared
 

@@ -1,7 +1,7 @@
 """`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -267,7 +267,9 @@ def _of_method(found: Mapping[str, dict[str, Comparison]], method: str) -> Resul
 
 
 def _result(content: dict[str, Any]) -> dict[str, Any]:
+    # What has a default may be missing: evaluations were written before there were such fields.
+    names = [one.name for one in fields(Comparison) if one.name in content or one.default is MISSING]
     return {
-        "overall": {field.name: content[field.name] for field in fields(Comparison)},
+        "overall": {name: content[name] for name in names},
         "categories": content["categories"],
     }

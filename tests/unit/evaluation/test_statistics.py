@@ -146,7 +146,16 @@ def test_one_run_each_is_a_comparison_of_methods() -> None:
     found = compare_runs(scores, "base", CLUSTERS, False, 500, 3)
     expected = compare({arm: runs[0] for arm, runs in scores.items()}, "base", CLUSTERS, False, 500, 3)
     for arm in scores:
-        assert vars(found[arm]) == pytest.approx(vars(expected[arm]), rel=1e-12)
+        one, same = (vars(each[arm]) for each in (found, expected))
+        assert [name for name in one if one[name] is None] == [name for name in same if same[name] is None]
+        numbers = {name: value for name, value in same.items() if value is not None}
+        assert {name: one[name] for name in numbers} == pytest.approx(numbers, rel=1e-12)
+        assert (one["p_value"] is None) == (arm == "base")
+
+
+def test_several_runs_are_not_tested() -> None:
+    found = compare_runs({"base": runs_of(1), "other": runs_of(3, 0.3)}, "base", CLUSTERS, True, 500, 0)
+    assert (found["other"].p_value, found["other"].standard_error) == (None, None)
 
 
 def test_runs_that_differ_widen_the_interval_and_equal_ones_do_not() -> None:

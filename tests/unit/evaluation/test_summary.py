@@ -165,3 +165,17 @@ def test_other_content_is_no_summary(tmp_path: Path, keys: list[str], value: obj
 def test_memory_that_was_not_measured_is_not_zero() -> None:
     table = parts_table().assign(peak_memory_bytes=pd.array([pd.NA] * 24, dtype="Int64"))
     assert summary_of(table).methods["other"].peak_memory_bytes is None
+
+
+def test_a_summary_without_p_values_is_read(tmp_path: Path) -> None:
+    """As evaluations were written before there was a test."""
+    file = tmp_path / "summary.json"
+    summary_of(parts_table()).write(file)
+    content = json.loads(file.read_text())
+    found = content["methods"]["other"]["scorers"]["taste"]
+    for part in (found, *found["categories"].values()):
+        del part["p_value"], part["standard_error"]
+    file.write_text(json.dumps(content))
+    result = read_summary(file).methods["other"].scorers["taste"]
+    for comparison in (result.overall, *result.categories.values()):
+        assert (comparison.p_value, comparison.standard_error) == (None, None)

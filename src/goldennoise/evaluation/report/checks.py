@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from goldennoise.evaluation.report.marks import Correction
 from goldennoise.evaluation.report.numbers import Scale, signed, spread_text
 from goldennoise.evaluation.report.results import INTERVAL, difference_cell, mean_cell, reporting_first
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
@@ -69,8 +70,15 @@ def diversity_table(summary: Summary) -> Table | None:
     notes = [
         f"Between the {summary.num_seeds} seeds of a prompt: mean of 1 − cosine over pairs, and the Vendi score, the "
         "effective number of different images (arXiv 2210.02410).",
+        _correction(summary).note,
     ]
     return Table("Diversity from seed to seed", columns, sections, notes)
+
+
+def _correction(summary: Summary) -> Correction:
+    """For the table of diversity, which compares distances."""
+    others = [result for method, result in summary.methods.items() if method != summary.reference]
+    return Correction(found.distance for result in others for found in result.diversity.values())
 
 
 def _about_features(summary: Summary, features: str) -> str:
@@ -83,7 +91,7 @@ def _about_features(summary: Summary, features: str) -> str:
 
 def _diversity(summary: Summary, features: str) -> list[list[Cell]]:
     rows = []
-    reference = summary.methods[summary.reference].diversity[features]
+    reference, correction = summary.methods[summary.reference].diversity[features], _correction(summary)
     for method, result in summary.methods.items():
         found = result.diversity[features]
         away = found.distance
@@ -92,7 +100,7 @@ def _diversity(summary: Summary, features: str) -> list[list[Cell]]:
                 Cell(method),
                 mean_cell(_COSINE, away),
                 Cell(f"{100 * away.mean / reference.distance.mean:.1f} %" if reference.distance.mean else "–"),
-                Cell("–") if method == summary.reference else difference_cell(_COSINE, away),
+                Cell("–") if method == summary.reference else difference_cell(_COSINE, away, correction),
                 mean_cell(_IMAGES, found.vendi),
             ]
         )

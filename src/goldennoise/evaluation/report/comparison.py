@@ -14,16 +14,14 @@ from goldennoise.evaluation.report.contents import settings
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent
 from goldennoise.evaluation.report.results import (
-    MARKED,
     category_table,
+    correction_of,
     cost_note,
-    headline,
     intervals_note,
     main_scorer,
     result_table,
-    sentence,
-    subject,
 )
+from goldennoise.evaluation.report.sentences import headline, sentence, subject
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.summary import Summary
 from goldennoise.generation.units import image_file
@@ -77,14 +75,15 @@ def comparison_table(arms: Arms, summary: Summary) -> Table:
     table = result_table(summary)
     notes = [
         f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, paired. Models whose latents have one shape start "
-        f"from the same source noise, but for the tone that model.tone gives it. {MARKED}",
+        f"from the same source noise, but for the tone that model.tone gives it.",
+        correction_of(summary).note,
         intervals_note(summary),
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         cost_note(summary),
     ]
     if any(len(runs) > 1 for runs in arms.values()):
         notes.insert(
-            2,
+            3,
             "Where an arm has several runs, the resamples draw runs too, widened to the variance of new runs (Rao and "
             "Wu 1988). Arms with equally many runs are paired run by run, others by all pairs of runs. Few runs say "
             "little of how runs differ.",

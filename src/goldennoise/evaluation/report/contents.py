@@ -15,16 +15,13 @@ from goldennoise.evaluation.report.page import Figure, PageContent
 from goldennoise.evaluation.report.published import published_for, published_table
 from goldennoise.evaluation.report.results import (
     category_table,
-    doubt,
-    headline,
     main_scorer,
     pareto_front,
     result_table,
-    sentence,
-    subject,
 )
 from goldennoise.evaluation.report.schedule_scores import schedules_of
 from goldennoise.evaluation.report.schedules import chapter
+from goldennoise.evaluation.report.sentences import doubt, headline, sentence, subject
 from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.generation.units import image_file

@@ -22,7 +22,8 @@ from goldennoise.evaluation.report.drawing import (
     new_figure,
 )
 from goldennoise.evaluation.report.numbers import scale_of
-from goldennoise.evaluation.report.results import main_scorer, pareto_front, readable, subject
+from goldennoise.evaluation.report.results import main_scorer, pareto_front, readable
+from goldennoise.evaluation.report.sentences import subject
 from goldennoise.evaluation.summary import Summary
 
 _MARKERS, _HATCHES = "osD^", (None, "///", "...", "xxx")

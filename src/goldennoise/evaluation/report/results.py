@@ -1,26 +1,26 @@
-"""What a summary says: the result tables and, first of all, one honest sentence."""
+"""What a summary says in tables: methods by scorer, and by kind of prompt."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from goldennoise import methods
+from goldennoise.evaluation.report.marks import Correction, p_text
 from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
-from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
+from goldennoise.evaluation.significance import detectable_difference
+from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
 from goldennoise.scorers.protocol import DIRECTION
 
 INTERVAL = "[95 % interval]"
-MARKED = "Bold or *: the 95 % interval of the difference excludes zero; no correction for several comparisons."
+DETECTABLE = (
+    "Detectable difference: a true one of this size shows with a probability of 80 % (level 5 %, one comparison). "
+    "A smaller one may be there unseen."
+)
 _ROLE: dict[Role, str] = {
     "reporting": "reporting only",
     "selecting": "selecting: it chose noises or training pairs, so its numbers are no evidence",
     "unknown": "may have selected training pairs: they are gone, so nobody can tell",
-}
-_DOUBT: dict[Role, str] = {
-    "reporting": "",
-    "selecting": "; {scorer} itself selected, so this is no independent evidence",
-    "unknown": "; {scorer} may have selected the training pairs, so this may be no independent evidence",
 }
 
 
@@ -35,78 +35,10 @@ def main_scorer(summary: Summary) -> str:
     return reporting_first(summary)[0]
 
 
-def subject(summary: Summary) -> str | None:
-    """The method the headline is about: the first NPNet, or the first beside the reference; None if it stands alone.
-
-    A control is the last choice.
-    """
-    others = [method for method in summary.methods if method != summary.reference]
-    others.sort(key=lambda method: methods.control_of(summary.methods[method].kind) is not None)
-    networks = [method for method in others if summary.methods[method].kind == "npnet"]
-    return next(iter(networks or others), None)
-
-
-def headline(summary: Summary) -> str:
-    """What the comparison shows for its subject, in one sentence that claims no more than the interval allows."""
-    method = subject(summary)
-    if method is not None:
-        return sentence(summary, method)
-    found = summary.methods[summary.reference].scorers[main_scorer(summary)].overall
-    scale = scale_of(summary, main_scorer(summary))
-    return (
-        f"{summary.reference} reaches {scale.mean(found.mean)} {scale.mean_interval(found)} {scale.unit} by "
-        f"{main_scorer(summary)}; there is no other method to compare it with."
-    )
-
-
-def sentence(summary: Summary, method: str) -> str:
-    """One method against the reference by the main scorer."""
-    scorer = main_scorer(summary)
-    found = summary.methods[method].scorers[scorer].overall
-    cost = f"at {ratio(summary, method)} the model evaluations"
-    compared = f"by {_change(summary, found)} against {summary.reference} {cost}"
-    if shows_difference(found):
-        better = _is_better(summary, found)
-        verb = {True: "improves", False: "worsens", None: "changes"}[better]
-        text = f"{method} {verb} {scorer} {compared}"
-        text += _against_controls(summary, method) if better else ""
-    elif found.low is None:
-        text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
-    else:
-        text = f"{method} changes {scorer} {compared}: the interval includes zero, so no difference is shown"
-    return text + doubt(summary) + "."
-
-
-def _against_controls(summary: Summary, method: str) -> str:
-    """What is left of a gain beside the best of the controls of guidance and noise, if the run has any."""
-    matched = summary.methods[method].matched.get(main_scorer(summary))
-    if matched is None:
-        return ""
-    found = matched.comparison
-    text = f", and by {_change(summary, found)} against {matched.method}, the best of the controls"
-    stays = shows_difference(found) and _is_better(summary, found)
-    return text if stays else f"{text}: beside that the gain vanishes"
-
-
-def _change(summary: Summary, found: Comparison) -> str:
-    scale = scale_of(summary, main_scorer(summary))
-    return f"{scale.difference(found.difference)} {scale.points} {scale.difference_interval(found)}"
-
-
-def _is_better(summary: Summary, found: Comparison) -> bool | None:
-    higher = summary.scorers[main_scorer(summary)].higher_is_better
-    return None if higher is None else (found.difference > 0) == higher
-
-
-def doubt(summary: Summary) -> str:
-    """What is to be said of the main scorer if it may itself have selected, else nothing."""
-    scorer = main_scorer(summary)
-    return _DOUBT[summary.scorers[scorer].role].format(scorer=scorer)
-
-
-def shows_difference(found: Comparison) -> bool:
-    """Whether the interval of the difference excludes zero."""
-    return found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
+def correction_of(summary: Summary) -> Correction:
+    """For the table of results: every method by every scorer."""
+    others = [result for method, result in summary.methods.items() if method != summary.reference]
+    return Correction(found.overall for result in others for found in result.scorers.values())
 
 
 def ratio(summary: Summary, method: str) -> str:
@@ -136,17 +68,19 @@ def result_table(summary: Summary) -> Table:
         Column("method", numeric=False),
         Column("mean", INTERVAL),
         Column(f"difference to {summary.reference}", INTERVAL),
+        Column("p", "(Holm)"),
+        Column("detectable difference"),
         Column("wins / ties / losses", "%"),
         Column("model evaluations per image"),
         Column("time per image"),
         Column("peak memory"),
     ]
-    sections = []
+    sections, correction = [], correction_of(summary)
     for scorer in reporting_first(summary):
         scale, info = scale_of(summary, scorer), summary.scorers[scorer]
-        rows = [_row(summary, method, scorer, scale) for method in summary.methods]
+        rows = [_row(summary, method, scorer, correction) for method in summary.methods]
         sections.append(Section(scorer, _about(info, scale), rows))
-    return Table("All prompts", columns, sections, _footnotes(summary))
+    return Table("All prompts", columns, sections, _footnotes(summary, correction))
 
 
 def category_table(summary: Summary) -> Table:
@@ -159,6 +93,12 @@ def category_table(summary: Summary) -> Table:
         *(Column(f"{method}, difference", INTERVAL) for method in others),
     ]
     sections = []
+    correction = Correction(
+        found
+        for other in others
+        for result in summary.methods[other].scorers.values()
+        for found in result.categories.values()
+    )
     for scorer in reporting_first(summary):
         scale = scale_of(summary, scorer)
         base = summary.methods[summary.reference].scorers[scorer].categories
@@ -170,15 +110,15 @@ def category_table(summary: Summary) -> Table:
                     Cell(readable(category)),
                     Cell(str(found.num_prompts)),
                     mean_cell(scale, found),
-                    *(difference_cell(scale, result) for result in differences),
+                    *(difference_cell(scale, result, correction) for result in differences),
                 ]
             )
         if len(base) > 1:
             rows.append(_over_the_kinds(scale, base, [summary.methods[other].scorers[scorer] for other in others]))
         sections.append(Section(scorer, _about(summary.scorers[scorer], scale), rows))
     caption = f"By kind of prompt: mean of {summary.reference}, and the paired differences of the others to it"
-    footnotes = ["Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."]
-    return Table(caption, columns, sections, footnotes if len(base) > 1 else [])
+    over = "Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."
+    return Table(caption, columns, sections, [correction.note, over] if len(base) > 1 else [correction.note])
 
 
 def readable(category: str) -> str:
@@ -186,15 +126,18 @@ def readable(category: str) -> str:
     return category.replace("_", " ")
 
 
-def _row(summary: Summary, method: str, scorer: str, scale: Scale) -> list[Cell]:
+def _row(summary: Summary, method: str, scorer: str, correction: Correction) -> list[Cell]:
     result, found = summary.methods[method], summary.methods[method].scorers[scorer].overall
+    scale = scale_of(summary, scorer)
     reference = method == summary.reference
     shares = " / ".join(f"{100 * share:.1f}" for share in (found.wins, found.ties, found.losses))
     compared = not reference and summary.scorers[scorer].higher_is_better is not None
     return [
         Cell(method, "reference" if reference else ""),
         mean_cell(scale, found),
-        Cell("–") if reference else difference_cell(scale, found),
+        Cell("–") if reference else difference_cell(scale, found, correction),
+        Cell(p_text(correction.p_value(found))),
+        Cell(_detectable(scale, found)),
         Cell(shares if compared else "–"),
         Cell(f"{result.evaluations_per_image:.4g}", f"({ratio(summary, method)})"),
         Cell(seconds(result.seconds_per_image)),
@@ -216,18 +159,27 @@ def mean_cell(scale: Scale, found: Comparison) -> Cell:
     return Cell(scale.mean(found.mean), scale.mean_interval(found))
 
 
-def difference_cell(scale: Scale, found: Comparison) -> Cell:
-    return Cell(scale.difference(found.difference), scale.difference_interval(found), strong=shows_difference(found))
+def difference_cell(scale: Scale, found: Comparison, correction: Correction) -> Cell:
+    strong = correction.shows(found)
+    return Cell(scale.difference(found.difference), scale.difference_interval(found), strong=strong)
+
+
+def _detectable(scale: Scale, found: Comparison) -> str:
+    if not found.standard_error:
+        return "–"
+    return scale.mean(detectable_difference(found.standard_error, found.num_prompts))
 
 
 def _about(info: ScorerInfo, scale: Scale) -> str:
     return f"{_ROLE[info.role]}; {scale.unit}, {DIRECTION[info.higher_is_better]}"
 
 
-def _footnotes(summary: Summary) -> list[str]:
+def _footnotes(summary: Summary, correction: Correction) -> list[str]:
     return [
-        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise. {MARKED}",
+        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise.",
+        correction.note,
         intervals_note(summary),
+        *([DETECTABLE] if correction.num else []),
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         cost_note(summary),
         *_differences(summary),

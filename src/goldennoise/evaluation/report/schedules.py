@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import schedule_plots
+from goldennoise.evaluation.report.marks import Correction, shows_difference
 from goldennoise.evaluation.report.numbers import SHARE
 from goldennoise.evaluation.report.page import Chapter, Figure
-from goldennoise.evaluation.report.results import INTERVAL, MARKED, difference_cell, shows_difference
+from goldennoise.evaluation.report.results import INTERVAL, difference_cell
 from goldennoise.evaluation.report.schedule_scores import Learned, Schedules, by_difficulty
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import Comparison
@@ -86,12 +87,11 @@ def worth_table(found: Schedules) -> Table:
         Column("evaluations"),
         Column("difference", INTERVAL),
     ]
-    rows = []
+    rows: list[tuple[tuple[str, str, str], Comparison]] = []
     for adaptive in _adaptive(found):
         for other in found.controls(adaptive):
             compared = found.compared(adaptive.method, found.scores[other.method])
-            cells = map(Cell, (adaptive.method, other.method, _costs(found, adaptive, other)))
-            rows.append([*cells, difference_cell(found.scale, compared)])
+            rows.append(((adaptive.method, other.method, _costs(found, adaptive, other)), compared))
     for learned in found.learned:
         if learned.mode not in ("adaptive", "shared") or learned.artifact is None:
             continue
@@ -100,14 +100,15 @@ def worth_table(found: Schedules) -> Table:
             base = found.at(name, cost)
             if base is not None:
                 compared = found.compared(learned.method, base)
-                cells = map(Cell, (learned.method, name, f"{cost:.3g}"))
-                rows.append([*cells, difference_cell(found.scale, compared)])
+                rows.append(((learned.method, name, f"{cost:.3g}"), compared))
+    correction = Correction(compared for _, compared in rows)
     notes = [
-        f"{found.scorer}, {found.scale.points}. {MARKED}",
+        f"{found.scorer}, {found.scale.points}. {correction.note}",
         "A fixed schedule is taken at the same number of evaluations: its scores are interpolated between the two "
         "nearest numbers of steps, image by image.",
     ]
-    return Table("What the levels are worth", columns, [Section("all prompts", "", rows)], notes)
+    cells = [[*map(Cell, told), difference_cell(found.scale, compared, correction)] for told, compared in rows]
+    return Table("What the levels are worth", columns, [Section("all prompts", "", cells)], notes)
 
 
 def fewest_table(found: Schedules) -> Table:

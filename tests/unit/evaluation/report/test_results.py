@@ -6,7 +6,8 @@ import pytest
 from unit.evaluation.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
 from goldennoise.evaluation.report.published import published_for, published_table
-from goldennoise.evaluation.report.results import category_table, headline, main_scorer, result_table
+from goldennoise.evaluation.report.results import category_table, main_scorer, result_table
+from goldennoise.evaluation.report.sentences import headline
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table, to_html, to_latex, to_markdown, to_text
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import Against, Summary
@@ -67,8 +68,9 @@ def test_a_description_has_no_better_end() -> None:
     assert main_scorer(described) == "clip", "what only describes is no headline where a scorer judges"
     judging, describing = result_table(described).sections
     assert describing.note.endswith(", neither end is better")
-    assert [row[3].value for row in describing.rows] == ["–", "–"]
-    assert [row[3].value for row in judging.rows] == ["–", "70.0 / 0.0 / 30.0"]
+    outcomes = [column.title for column in result_table(described).columns].index("wins / ties / losses")
+    assert [row[outcomes].value for row in describing.rows] == ["–", "–"]
+    assert [row[outcomes].value for row in judging.rows] == ["–", "70.0 / 0.0 / 30.0"]
     alone = replace(described, scorers={"verifier": verifier})
     assert headline(alone).startswith("npnet changes verifier by +3.1 points [+0.2, +6.0] against standard")
 
@@ -111,17 +113,20 @@ def test_reporting_scorers_come_first_and_roles_are_told_apart() -> None:
 
 
 def test_a_row_has_numbers_interval_outcomes_and_cost() -> None:
-    reference, row = result_table(summary()).sections[0].rows
+    tested = replace(GAIN, p_value=0.02, standard_error=0.015)
+    reference, row = result_table(summary(tested, replace(CLIP_GAIN, p_value=0.03))).sections[0].rows
     assert [cell.text for cell in row] == [
         "npnet",
         "63.1 [58.0, 68.0]",
         "+3.1 [+0.2, +6.0]",
+        "0.040",
+        "4.2",
         "20.0 / 63.1 / 16.9",
         "40 (1.00×)",
         "0.25 s",
         "300 MiB",
     ]
-    assert [cell.strong for cell in row] == [False, False, True, False, False, False, False]
+    assert [cell.strong for cell in row] == [False, False, True, *[False] * 6]
     assert reference[0].text == "standard reference"
     assert reference[2].text == "–"
 
@@ -210,7 +215,7 @@ def test_kinds_count_alike_in_their_mean() -> None:
     # 100, 100 and 20 prompts; (60 + 60 + 20) / 3; (3.1 + 3.1 - 23.1) / 3
     assert rows[-1] == ["mean of the kinds", "220", "46.7", "−5.6"]
     assert len(rows) == 4
-    assert "GenEval" in table.footnotes[0]
+    assert "GenEval" in table.footnotes[1]
 
 
 def test_one_kind_has_no_mean_of_the_kinds() -> None:
@@ -220,7 +225,7 @@ def test_one_kind_has_no_mean_of_the_kinds() -> None:
             method.scorers[name] = replace(result, categories={"two_object": result.overall})
     table = category_table(found)
     assert [len(section.rows) for section in table.sections] == [1, 1]
-    assert table.footnotes == []
+    assert [note.startswith("Bold or *") for note in table.footnotes] == [True]
 
 
 def test_columns_of_text_are_aligned() -> None:
