@@ -1,11 +1,10 @@
 """The source noise as it is: what every other method is compared with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.methods.base import Method, MethodConfig
-from goldennoise.store.identity import deciding
 from goldennoise.store.options import POSITIVE, number, option
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class Config(MethodConfig):
     kind: str = "standard"
     guidance: float | None = option(None, POSITIVE)
     """Guidance scale, above 0; null for the model's own."""
-    num_steps: int | None = option(None, number(least=1))
+    num_steps: int | None = option(None, number(least=1), identity="unless default")
     """Steps of the model's sampler, at least 1; null for the model's own."""
 
 
@@ -38,12 +37,6 @@ class Standard(Method):
 
     def plan(self, model: "DiffusionModel", batch: "SampleBatch") -> SamplingPlan:  # noqa: ARG002
         return SamplingPlan(batch.source, self.guidance, self.num_steps)
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """Without the number of steps where it is the model's own, as evaluations knew it before there was a choice."""
-    chosen = deciding(config)
-    return chosen if config.num_steps is not None else {k: v for k, v in chosen.items() if k != "num_steps"}
 
 
 def build(config: Config, tools: "MethodTools") -> Standard:  # noqa: ARG001

@@ -19,7 +19,7 @@ from goldennoise.networks.sources import CONFIG, FORMAT, WEIGHTS, find_npnet, re
 from goldennoise.store.files import whole, write_json
 from goldennoise.store.tensors import read_tensors
 
-_LATER_FIELDS = frozenset({"vector_mean"})
+_LATER_FIELDS = frozenset({"vector_mean", "branches"})
 """Configurations of earlier releases lack them; their networks are what the default says."""
 
 

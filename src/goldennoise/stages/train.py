@@ -17,6 +17,7 @@ from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
+from goldennoise.store.identity import deciding
 from goldennoise.store.options import filled, option
 from goldennoise.store.record import read_artifact, read_json
 from goldennoise.training import objectives
@@ -159,7 +160,7 @@ def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> 
         options[loss.scorer_option] = scored_by([options[loss.scorer_option]])[options[loss.scorer_option]]
     return {
         "stage": options,
-        "npnet": asdict(config.npnet),
+        "npnet": deciding(config.npnet),
         "model": model_identity(config.model),
         "seed": config.seed,
     }

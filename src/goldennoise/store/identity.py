@@ -3,14 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import Field, asdict, fields, replace
 from typing import Any
 
 
 def deciding(config: Any) -> dict[str, Any]:
     """The options of a Config that decide content, by name."""
     values = asdict(config)
-    return {option.name: values[option.name] for option in fields(config) if option.metadata.get("identity", True)}
+    return {option.name: values[option.name] for option in fields(config) if _decides(option, values[option.name])}
+
+
+def _decides(option: Field[Any], value: Any) -> bool:
+    told = option.metadata.get("identity", True)
+    return value != option.default if told == "unless default" else bool(told)
 
 
 def as_begun(config: Any, begun: Mapping[str, Any]) -> Any:

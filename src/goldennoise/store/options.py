@@ -54,11 +54,11 @@ def filled(words: str) -> Check:
     return Check(bool, words, repr)
 
 
-def option(default: Any = MISSING, check: Check | None = None, *, identity: bool = True) -> Any:
+def option(default: Any = MISSING, check: Check | None = None, *, identity: bool | str = True) -> Any:
     """`dataclasses.field` of a Config that derives from `Options`.
 
     check: None allows all values of the type. identity: False for an option that decides no content: how, where or in
-    which pieces work is done.
+    which pieces work is done. "unless default" for one that was added later: what was made without it stays the same.
     """
     return field(default=default, metadata={"check": check, "identity": identity})
 

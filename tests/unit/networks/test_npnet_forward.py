@@ -9,13 +9,14 @@ from diffusers.models.normalization import AdaGroupNorm as ReferenceNorm
 from naive_npnet import factors_of, golden_noise, matrix_of
 from small_npnet import SMALL, make_inputs, make_network
 
-from goldennoise.errors import ModelError
+from goldennoise.errors import ConfigError, ModelError
 from goldennoise.networks.npnet import Config as ArchitectureConfig
 from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 from goldennoise.networks.npnet.network import NPNet
 from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.networks.npnet.singular_values import from_matrix, to_matrix
 from goldennoise.networks.published import published_name
+from goldennoise.store.identity import deciding
 
 SHAPES = {(4, 8, 8): (2, 2), (4, 8, 6): (2, 2), (4, 5, 8): (2, 2), (16, 4, 4): (4, 4), (8, 4, 5): (2, 4)}
 
@@ -167,3 +168,29 @@ def test_weights_follow_the_seed_and_leave_the_global_state() -> None:
 def test_other_shapes_are_refused(noise_shape: tuple[int, ...], text_shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         make_network()(torch.zeros(noise_shape), torch.zeros(text_shape))
+
+
+@pytest.mark.parametrize("branches", ["residual", "singular_values"])
+def test_one_branch_alone_is_the_whole_without_the_other(branches: str) -> None:
+    network = make_network()
+    noise, text = make_inputs((4, 8, 8), num=2)
+    alone = seeded_npnet(replace(network.config, architecture=replace(SMALL, branches=branches)), seed=0).eval()
+    own = alone.state_dict()
+    alone.load_state_dict({name: tensor for name, tensor in network.state_dict().items() if name in own})
+    lost = {name.partition(".")[0] for name in network.state_dict().keys() - own.keys()}
+    assert lost == ({"singular_values"} if branches == "residual" else {"residual", "beta"})
+    with torch.no_grad():
+        whole, found = network(noise, text), alone(noise, text)
+        of_values = network.singular_values(network.frozen_inputs(noise))
+        embedding = network.text_embedding(noise, text)
+        of_residual = network.beta * network.residual(noise + embedding)
+    left_out = of_values - noise if branches == "residual" else of_residual
+    torch.testing.assert_close(found, whole - left_out, atol=1e-5, rtol=1e-5)
+    assert left_out.abs().max() > 0.01, "the branch that is left out matters"
+
+
+def test_a_branch_that_is_not_there_is_refused_and_default_ones_decide_nothing() -> None:
+    with pytest.raises(ConfigError, match="branches=neither: branches must be one of both, residual, singular_values"):
+        replace(SMALL, branches="neither")
+    assert "branches" not in deciding(SMALL), "networks trained before there was a choice stay what they are"
+    assert deciding(replace(SMALL, branches="residual"))["branches"] == "residual"

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from goldennoise.errors import ModelError, require
 from goldennoise.networks.base import Architecture, NetworkInputs
-from goldennoise.store.options import Check, number, option
+from goldennoise.store.options import Check, number, one_of, option
 
 SWIN_TINY = {
     "image_size": 224,
@@ -58,6 +58,9 @@ class Config(Architecture):
     """Whether the branch has attention over the singular vectors at all."""
     canonical_signs: bool = True
     """Fix the signs of the singular vectors, which makes the network a function of the noise."""
+    branches: str = option("both", one_of("both", "residual", "singular_values"), identity="unless default")
+    """The branches it has, for ablations: without singular_values the noise itself stands in their place, without
+    residual nothing does. The text embedding stays."""
 
     def __post_init__(self) -> None:
         # Configuration libraries and JSON hand lists over; equality and hashing need tuples.

@@ -1,5 +1,7 @@
 """NPNet: golden = S(x) + (2 sigmoid(alpha) - 1) e + beta R(x + e), e the text embedding (arXiv 2411.09502)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,11 +23,13 @@ class NPNet(GoldenNetwork):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.singular_values = SingularValueBranch(config)
-        self.residual = ResidualBranch(config)
+        branches = config.architecture.branches
+        self.singular_values = None if branches == "residual" else SingularValueBranch(config)
+        self.residual = None if branches == "singular_values" else ResidualBranch(config)
         self.text_embedding = AdaGroupNorm(config)
         self.alpha = nn.Parameter(torch.zeros(()))
-        self.beta = nn.Parameter(torch.zeros(()))
+        # A parameter without a gradient would stop training on several devices.
+        self.beta = None if self.residual is None else nn.Parameter(torch.zeros(()))
 
     def forward(self, noise: Tensor, prompt_embeds: Tensor, *factors: Tensor) -> Tensor:
         """Golden noise (B, C, h, w), in the noise's dtype.
@@ -37,16 +41,21 @@ class NPNet(GoldenNetwork):
         dtype = self.alpha.dtype
         source = noise.to(dtype)
         text = self.text_embedding(source, prompt_embeds.to(dtype))
-        golden = self.singular_values(SvdFactors(*factors) if factors else self.frozen_inputs(noise))
-        golden = golden + (2 * torch.sigmoid(self.alpha) - 1) * text + self.beta * self.residual(source + text)
+        golden = source
+        if self.singular_values is not None:
+            golden = self.singular_values(SvdFactors(*(factors or self.frozen_inputs(noise))))
+        golden = golden + (2 * torch.sigmoid(self.alpha) - 1) * text
+        if self.residual is not None:
+            golden = golden + self.beta * self.residual(source + text)
         return golden.to(noise.dtype)
 
-    def frozen_inputs(self, noise: Tensor) -> SvdFactors:
+    def frozen_inputs(self, noise: Tensor) -> Sequence[Tensor]:
         """The factors the network works on; they depend on its configuration, not on its weights."""
-        return svd_factors(noise, self.config)
+        return () if self.singular_values is None else svd_factors(noise, self.config)
 
     def vitals(self) -> dict[str, Tensor]:
-        return {"alpha": self.alpha.detach(), "beta": self.beta.detach()}
+        scales = {"alpha": self.alpha, "beta": self.beta}
+        return {name: scale.detach() for name, scale in scales.items() if scale is not None}
 
 
 def build(config: NetworkConfig, seed: int) -> NPNet:
