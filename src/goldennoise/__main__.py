@@ -135,10 +135,10 @@ def _stages(config: RunConfig) -> list[RunConfig]:
         return [config]
     overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
     parts = []
-    for stage in config.stage.stages:
-        chosen = [*overrides, f"stage={stage}"]
+    for entry in config.stage.stages:
+        stage, *own = entry.split()
         _refuse_other_recipe({**HydraConfig.get().runtime.choices, "stage": stage})
-        parts.append(composed(chosen))
+        parts.append(composed([*overrides, f"stage={stage}", *own]))
     return parts
 
 

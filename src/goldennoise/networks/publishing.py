@@ -44,7 +44,8 @@ def save_published(network: GoldenNetwork, path: Path, layout: str) -> None:
 
 def published_tensors(network: NPNet) -> dict[str, Tensor]:
     """All tensors of the published file under their flat names, fp32 on the CPU, `alpha` and `beta` of shape (1,)."""
-    assert network.residual is not None and network.singular_values is not None, "a publishable network has both"
+    assert network.residual is not None, "what can be published has both branches"
+    assert network.singular_values is not None, "what can be published has both branches"
     values, features = network.config.num_values, network.residual.swin.num_features
     tensors = {published_name(name): tensor for name, tensor in network.state_dict().items()}
     if network.singular_values.attention is None:

@@ -11,9 +11,11 @@ class Config:
 
     kind: str = "all"
     stages: tuple[str, ...] = ("collect", "train", "eval", "report")
-    """What runs, one after the other, each as stage=NAME would; an experiment, or the stages' own files, set their
-    options."""
+    """What runs, one after the other, each as stage=NAME would. A name may be followed by overrides of that stage alone,
+    as in "eval name=steps_10 model.num_steps=10"; they come after those of the command line."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
-        require(bool(self.stages) and "all" not in self.stages, "stages", list(self.stages), "names of other stages")
+        names = [entry.partition(" ")[0] for entry in self.stages]
+        fits = bool(names) and all(name not in ("", "all") for name in names)
+        require(fits, "stages", list(self.stages), "names of other stages, each with its overrides after it")

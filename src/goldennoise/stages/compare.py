@@ -158,14 +158,12 @@ def _write(draft: Draft, arms: "Arms", reference: str, stage: Config) -> Artifac
     from goldennoise.evaluation.arms import arms_summary, write_summary
     from goldennoise.evaluation.report.comparison import comparison_content
     from goldennoise.evaluation.report.contents import write_report
-    from goldennoise.evaluation.report.page import render
-    from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown, to_text
+    from goldennoise.evaluation.report.tables import all_tables, to_text
 
     summary = arms_summary(arms, reference, stage.num_bootstrap)
     write_summary(summary, arms, draft.path / "summary.json")
     content = comparison_content(draft.reference, arms, summary, stage.num_examples)
-    markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
-    write_report(draft.path, render(content), markdown, latex)
+    write_report(draft.path, content)
     counts = {"arms": len(arms), "runs": sum(map(len, arms.values())), "prompts": summary.num_prompts}
     artifact = draft.commit(counts | {"seeds": summary.num_seeds, "scorers": len(summary.scorers)})
     print(all_tables(content.tables[:2], to_text))

@@ -1,6 +1,7 @@
 """Stage `report`: from a scores artifact to a page, and its tables as Markdown and LaTeX."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ArtifactError
@@ -19,6 +20,8 @@ class Config(Options):
     """The scores artifact to report on, such as "scores/shapes@v1"."""
     num_examples: int = option(12, number(least=1))
     """Rows of the image grid, at least 1."""
+    published: tuple[str, ...] | None = None
+    """Published settings to show beside, such as "golden_noise/sdxl_pickapic"; null for those of the model."""
 
 
 def run(config: RunConfig) -> Artifact:
@@ -31,22 +34,30 @@ def run(config: RunConfig) -> Artifact:
         scores = job.store.resolve(stage.scores, "scores")
         scores.check()
         networks, missing = _networks(job.store, scores)
-        identity = {"num_examples": stage.num_examples, "missing": missing}
-        if done := job.begin(lambda _: identity, [scores, *networks], "index.html"):
+        identity: dict[str, Any] = {"num_examples": stage.num_examples, "missing": missing}
+        if stage.published is not None:
+            identity["published"] = [*stage.published]
+
+        def refuse_unfit() -> None:
+            from goldennoise.evaluation.report.published import published_by_id
+
+            published_by_id(stage.published or ())
+
+        if done := job.begin(lambda _: identity, [scores, *networks], "index.html", refuse_unfit):
             return done
-        return job.finish(lambda draft: _write(draft, scores, networks, missing, stage.num_examples))
+        return job.finish(lambda draft: _write(draft, scores, networks, missing, stage))
 
 
-def _write(draft: Draft, scores: Artifact, networks: list[Artifact], missing: list[str], num_examples: int) -> Artifact:
+def _write(draft: Draft, scores: Artifact, networks: list[Artifact], missing: list[str], stage: Config) -> Artifact:
     # Matplotlib and pandas load here, when every mistake that can be seen without them has been reported.
     from goldennoise.evaluation.report.contents import page_content, write_report
-    from goldennoise.evaluation.report.page import render
-    from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
+    from goldennoise.evaluation.report.tables import to_text
 
-    content = page_content(scores, networks, missing, num_examples)
-    markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
-    write_report(draft.path, render(content), markdown, latex)
+    content = page_content(scores, networks, missing, stage.num_examples, stage.published)
+    write_report(draft.path, content)
     artifact = draft.commit({"examples": len(content.rows), "figures": len(content.figures)})
+    if content.published is not None:
+        print(to_text(content.published))
     print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")
     return artifact
 

@@ -10,9 +10,10 @@ import pandas as pd
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import check_tables
+from goldennoise.evaluation.report.excerpts import excerpt_of, write_excerpt
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
-from goldennoise.evaluation.report.page import Figure, PageContent
-from goldennoise.evaluation.report.published import published_for, published_table
+from goldennoise.evaluation.report.page import Figure, PageContent, render
+from goldennoise.evaluation.report.published import published_by_id, published_for, published_table
 from goldennoise.evaluation.report.results import (
     category_table,
     main_scorer,
@@ -22,6 +23,7 @@ from goldennoise.evaluation.report.results import (
 from goldennoise.evaluation.report.schedule_scores import schedules_of
 from goldennoise.evaluation.report.schedules import chapter
 from goldennoise.evaluation.report.sentences import doubt, headline, sentence, subject
+from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
 from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.generation.units import image_file
@@ -34,15 +36,22 @@ _DESCRIBED = ("goldennoise", "torch", "diffusers", "transformers", "open_clip_to
 
 
 def page_content(
-    scores: Artifact, networks: Sequence[Artifact], missing: Sequence[str], num_examples: int
+    scores: Artifact,
+    networks: Sequence[Artifact],
+    missing: Sequence[str],
+    num_examples: int,
+    chosen: Sequence[str] | None = None,
 ) -> PageContent:
-    """The page of `scores`. networks: npnet and schedule artifacts it used; missing: references of those gone."""
+    """The page of `scores`. networks: npnet and schedule artifacts it used; missing: references of those gone.
+
+    chosen: published settings to show, None for those of the model. Raises `ConfigError` for one that there is not.
+    """
     summary = read_summary(scores.path / "summary.json")
     table = scores_table(scores, summary)
     others = [method for method in summary.methods if method not in (summary.reference, subject(summary))]
     # One from elsewhere comes without a history.
     trained = [network for network in networks if (network.path / "training.csv").is_file()]
-    published = published_for(str(summary.model["name"]))
+    published = published_for(str(summary.model["name"])) if chosen is None else published_by_id(chosen)
     configs = {name: scores.recorded("config", "method", name, kind=dict) for name in summary.methods}
     schedules = schedules_of(scores, summary, table, configs)
     # The chapter tells of fixed schedules together.
@@ -59,7 +68,7 @@ def page_content(
         rows=example_rows(table, summary, num_examples, partial(image_file, scores.path)),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),
-        published=published_table(published) if published else None,
+        published=published_table(published, summary) if published else None,
         made=_made(scores, summary, missing),
     )
 
@@ -151,7 +160,9 @@ def settings(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in config.items())
 
 
-def write_report(folder: Path, html: str, markdown: str, latex: str) -> None:
-    """index.html, tables.md and tables.tex."""
-    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", html)):
+def write_report(folder: Path, content: PageContent) -> None:
+    """index.html, and all tables as tables.md, tables.tex and, with the sentences, tables.json."""
+    markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
+    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", render(content))):
         (folder / name).write_text(text, encoding="utf-8")
+    write_excerpt(folder, excerpt_of(content))

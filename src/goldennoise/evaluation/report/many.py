@@ -1,0 +1,38 @@
+"""One page of many: what each of them says first, and below that their tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldennoise.evaluation.report.excerpts import Excerpt
+from goldennoise.evaluation.report.page import environment
+from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
+from goldennoise.store.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class Part:
+    """One page on the page of many. name: of its artifact; link: to the page, from the page of many."""
+
+    name: str
+    link: str
+    excerpt: Excerpt
+
+
+def write_page(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt]]) -> None:
+    """index.html, tables.md and tables.tex in `folder`, a version's folder of the same store."""
+    parts = [
+        Part(page.name, f"../../../{page.kind}/{page.name}/{page.version}/index.html", excerpt)
+        for page, excerpt in pages
+    ]
+    html = environment().get_template("many.html").render(title=title, parts=parts)
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    for name, form in (("tables.md", to_markdown), ("tables.tex", to_latex)):
+        texts = [f"{_comment(name)} {part.name}: {part.excerpt.headline}\n\n" for part in parts]
+        tables = [all_tables(part.excerpt.tables, form) for part in parts]
+        (folder / name).write_text("\n".join(map("".join, zip(texts, tables, strict=True))), encoding="utf-8")
+
+
+def _comment(name: str) -> str:
+    """What begins a line between tables: a heading of Markdown, a comment of LaTeX."""
+    return "%" if name.endswith(".tex") else "##"
