@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-slow parity lint format bench bench-models world clean
+.PHONY: setup demo tables test test-slow parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
 # The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
@@ -35,6 +35,9 @@ endif
 
 demo: setup  ## the whole pipeline on the shapes world: pairs, network, comparison, page
 	$(RUN) experiment=demo
+
+tables: setup  ## every published table on the shapes world, on one page
+	$(BIN)/python scripts/make_tables.py
 
 test: setup  ## all tests except the slow ones and those for a GPU
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"

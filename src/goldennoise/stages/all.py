@@ -11,8 +11,8 @@ class Config:
 
     kind: str = "all"
     stages: tuple[str, ...] = ("collect", "train", "eval", "report")
-    """What runs, one after the other, each as stage=NAME would. A name may be followed by overrides of that stage alone,
-    as in "eval name=steps_10 model.num_steps=10"; they come after those of the command line."""
+    """What runs, one after the other, each as stage=NAME would. Overrides of that stage alone may follow a name, as in
+    "eval name=steps_10 model.num_steps=10"; they come after those of the command line."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))

@@ -199,3 +199,17 @@ def test_a_loss_of_another_type_is_refused(scores_run: Run) -> None:
     path.write_text(json.dumps(record | {"counts": {"identity_val_loss": "x"}}))
     with pytest.raises(ArtifactError, match=r"record\.json is damaged: counts\.identity_val_loss is of another type"):
         report_on(scores, config)
+
+
+def test_published_settings_are_chosen_by_name(scores_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = evaluation.run(scores_run)
+    config = replace(scores_run, method={}, scorer={})
+    without = run(replace(config, stage=Config(scores=scores.reference)))
+    assert "Published numbers" not in (without.path / "tables.md").read_text()
+    chosen = run(replace(config, stage=Config(scores=scores.reference, published=("golden_noise/sdxl_drawbench",))))
+    assert chosen.path != without.path
+    assert "SDXL, DrawBench" in (chosen.path / "index.html").read_text()
+    assert "70.67 (+8.46)" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"stage\.published=golden_noise/sdxl: there is no such setting"):
+        run(replace(config, stage=Config(scores=scores.reference, published=("golden_noise/sdxl",))))
+    assert not [*chosen.path.parent.glob("*.partial")], "refused before there is a draft"

@@ -1,6 +1,8 @@
 """Numbers that others published, to stand beside ours: `papers/*.yaml`, each setting with its source."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from goldennoise.errors import ConfigError, DataError, nearest, shortened
-from goldennoise.evaluation.report.numbers import signed
+from goldennoise.evaluation.report.numbers import scale_of, signed
 from goldennoise.evaluation.report.sentences import subject
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.significance import clusters_needed
@@ -101,7 +103,8 @@ def _papers() -> dict[str, list[_Models]]:
 def published_table(found: Sequence[Published], summary: Summary) -> Table:
     """The published numbers, marked as such; a dash where none was published.
 
-    Where this run has the scorer of a metric, a row says how many prompts would show the published gain here.
+    Where this run has the scorer of a metric, its own numbers stand in the same column, and a row says how many prompts
+    would show the published gain here.
     """
     metrics = list(dict.fromkeys(metric for entry in found for row in entry.values.values() for metric in row))
     sections, needs = [], False
@@ -112,12 +115,36 @@ def published_table(found: Sequence[Published], summary: Summary) -> Table:
             rows.append([Cell(NEEDED), *(Cell(f"{number:,}" if number else "–") for number in needed)])
             needs = True
         sections.append(Section(entry.setting, f"published, not measured here; {entry.source}", rows))
+    if ours := _ours(metrics, summary):
+        sections.append(ours)
     note = (
         f"{NEEDED.capitalize()}: with so many, {summary.num_seeds} seeds each and the spread of this run, a true gain "
         "as large as that of the second row shows with a probability of 80 %."
     )
     columns = [Column("method", numeric=False), *(Column(metric, "(difference)") for metric in metrics)]
     return Table("Published numbers", columns, sections, [note] if needs else [])
+
+
+def _ours(metrics: Sequence[str], summary: Summary) -> Section | None:
+    """The methods of this run by the scorers of the metrics, with the intervals of their differences."""
+    measured = [metric for metric in metrics if SCORERS.get(metric, ("", 1))[0] in summary.scorers]
+    if not measured:
+        return None
+    rows = [[Cell(method), *(_own(metric, method, summary) for metric in metrics)] for method in summary.methods]
+    note = f"measured; {summary.num_prompts} prompts × {summary.num_seeds} seeds, [95 % interval of the difference]"
+    return Section(f"here: {summary.model['name']}", note, rows)
+
+
+def _own(metric: str, method: str, summary: Summary) -> Cell:
+    scorer, factor = SCORERS.get(metric, ("", 1))
+    if scorer not in summary.scorers:
+        return Cell("–")
+    scale = scale_of(summary, scorer)
+    scale = replace(scale, factor=factor, decimals=max(scale.decimals - round(math.log10(factor)), 0))
+    found = summary.methods[method].scorers[scorer].overall
+    if method == summary.reference:
+        return Cell(scale.mean(found.mean))
+    return Cell(scale.mean(found.mean), f"({scale.difference(found.difference)} {scale.difference_interval(found)})")
 
 
 def _cell(entry: Published, method: str, metric: str) -> Cell:
