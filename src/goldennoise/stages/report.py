@@ -1,6 +1,7 @@
 """Stage `report`: from a scores artifact to a page, and its tables as Markdown and LaTeX."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ArtifactError
@@ -8,6 +9,10 @@ from goldennoise.networks.sources import is_hub_reference
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.options import Options, filled, number, option
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,22 @@ def run(config: RunConfig) -> Artifact:
         scores = job.store.resolve(stage.scores, "scores")
         scores.check()
         networks, missing = _networks(job.store, scores)
-        identity = {"num_examples": stage.num_examples, "missing": missing}
-        if done := job.begin(lambda _: identity, [scores, *networks], "index.html"):
+        if done := job.begin(lambda _: _identity(config, missing), [scores, *networks], "index.html"):
             return done
         return job.finish(lambda draft: _write(draft, scores, networks, missing, stage.num_examples))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the report artifact, see `stages.dry_run`."""
+    done, scores = None, ahead.input(config.stage.scores, "scores")
+    if scores is not None:
+        networks, missing = _networks(ahead.store, scores)
+        done = ahead.complete("report", lambda _: _identity(config, missing), [scores, *networks])
+    return ahead.estimate("report", done, {"examples, at most": config.stage.num_examples})
+
+
+def _identity(config: RunConfig, missing: list[str]) -> dict[str, Any]:
+    return {"num_examples": config.stage.num_examples, "missing": missing}
 
 
 def _write(draft: Draft, scores: Artifact, networks: list[Artifact], missing: list[str], num_examples: int) -> Artifact:
