@@ -32,6 +32,15 @@ def run_stage(config: RunConfig) -> None:
         print(f"{artifact.reference}  {artifact.path}")
 
 
+def _tell(parts: Sequence[RunConfig]) -> None:
+    from goldennoise.stages.dry_run import told
+
+    with machine_errors():
+        text = told(parts)
+    if os.environ.get("RANK", "0") == "0":
+        print(text)
+
+
 def complain(error: GoldenNoiseError) -> None:
     print(f"error: {one_line(str(error))}", file=sys.stderr)
 
@@ -98,7 +107,11 @@ def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseErr
                 complain(_sweep_refusal(config.compute.devices))
                 # The one kind of exit that Hydra does not keep until the other jobs have run.
                 sys.exit(2)
-            for part in _stages(config):
+            parts = _stages(config)
+            if config.dry_run:
+                _tell(parts)
+                return
+            for part in parts:
                 task(part)
         except GoldenNoiseError as error:
             log.info("error: %s", error)

@@ -7,6 +7,8 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import hydra
@@ -64,6 +66,8 @@ class _Names:
     """Folder of all artifacts; `~` is the home folder."""
     seed: int = 0
     """The root of all randomness, at least 0 and below 2**63."""
+    dry_run: bool = False
+    """Tell what the run would make and what that takes, and make nothing."""
 
     def __post_init__(self) -> None:
         check_name(self.name, self.version)
@@ -108,9 +112,16 @@ def _folder_name(name: str) -> str:
     return name
 
 
+@cache
+def _passing() -> "TemporaryDirectory[str]":
+    """A folder that goes with this process."""
+    return TemporaryDirectory()
+
+
 # Hydra makes its folder, of whose path these are parts, before `typed` sees the config.
 OmegaConf.register_new_resolver("folder", _folder)
 OmegaConf.register_new_resolver("folder_name", _folder_name)
+OmegaConf.register_new_resolver("unless_dry", lambda dry_run, folder: _passing().name if dry_run is True else folder)
 
 
 class OutsideFolders(SearchPathPlugin):
@@ -167,11 +178,15 @@ def located(config: RunConfig) -> RunConfig:
 
     Raises `ArtifactError` for one that does not exist.
     """
-    named = {name: getattr(config.model, name, None) for name in ("path", "lora")}
-    meant = {name: value for name, value in named.items() if value and _MODEL.fullmatch(value)}
     store = ArtifactStore(config.outputs)
-    folders = {name: str(store.resolve(value, "model").path) for name, value in meant.items()}
+    folders = {name: str(store.resolve(value, "model").path) for name, value in model_artifacts(config).items()}
     return replace(config, model=replace(config.model, **folders)) if folders else config
+
+
+def model_artifacts(config: RunConfig) -> dict[str, str]:
+    """Those of `path` and `lora` of a config's model that are references of artifacts."""
+    named = {name: getattr(config.model, name, None) for name in ("path", "lora")}
+    return {name: value for name, value in named.items() if value and _MODEL.fullmatch(value)}
 
 
 def fill(key: str, config_class: type[T], values: Mapping[str, Any]) -> T:

@@ -32,6 +32,9 @@ class PipelineConfig(Options):
     timestep_spacings: ClassVar[tuple[str, ...]] = SPACINGS
     """Spacings to choose from; a flow's noise levels are its model's own."""
 
+    is_guided_by_input: ClassVar[bool] = False
+    """Whether the network takes the scale of guidance as an input, so that guidance costs no second pass."""
+
     kind: str = ""
     path: str = option("", filled('a model artifact, a folder, a hub id or "shapes"'))
     """"shapes" or "shapes_turbo" for the packaged world, a model artifact such as "model/NAME@v1", a local diffusers

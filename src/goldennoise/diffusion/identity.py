@@ -35,7 +35,7 @@ def model_identity(config: Any) -> dict[str, Any]:
     files: list[Path] = []
     is_packaged = path in PIPELINES
     if (folder := _local(PIPELINES[path] if is_packaged else path)) is not None:
-        files += _weights(folder, identity.get("variant"))
+        files += weights_of(folder, identity.get("variant"))
         identity["path"] = path if is_packaged else named(folder)
         if not is_packaged and (schedule := folder / SCHEDULE).is_file():
             identity["schedule"] = file_digest(schedule)[:12]
@@ -81,7 +81,7 @@ def _local(source: str | Path | None) -> Path | None:
     return None if source is None else local_path(source)
 
 
-def _weights(folder: Path, variant: str | None) -> list[Path]:
+def weights_of(folder: Path, variant: str | None) -> list[Path]:
     """Weight files of a pipeline's parts; of a part that has them in several variants those of `variant`."""
     chosen: list[Path] = []
     for part in sorted(folder.glob("*/")):

@@ -46,11 +46,11 @@ def _names(path: str, revision: str | None) -> Sequence[str]:
     folder = local_path(path)
     if folder is None and (listed := hub_files(path, revision)):
         return listed
-    folder = folder or _cached(path, revision)
+    folder = folder or cached(path, revision)
     return [] if folder is None else [f"{file.parent.name}/{file.name}" for file in sorted(folder.glob("*/*"))]
 
 
-def _cached(repository: str, revision: str | None) -> Path | None:
+def cached(repository: str, revision: str | None) -> Path | None:
     """What the hub's own cache holds of a repository; None for nothing."""
     try:
         return Path(snapshot_download(repository, revision=revision, local_files_only=True))

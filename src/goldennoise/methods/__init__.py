@@ -5,9 +5,11 @@ One after a published method has `DIFFERS` too, the sentence in which a report s
 One that reads files of the user's has an `identity(config)` too, which tells their content.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.diffusion.evaluations import ZERO, Amount, Sampling
 from goldennoise.methods.base import Method, OnSphere
 from goldennoise.runtime import registry
 from goldennoise.store.identity import deciding
@@ -15,7 +17,7 @@ from goldennoise.store.identity import deciding
 if TYPE_CHECKING:
     from goldennoise.methods.tools import MethodTools
 
-__all__ = ["Method", "build", "component", "control_of", "identity", "kinds"]
+__all__ = ["Method", "build", "component", "control_of", "golden_evaluations", "identity", "kinds"]
 
 PARTS = ("base", "protocol", "search", "tools")
 """Modules that methods share; every other is a method."""
@@ -41,6 +43,12 @@ def identity(config: Any) -> dict[str, Any]:
     """What decides the golden noise: the options, or what a module's own `identity` makes of them."""
     told: dict[str, Any] = getattr(component(config.kind), "identity", deciding)(config)
     return told
+
+
+def golden_evaluations(config: Any, chosen: Mapping[str, Any], sampling: Sampling) -> Amount:
+    """Of the model for the golden noise of a sample, with that of the run's methods it uses. chosen: these, by name."""
+    parts = [config, *(chosen[name] for name in config.methods() if name in chosen)]
+    return sum((part.golden_evaluations(sampling) for part in parts), ZERO)
 
 
 def build(config: Any, tools: "MethodTools") -> Method:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from goldennoise.diffusion.evaluations import ZERO, Amount, Sampling
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.store.options import Options, filled, option
 
@@ -39,6 +40,14 @@ class MethodConfig(Options):
     def methods(self) -> tuple[str, ...]:
         """Names of the run's other methods that decide the noise too."""
         return ()
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:  # noqa: ARG002
+        """Of the model for the golden noise of a sample, without those of `methods()`."""
+        return ZERO
+
+    def image_evaluations(self, sampling: Sampling) -> Amount:
+        """Of the model for the image, sampled as the method plans it."""
+        return sampling.image()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.methods.base import Method, SearchConfig
 from goldennoise.store.options import number, option
 
@@ -22,6 +23,9 @@ class Config(SearchConfig):
     kind: str = "best_of_n"
     num_candidates: int = option(4, number(least=1))
     """Noises tried per sample, the source noise first; at least 1."""
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.image() * self.num_candidates
 
 
 class BestOfN(Method):

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, SearchConfig
 from goldennoise.store.options import NOT_NEGATIVE, POSITIVE, number, one_of, option
@@ -73,6 +74,9 @@ class Config(SearchConfig):
         super().__post_init__()
         fits = self.num_rollouts >= 2 or self.calibration != "leave_one_out"
         require(fits, "num_rollouts", self.num_rollouts, "at least 2 to leave one out")
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.image() * (self.num_updates * self.num_rollouts)
 
 
 class Find(Method):

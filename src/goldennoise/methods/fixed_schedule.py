@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.diffusion import noise_levels
 from goldennoise.diffusion.base import FALLING
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.diffusion.schedules.fixed import SPACINGS, FixedSchedule
 from goldennoise.errors import ConfigError, require, shortened
@@ -48,6 +49,9 @@ class Config(MethodConfig):
             alone = listed is None and self.spacing == "uniform"
             require(alone, "levels", self.levels, "null beside timesteps and beside a spacing")
             self.density()
+
+    def image_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.steps(self.num_steps if self.timesteps is None else len(self.timesteps))
 
     def density(self) -> Any:
         """The Config that `levels` means. Raises `ConfigError` for one that does not exist or is out of range."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.diffusion.base import GUIDANCE
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import ConfigError, ModelError
 from goldennoise.methods.base import Method, SearchConfig
 from goldennoise.store.options import NOT_NEGATIVE, POSITIVE, number, option
@@ -47,6 +48,10 @@ class Config(SearchConfig):
     """Largest L2 norm per sample, above 0; null for none."""
     norm_weight: float = option(0.01, NOT_NEGATIVE)
     """Times the log-density of the noise's norm, which keeps the noise on its sphere; at least 0."""
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        """An iteration takes a pass, the same again on the way back, and that way, which counts as two."""
+        return sampling.steps(self.num_steps, self.guidance) * (4 * self.num_iterations + 1)
 
 
 class Gradient(Method):

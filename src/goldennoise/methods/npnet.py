@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import nearest, require
 from goldennoise.methods.base import Method, MethodConfig
-from goldennoise.networks.sources import PACKAGED, is_unpackaged
+from goldennoise.networks.sources import PACKAGED, is_unpackaged, needs_model
 from goldennoise.store.options import filled, option
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class Config(MethodConfig):
 
     def networks(self) -> tuple[str, ...]:
         return (self.artifact,)
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        """A LoRA on the denoiser takes one; a network that does not exist may be one."""
+        if self.artifact not in sampling.networks:
+            return Amount(0, 1)
+        return Amount.exactly(int(needs_model(sampling.networks[self.artifact])))
 
 
 class NPNetMethod(Method):

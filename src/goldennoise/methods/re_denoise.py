@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.options import NOT_NEGATIVE, either, number, option
@@ -43,6 +44,10 @@ class Config(MethodConfig):
         deepest = self.num_steps - (self.variant == "published")
         allowed = f"from 1 to {deepest} with these num_steps and variant"
         require(1 <= self.depth <= deepest, "depth", self.depth, allowed)
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        a_step = sampling.passes(self.denoise_guidance) + sampling.passes(self.invert_guidance)
+        return Amount.exactly(self.num_rounds * self.depth * a_step)
 
 
 class ReDenoise(Method):

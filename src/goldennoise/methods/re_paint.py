@@ -6,6 +6,7 @@ The column "Repaint" of arXiv 2411.09502, after Lugmayr et al., arXiv 2201.09865
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.options import NOT_NEGATIVE, number, option
@@ -40,6 +41,9 @@ class Config(MethodConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(1 <= self.depth < self.num_steps, "depth", self.depth, f"from 1 to {self.num_steps - 1}")
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        return Amount.exactly(self.num_rounds * self.depth * sampling.passes(self.guidance))
 
 
 class RePaint(Method):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.methods.base import Method, MethodConfig
 from goldennoise.store.options import POSITIVE, number, option
@@ -26,6 +27,9 @@ class Config(MethodConfig):
     """Guidance scale, above 0; null for the model's own."""
     num_steps: int | None = option(None, number(least=1), identity="unless default")
     """Steps of the model's sampler, at least 1; null for the model's own."""
+
+    def image_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.image(self.num_steps, self.guidance)
 
 
 class Standard(Method):

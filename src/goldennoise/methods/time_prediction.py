@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.diffusion.plan import SamplingPlan
 from goldennoise.errors import ModelError, require
 from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.networks.time_predictor import CONFIG, TimePredictorConfig, read_config
 from goldennoise.store.options import either, filled, number, option
 
 if TYPE_CHECKING:
@@ -54,6 +56,23 @@ class Config(MethodConfig):
     def networks(self) -> tuple[str, ...]:
         return () if self.artifact is None else (self.artifact,)
 
+    def image_evaluations(self, sampling: Sampling) -> Amount:
+        """Bounds where the network decides; without an upper one where no artifact says it."""
+        return self._steps(None if self.artifact is None else sampling.networks.get(self.artifact)) * sampling.passes()
+
+    def _steps(self, folder: Path | None) -> Amount:
+        """Of an image. folder: of the artifact, None where it does not exist."""
+        if self.mode == "adaptive" and self.max_steps is not None:
+            return Amount(1, self.max_steps)
+        if self.artifact is None:
+            return Amount(1, TimePredictorConfig().max_steps)
+        if folder is None:
+            return Amount(1, None)
+        if self.mode == "adaptive":
+            return Amount(1, read_config(folder / CONFIG).max_steps)
+        steps = [len(levels) - 1 for levels in read_levels(folder)["shared" if self.mode == "shared" else "chosen"]]
+        return Amount(min(steps), max(steps))
+
 
 class TimePrediction(Method):
     """folder: of the artifact, None for an untrained network."""
@@ -93,7 +112,6 @@ class TimePrediction(Method):
         return ByRow(tuple(FixedSchedule(levels["chosen"][row]) for row in drawn))
 
     def _predictor(self, model: "DiffusionModel") -> "TimePredictor":
-        from goldennoise.networks.time_predictor import TimePredictorConfig
         from goldennoise.networks.time_predictor.checkpoint import load_time_predictor
         from goldennoise.networks.time_predictor.network import new_predictor
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.methods.base import Method, SearchConfig
 from goldennoise.store.options import number, option
 
@@ -31,6 +32,9 @@ class Config(SearchConfig):
     """At least 1."""
     cosine: float = option(0.95, number(above=-1, below=1))
     """Between that noise and a neighbour, above -1 and below 1."""
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.image() * (1 + self.num_rounds * self.num_neighbours)
 
 
 class ZeroOrder(Method):

@@ -52,6 +52,11 @@ class NetworkInputs:
                 f"({self.num_tokens}, {self.text_dim})."
             )
 
+    @property
+    def num_frozen(self) -> int:
+        """Numbers that it computes of a noise whatever its weights, and training stores."""
+        return 0
+
     def on(self, model: Any) -> Self:  # noqa: ARG002
         """The same network with what it takes over from its `DiffusionModel`."""
         return self

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from goldennoise import networks
 from goldennoise.errors import ArtifactError, ModelError, nearest, shortened
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.files import file_digest
@@ -108,6 +109,11 @@ def is_hub_reference(reference: str) -> bool:
     )
 
 
+def is_remote(reference: str) -> bool:
+    """Whether it is read from the hub, or from the hub's cache here."""
+    return is_hub_reference(reference) and reference not in PACKAGED
+
+
 def locate(reference: str) -> Path:
     """The folder or published file of a path or a hub reference, fetched if need be. Raises `ModelError`."""
     match = _HUB_REFERENCE.fullmatch(reference) if is_hub_reference(reference) else None
@@ -169,6 +175,15 @@ def read_record(folder: Path) -> dict[str, Any]:
             "selected_by a list of scorers; copy it again."
         )
     return record
+
+
+def needs_model(folder: Path) -> bool:
+    """Whether the network in a folder works inside the text-to-image model. Raises `ModelError` for no network."""
+    network = read_content(folder / CONFIG).get("network")
+    architecture = network.get("architecture") if isinstance(network, dict) else None
+    kind = architecture.get("kind") if isinstance(architecture, dict) else None
+    # What is wrong with another kind is said by what loads it.
+    return kind in networks.kinds() and bool(networks.component(kind).Config.needs_model)
 
 
 def _fetched(repository: str, revision: str | None) -> Path:

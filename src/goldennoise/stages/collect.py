@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods, scorers
 from goldennoise.config.compose import RunConfig
@@ -11,10 +11,15 @@ from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_dige
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import refuse_reporting_only
+from goldennoise.stages.estimate import num_batches
 from goldennoise.stages.job import Job, ScoredBy, opened
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.identity import deciding
 from goldennoise.store.options import FINITE, Options, either, filled, number, option
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,21 @@ def run(config: RunConfig) -> Artifact:
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(shards, ShardMaker(job.loader, chain, folders, job.path), "pairs")
         return job.finish(lambda draft: _finish(draft, config.stage, len(shards), num_held_out))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the pairs artifact, see `stages.dry_run`."""
+    chain, stage = _chain(config), config.stage
+    prompts, _ = load_training_prompts(config.prompts, stage.num_prompts)
+    networks = ahead.networks(chain)
+    done = ahead.complete("pairs", partial(_identity, config, chain[-1], prompts), networks.values())
+    pairs, sampling = len(prompts) * stage.num_seeds, ahead.sampling(networks)
+    images = 0 if stage.preference is None else 2
+    each = sum((methods.golden_evaluations(one, {}, sampling) for one in chain), sampling.image() * images)
+    counts = {"prompts": len(prompts), "pairs": pairs, "images": pairs * images}
+    counts["batches"] = num_batches(pairs, stage.prompts_per_shard * stage.num_seeds, config.compute.batch_size)
+    stored = ahead.latents(2 * pairs)
+    return ahead.estimate("pairs", done, counts, evaluations=each * pairs, storage=stored, memory=ahead.memory)
 
 
 def _finish(draft: Draft, stage: Config, num_shards: int, num_held_out: int) -> Artifact:

@@ -12,6 +12,8 @@ from goldennoise.store.options import Check, Options, number, option
 
 if TYPE_CHECKING:
     from goldennoise.evaluation.arms import Arms
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 PAIRED = {"seed": ("seed",), "stage.num_prompts": ("stage", "num_prompts"), "stage.num_seeds": ("stage", "num_seeds")}
 """Option -> where the identity of scores has it."""
@@ -74,28 +76,59 @@ def run(config: RunConfig) -> Artifact:
     stage: Config = config.stage
     with opened(config, "comparison") as job:
         scores = _resolved(job.store, stage)
-        methods = {arm: [_method(each, stage.method_of(arm)) for each in found] for arm, found in scores.items()}
-        first, *others = [each for found in scores.values() for each in found]
-        for other in others:
-            _refuse_unpaired(other, first)
-        reference = stage.reference or next(iter(scores))
-        identity = {
-            "arms": [[arm, [each.fingerprint for each in found], methods[arm]] for arm, found in scores.items()],
-            "reference": reference,
-            "num_examples": stage.num_examples,
-            "num_bootstrap": stage.num_bootstrap,
-        }
+        methods = _paired(scores, stage)
+        identity = _identity(stage, scores, methods)
 
         def refuse_unfit() -> None:
             _measured(scores, methods)
 
-        if done := job.begin(lambda _: identity, [first, *others], "index.html", refuse_unfit):
+        inputs = [each for found in scores.values() for each in found]
+        if done := job.begin(lambda _: identity, inputs, "index.html", refuse_unfit):
             return done
-        return job.finish(lambda draft: _write(draft, _measured(scores, methods), reference, stage))
+        return job.finish(lambda draft: _write(draft, _measured(scores, methods), identity["reference"], stage))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the comparison artifact, see `stages.dry_run`."""
+    stage, done = config.stage, None
+    found = {arm: [ahead.input(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
+    scores = {arm: [each for each in runs if each is not None] for arm, runs in found.items()}
+    if scores == found:
+        methods = _paired(scores, stage)
+        inputs = [each for runs in scores.values() for each in runs]
+        done = ahead.complete("comparison", lambda _: _identity(stage, scores, methods), inputs)
+    counts = {"arms": len(found), "runs": sum(map(len, found.values())), "examples, at most": stage.num_examples}
+    return ahead.estimate("comparison", done, counts)
+
+
+def _paired(scores: Mapping[str, list[Artifact]], stage: Config) -> dict[str, list[str]]:
+    """The methods that are compared. Raises for scores that cannot be paired, and for a method that they lack."""
+    _refuse_repeated(scores)
+    methods = {arm: [_method(each, stage.method_of(arm)) for each in found] for arm, found in scores.items()}
+    first, *others = [each for found in scores.values() for each in found]
+    for other in others:
+        _refuse_unpaired(other, first)
+    return methods
+
+
+def _identity(stage: Config, scores: Mapping[str, list[Artifact]], methods: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {
+        "arms": [[arm, [each.fingerprint for each in found], methods[arm]] for arm, found in scores.items()],
+        "reference": stage.reference or next(iter(scores)),
+        "num_examples": stage.num_examples,
+        "num_bootstrap": stage.num_bootstrap,
+    }
 
 
 def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
     found = {arm: [store.resolve(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
+    for scores in found.values():
+        for each in scores:
+            each.check()
+    return found
+
+
+def _refuse_repeated(found: Mapping[str, list[Artifact]]) -> None:
     for arm, scores in found.items():
         for place, each in enumerate(scores):
             if each.fingerprint in [earlier.fingerprint for earlier in scores[:place]]:
@@ -103,8 +136,6 @@ def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
                     f"stage.scores.{arm}: {each.reference} stands here twice, and the runs of an arm are runs of their "
                     "own; leave one out"
                 )
-            each.check()
-    return found
 
 
 def _method(scores: Artifact, chosen: str | None) -> str:

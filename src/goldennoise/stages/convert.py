@@ -2,15 +2,20 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
-from goldennoise.networks.sources import SUFFIXES, is_hub_reference, locate, source_digests
+from goldennoise.networks.sources import SUFFIXES, is_hub_reference, is_remote, locate, source_digests
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.hub import local_path
 from goldennoise.store.options import Options, filled, one_of, option
 from goldennoise.store.record import RECORD
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +41,9 @@ def run(config: RunConfig) -> Artifact:
     stage: Config = config.stage
     store = ArtifactStore(config.outputs)
     source = _artifact(store, stage.npnet)
-    if stage.layout == "goldennoise" and source is not None:
-        raise ConfigError(
-            f"stage.npnet={stage.npnet}: {source.reference} is an npnet artifact already; stage.layout=nested or flat "
-            "writes it for other code"
-        )
+    _refuse_unfit(stage, source)
     path = locate(stage.npnet) if source is None else source.path
-    if not stage.svd_attention and path.is_dir():
-        raise ConfigError(
-            f"stage.svd_attention=false: {stage.npnet} says itself whether it has attention; the option is for "
-            "published files"
-        )
+    _refuse_attention(stage, path)
     if stage.layout != "goldennoise":
         return _publish(config, store, path, [] if source is None else [source])
     # Torch loads here, when every mistake that can be seen without it has been reported.
@@ -58,15 +55,49 @@ def run(config: RunConfig) -> Artifact:
     )  # fmt: skip
 
 
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the npnet or checkpoint artifact, see `stages.dry_run`; which is complete shows when the network is read."""
+    stage: Config = config.stage
+    if _is_named(stage.npnet) or is_remote(stage.npnet):
+        source = ahead.input(stage.npnet, "npnet")
+        _refuse_unfit(stage, source)
+    else:
+        path = locate(stage.npnet)
+        _refuse_attention(stage, path)
+        ahead.inputs[stage.npnet] = f"is there, {path}"
+    return ahead.estimate("npnet" if stage.layout == "goldennoise" else "checkpoint", None, {})
+
+
+def _refuse_unfit(stage: Config, source: Artifact | None) -> None:
+    if stage.layout == "goldennoise" and source is not None:
+        raise ConfigError(
+            f"stage.npnet={stage.npnet}: {source.reference} is an npnet artifact already; stage.layout=nested or flat "
+            "writes it for other code"
+        )
+
+
+def _refuse_attention(stage: Config, path: Path) -> None:
+    if not stage.svd_attention and path.is_dir():
+        raise ConfigError(
+            f"stage.svd_attention=false: {stage.npnet} says itself whether it has attention; the option is for "
+            "published files"
+        )
+
+
 def _artifact(store: ArtifactStore, reference: str) -> Artifact | None:
     """The npnet artifact meant, its files checked; None for everything that lies elsewhere."""
-    path = local_path(reference)
-    is_elsewhere = path is not None and not (path / RECORD).is_file()
-    if is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference):
+    if not _is_named(reference):
         return None
     artifact = store.resolve(reference, "npnet")
     artifact.check()
     return artifact
+
+
+def _is_named(reference: str) -> bool:
+    """Whether it means an artifact of the store."""
+    path = local_path(reference)
+    is_elsewhere = path is not None and not (path / RECORD).is_file()
+    return not (is_elsewhere or Path(reference).suffix in SUFFIXES or is_hub_reference(reference))
 
 
 def _publish(config: RunConfig, store: ArtifactStore, path: Path, inputs: list[Artifact]) -> Artifact:

@@ -4,17 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
+from goldennoise.diffusion.evaluations import ZERO
 from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError, GoldenNoiseError, require
 from goldennoise.generation.loader import Loader
 from goldennoise.runtime.resources import machine_errors
 from goldennoise.stages import sample
+from goldennoise.stages.estimate import image_costs
 from goldennoise.stages.networks import resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.options import Options, either, option
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 LONGEST_PROMPT = 1000
 """In characters; text encoders cut far earlier."""
@@ -36,11 +42,25 @@ class Config(Options):
 
 def run(config: RunConfig) -> None:
     """Serve the page until Ctrl-C. Raises `ConfigError` without gradio, and what the stage sample refuses."""
+    _refuse_unfit(config)
+    resolve_networks(ArtifactStore(config.outputs), config.method.values())
+    page(config).queue(max_size=MOST_WAITING, default_concurrency_limit=1).launch()
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of one row of the page, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    config = sample.beside_standard(config)
+    costs = image_costs(config.method, ahead.sampling(ahead.networks(config.method.values(), may_be_others=True)))
+    notes = {"each row of the page": f"{len(costs)} images, {sum(costs.values(), ZERO)} model evaluations"}
+    stored = ahead.images(2 * len(costs))
+    return ahead.estimate("samples", None, {}, evaluations=None, storage=stored, memory=ahead.memory, notes=notes)
+
+
+def _refuse_unfit(config: RunConfig) -> None:
     if find_spec("gradio") is None:
         raise ConfigError("stage=demo_app: the page needs gradio, which is not installed; pip install goldennoise[app]")
     sample.refuse_unfit(config)
-    resolve_networks(ArtifactStore(config.outputs), config.method.values())
-    page(config).queue(max_size=MOST_WAITING, default_concurrency_limit=1).launch()
 
 
 def page(config: RunConfig) -> Any:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
-from goldennoise.stages.model_training import Task, trained
+from goldennoise.stages.model_training import Task, estimated, trained
 from goldennoise.store.artifacts import Artifact
 from goldennoise.training.denoiser.options import DistilOptions
 
 if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
     from goldennoise.training.denoiser.base import DenoiserLoss
     from goldennoise.training.denoiser.networks import Denoiser
 
@@ -23,7 +25,15 @@ class Config(DistilOptions):
 
 def run(config: RunConfig) -> Artifact:
     """See `trained`; the guidance folded in is that of the model. Raises `ModelError` for a distilled model."""
+    return trained(config, _task(config))
 
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """See `stages.dry_run`."""
+    return estimated(config, _task(config), ahead)
+
+
+def _task(config: RunConfig) -> Task:
     def begin(model: Any) -> "tuple[Denoiser, DenoiserLoss]":
         from goldennoise.training.denoiser.consistency import ConsistencyLoss
         from goldennoise.training.denoiser.networks import begun_student, teacher
@@ -33,4 +43,5 @@ def run(config: RunConfig) -> Artifact:
         return student, ConsistencyLoss(frozen, student.prediction, config.stage)
 
     folded = {"guidance": config.model.guidance, "negative_prompt": config.model.negative_prompt}
-    return trained(config, Task(begin, folded, "consistency error"))
+    # The student with gradients and as its moving average, and the teacher with and without the prompt.
+    return Task(begin, folded, "consistency error", passes=4)

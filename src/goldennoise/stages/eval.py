@@ -1,15 +1,18 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers as scorer_kinds
 from goldennoise.config.compose import RunConfig
-from goldennoise.data.prompts import load_prompts
+from goldennoise.data.prompts import Prompt, load_prompts
+from goldennoise.diffusion.evaluations import ZERO
 from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import Scorer
+from goldennoise.stages.estimate import image_costs, num_batches
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
 from goldennoise.stages.networks import selected_with
 from goldennoise.store.artifacts import Artifact, Draft
@@ -20,6 +23,8 @@ from goldennoise.store.options import Options, either, filled, number, option
 if TYPE_CHECKING:
     from goldennoise.evaluation.summary import Summary
     from goldennoise.generation.units import Part
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,7 @@ def run(config: RunConfig) -> Artifact:
     with opened(config, "scores") as job:
         networks = job.networks(config.method.values())
 
-        def decides(scored_by: ScoredBy) -> dict[str, Any]:
-            stage = deciding(config.stage) | {"num_prompts": len(prompts)}
-            return {"stage": stage} | run_identity(config, prompts, scored_by, networks)
-
-        if done := job.begin(decides, networks.values()):
+        if done := job.begin(partial(_identity, config, prompts, networks), networks.values()):
             return done
         # Torch loads here, when every mistake that can be seen without it has been reported.
         from goldennoise.generation.batch import grid
@@ -68,6 +69,37 @@ def run(config: RunConfig) -> Artifact:
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
         return job.finish(lambda draft: _finish(job, draft, parts, networks))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the scores artifact, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    stage, chosen = config.stage, config.method
+    prompts = load_prompts(config.prompts, stage.num_prompts)
+    networks = ahead.networks(chosen.values())
+    done = ahead.complete("scores", partial(_identity, config, prompts, networks), networks.values())
+    samples = len(prompts) * stage.num_seeds
+    counts = {"prompts": len(prompts), "seeds": stage.num_seeds, "methods": len(chosen), "scorers": len(config.scorer)}
+    counts["images"] = samples * len(chosen)
+    batches = num_batches(samples, stage.prompts_per_part * stage.num_seeds, config.compute.batch_size)
+    counts["batches"] = batches * len(chosen)
+    costs = image_costs(chosen, ahead.sampling(networks))
+    return ahead.estimate(
+        "scores",
+        done,
+        counts,
+        evaluations=sum(costs.values(), ZERO) * samples,
+        storage=ahead.images(counts["images"]),
+        memory=ahead.memory,
+        notes={f"of {name}": f"{cost} an image" for name, cost in costs.items()},
+    )
+
+
+def _identity(
+    config: RunConfig, prompts: Sequence[Prompt], networks: Mapping[str, Artifact], scored_by: ScoredBy
+) -> dict[str, Any]:
+    stage = deciding(config.stage) | {"num_prompts": len(prompts)}
+    return {"stage": stage} | run_identity(config, prompts, scored_by, networks)
 
 
 def _refuse_unfit(config: RunConfig) -> None:

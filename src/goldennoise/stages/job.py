@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,12 @@ class Job:
         A scorer whose files are not on this machine, or that another environment has, counts as the one that a version
         of this name was made with by the same options; is there none, it is built, to tell its version.
         """
-        sources = list({artifact.fingerprint: artifact for artifact in inputs}.values())
+        sources = distinct(inputs)
 
         def first() -> dict[str, Any]:
             name, version = self.config.name, self.config.version
-            found: Artifact | Draft | None = self.store.find(
-                self.kind, name, version, decides(self._known_scorers), sources
-            )
+            known = decides(partial(known_scorers, self.store, self.kind, self.config))
+            found: Artifact | Draft | None = self.store.find(self.kind, name, version, known, sources)
             if found is None:
                 refuse_unfit()
                 identity = decides(self._scorers)
@@ -128,13 +128,21 @@ class Job:
                 identity["version"] = self.loader.scorer(name).version
         return identities
 
-    def _known_scorers(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        identities = scorers.identities({name: self.config.scorer[name] for name in names})
-        for name, identity in identities.items():
-            if identity["version"] is None:
-                earlier = self.store.versions(self.kind, self.config.name)
-                identity["version"] = _recorded_version(earlier, name, self.config.scorer[name])
-        return identities
+
+def distinct(inputs: Iterable[Artifact]) -> list[Artifact]:
+    """Each artifact once."""
+    return list({artifact.fingerprint: artifact for artifact in inputs}.values())
+
+
+def known_scorers(
+    store: ArtifactStore, kind: str, config: RunConfig, names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """`scorers.identities` of those named; a version that is not known here is that of an earlier artifact, or None."""
+    identities = scorers.identities({name: config.scorer[name] for name in names})
+    for name, identity in identities.items():
+        if identity["version"] is None:
+            identity["version"] = _recorded_version(store.versions(kind, config.name), name, config.scorer[name])
+    return identities
 
 
 @contextmanager

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.training_images import FolderImages, RenderedImages, TrainingImages
+from goldennoise.diffusion.description import DENOISER
+from goldennoise.diffusion.evaluations import Amount
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.runtime.processes import Processes
 from goldennoise.runtime.units import make_units
+from goldennoise.stages.estimate import Size
 from goldennoise.stages.job import Job, opened
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.drafts import Lock
 from goldennoise.store.files import write_json
 from goldennoise.store.identity import deciding, fingerprint
 from goldennoise.store.record import read_json
+from goldennoise.training.denoiser.options import ModelTraining
 from goldennoise.training.engine.options import WORK
 
 if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
     from goldennoise.training.denoiser.base import DenoiserLoss
     from goldennoise.training.denoiser.networks import Denoiser
 
@@ -40,12 +46,13 @@ class Task:
 
     begin: from the model, in float32 on its device, what is trained and its loss; before any image is encoded.
     identity: what decides the result beside the stage, the images, the model and the seed. error: name of the error on
-    held-out images.
+    held-out images. passes: of the UNet for each image that a step learns from.
     """
 
     begin: "Callable[[Any], tuple[Denoiser, DenoiserLoss]]"
     identity: Mapping[str, Any]
     error: str
+    passes: int = 1
 
 
 def trained(config: RunConfig, task: Task) -> Artifact:
@@ -54,18 +61,39 @@ def trained(config: RunConfig, task: Task) -> Artifact:
     Raises `ConfigError` for a model whose denoiser is none to train, `DataError` for images that cannot be read.
     """
     _refuse_unfit(config)
-    stage = config.stage
-    images: TrainingImages
-    if stage.images == "renders":
-        images = RenderedImages(stage.num_images, stage.num_validation)
-    else:
-        images = FolderImages(stage.images, stage.num_validation)
+    images = _images(config.stage)
     with opened(config, "model", _loader(config)) as job:
         if done := job.begin(lambda _: _identity(config, images, task)):
             return done
         if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
             _train(job, images, task)
         return job.finish(lambda draft: _finish(draft, task.error))
+
+
+def estimated(config: RunConfig, task: Task, ahead: "Ahead") -> "Estimate":
+    """Of the model artifact, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    stage, images = config.stage, _images(config.stage)
+    done = ahead.complete("model", lambda _: _identity(config, images, task))
+    num = len(images.captions)
+    seen = stage.num_steps * stage.batch_size
+    counts = {"images": num - images.num_held_out, "held-out images": images.num_held_out, "steps": stage.num_steps}
+    notes = {"passes of the UNet": f"{task.passes * seen:,} in training, {seen:,} of them there and back"}
+    notes["latents"] = f"{ahead.latents(num, 4)}; in outputs/latents, shared by all trainings on these images"
+    return ahead.estimate("model", done, counts, storage=_stored(config, ahead), memory=ahead.memory, notes=notes)
+
+
+def _stored(config: RunConfig, ahead: "Ahead") -> "Size":
+    numbers = ahead.model.parameters
+    if getattr(config.stage, "unet", None) or not numbers or DENOISER in numbers:
+        return Size(None, "the parameters of its networks are counted when they are built")
+    return Size(Amount.exactly(4 * sum(numbers.values())), "the networks in float32; checkpoints while it trains")
+
+
+def _images(stage: ModelTraining) -> TrainingImages:
+    if stage.images == "renders":
+        return RenderedImages(stage.num_images, stage.num_validation)
+    return FolderImages(stage.images, stage.num_validation)
 
 
 def _refuse_unfit(config: RunConfig) -> None:

@@ -1,7 +1,7 @@
 """Stage `report`: from a scores artifact to a page, and its tables as Markdown and LaTeX."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ArtifactError
@@ -9,6 +9,10 @@ from goldennoise.networks.sources import is_hub_reference
 from goldennoise.stages.job import opened
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.options import Options, filled, number, option
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,35 @@ def run(config: RunConfig) -> Artifact:
         scores = job.store.resolve(stage.scores, "scores")
         scores.check()
         networks, missing = _networks(job.store, scores)
-        identity: dict[str, Any] = {"num_examples": stage.num_examples, "missing": missing}
-        if stage.published is not None:
-            identity["published"] = [*stage.published]
-
-        def refuse_unfit() -> None:
-            from goldennoise.evaluation.report.published import published_by_id
-
-            published_by_id(stage.published or ())
-
-        if done := job.begin(lambda _: identity, [scores, *networks], "index.html", refuse_unfit):
+        if done := job.begin(
+            lambda _: _identity(config, missing), [scores, *networks], "index.html", lambda: _refuse_unfit(stage)
+        ):
             return done
         return job.finish(lambda draft: _write(draft, scores, networks, missing, stage))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the report artifact, see `stages.dry_run`."""
+    _refuse_unfit(config.stage)
+    done, scores = None, ahead.input(config.stage.scores, "scores")
+    if scores is not None:
+        networks, missing = _networks(ahead.store, scores)
+        done = ahead.complete("report", lambda _: _identity(config, missing), [scores, *networks])
+    return ahead.estimate("report", done, {"examples, at most": config.stage.num_examples})
+
+
+def _refuse_unfit(stage: Config) -> None:
+    """Raise `ConfigError` for a setting that nobody published."""
+    if stage.published:
+        from goldennoise.evaluation.report.published import published_by_id
+
+        published_by_id(stage.published)
+
+
+def _identity(config: RunConfig, missing: list[str]) -> dict[str, Any]:
+    chosen = config.stage.published
+    identity = {"num_examples": config.stage.num_examples, "missing": missing}
+    return identity if chosen is None else identity | {"published": [*chosen]}
 
 
 def _write(draft: Draft, scores: Artifact, networks: list[Artifact], missing: list[str], stage: Config) -> Artifact:

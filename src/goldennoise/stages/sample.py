@@ -1,14 +1,18 @@
 """sample: one prompt -> its images from source noise and from golden noise, side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt
+from goldennoise.diffusion.evaluations import ZERO
 from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
+from goldennoise.stages.estimate import image_costs
 from goldennoise.stages.job import ScoredBy, opened, run_identity
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from goldennoise.generation.units import Part
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 PICTURE = "side_by_side.png"
 _SEEDS = Check(
@@ -53,24 +59,18 @@ def make(config: RunConfig, loader: Loader) -> Artifact:
     The method standard, the source noise as it is, always comes first.
     """
     refuse_unfit(config)
-    config = replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
-    stage: Config = config.stage
-    prompt = Prompt.of(stage.prompt)
-    seeds = list(range(stage.num_seeds)) if stage.seeds is None else stage.seeds
+    config = beside_standard(config)
+    seeds = _seeds(config.stage)
     with opened(config, "samples", loader) as job:
         networks = job.networks(config.method.values())
-
-        def decides(scored_by: ScoredBy) -> dict[str, Any]:
-            identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": seeds}}
-            return identity | run_identity(config, [prompt], scored_by, networks)
-
-        if done := job.begin(decides, networks.values(), PICTURE):
+        if done := job.begin(partial(_identity, config, networks), networks.values(), PICTURE):
             return done
         # Torch loads here, when every mistake that can be seen without it has been reported.
         from goldennoise.generation.batch import Sample
         from goldennoise.generation.unit import PartMaker
         from goldennoise.generation.units import cut
 
+        prompt = Prompt.of(config.stage.prompt)
         parts = cut([Sample(prompt, seed) for seed in seeds], [*config.method], [*config.scorer], len(seeds))
         folders = {reference: network.path for reference, network in networks.items()}
         # One at a time: how many are computed at once decides the last bits.
@@ -78,6 +78,38 @@ def make(config: RunConfig, loader: Loader) -> Artifact:
         artifact = job.finish(lambda draft: _finish(draft, parts, config))
     print(f"{artifact.reference}: {artifact.path / PICTURE}")
     return artifact
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the samples artifact, see `stages.dry_run`."""
+    refuse_unfit(config)
+    config = beside_standard(config)
+    networks = ahead.networks(config.method.values())
+    done = ahead.complete("samples", partial(_identity, config, networks), networks.values())
+    costs, num = image_costs(config.method, ahead.sampling(networks)), len(_seeds(config.stage))
+    return ahead.estimate(
+        "samples",
+        done,
+        {"seeds": num, "methods": len(costs), "images": num * len(costs)},
+        evaluations=sum(costs.values(), ZERO) * num,
+        storage=ahead.images(2 * num * len(costs)),  # each by itself and in the picture
+        memory=ahead.memory,
+    )
+
+
+def beside_standard(config: RunConfig) -> RunConfig:
+    """The config with the method standard before those that were chosen."""
+    return replace(config, method={"standard": methods.component("standard").Config()} | dict(config.method))
+
+
+def _seeds(stage: Config) -> list[int]:
+    return list(range(stage.num_seeds)) if stage.seeds is None else stage.seeds
+
+
+def _identity(config: RunConfig, networks: Mapping[str, Artifact], scored_by: ScoredBy) -> dict[str, Any]:
+    stage: Config = config.stage
+    identity = {"stage": {"kind": stage.kind, "prompt": stage.prompt, "seeds": _seeds(stage)}}
+    return identity | run_identity(config, [Prompt.of(stage.prompt)], scored_by, networks)
 
 
 def _finish(draft: Draft, parts: "list[Part]", config: RunConfig) -> Artifact:

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.images import image_digests
 from goldennoise.data.pairing import paired
-from goldennoise.data.prompts import prompts_digest
+from goldennoise.data.prompts import Prompt, prompts_digest
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.runtime.progress import Progress
 from goldennoise.scorers.protocol import DIRECTION, Scorer
-from goldennoise.stages.job import opened
+from goldennoise.stages.job import ScoredBy, opened
 from goldennoise.store.artifacts import Artifact
 from goldennoise.store.files import whole
 from goldennoise.store.identity import digest_of_lines
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from goldennoise.generation.image_scores import ImagePart
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +44,10 @@ class Config(Options):
 def run(config: RunConfig) -> Artifact:
     """The image_scores artifact of this config: complete already, resumed, repaired, or made."""
     _refuse_unfit(config)
-    stage: Config = config.stage
-    folder = given_path(stage.images)
-    shown_by = paired(folder, config.prompts, stage.images_per_prompt)
+    folder = given_path(config.stage.images)
+    shown_by = paired(folder, config.prompts, config.stage.images_per_prompt)
     images, prompts = [*shown_by], [*shown_by.values()]
-    digests = _digests(folder, images)
-    identity = {
-        "images": digest_of_lines(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
-        "prompts": digest_of_lines(prompt.text for prompt in prompts),
-    }
-    if columns := scorers.columns_read(config.scorer):
-        identity["rows"] = prompts_digest(prompts, columns)
+    identity = _identity(config, folder, shown_by)
     with opened(config, "image_scores") as job:
         done = job.begin(lambda scored_by: identity | {"scorers": scored_by(config.scorer)})
         # Torch loads here, when every mistake that can be seen without it has been reported.
@@ -70,6 +65,34 @@ def run(config: RunConfig) -> Artifact:
         categories = [prompt.category for prompt in prompts]
         print("\n".join(_means(table, job.loader.scorers, categories)))
         return done
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the image_scores artifact, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    folder = given_path(config.stage.images)
+    shown_by = paired(folder, config.prompts, config.stage.images_per_prompt)
+
+    def decides(scored_by: ScoredBy) -> dict[str, Any]:
+        return _identity(config, folder, shown_by) | {"scorers": scored_by(config.scorer)}
+
+    done = ahead.complete("image_scores", decides)
+    texts = {prompt.text for prompt in shown_by.values()}
+    counts = {"images": len(shown_by), "prompts": len(texts), "scorers": len(config.scorer)}
+    return ahead.estimate("image_scores", done, counts | {"scores": len(shown_by) * len(config.scorer)})
+
+
+def _identity(config: RunConfig, folder: Path, shown_by: Mapping[str, Prompt]) -> dict[str, Any]:
+    """Without the scorers."""
+    images, prompts = [*shown_by], [*shown_by.values()]
+    digests = _digests(folder, images)
+    identity = {
+        "images": digest_of_lines(f"{name}\t{digest}" for name, digest in zip(images, digests, strict=True)),
+        "prompts": digest_of_lines(prompt.text for prompt in prompts),
+    }
+    if columns := scorers.columns_read(config.scorer):
+        identity["rows"] = prompts_digest(prompts, columns)
+    return identity
 
 
 def _refuse_unfit(config: RunConfig) -> None:

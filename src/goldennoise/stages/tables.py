@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ConfigError
 from goldennoise.stages.job import opened
-from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
+from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.options import Check, Options, option
 from goldennoise.store.record import STAGE_OF_KIND
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 PAGES = ("report", "comparison")
 """Kinds of artifacts that are pages."""
@@ -34,20 +39,33 @@ def run(config: RunConfig) -> Artifact:
     Raises `ArtifactError` for a page that is not there or has no tables. Of several processes rank 0 does it.
     """
     with opened(config, "tables") as job:
-        pages = [_page(job.store, reference) for reference in config.stage.pages]
+        pages = [job.store.resolve(reference, _kind(reference)) for reference in config.stage.pages]
         for page in pages:
             page.check()
-        if done := job.begin(lambda _: {"pages": [page.reference for page in pages]}, pages, "index.html"):
+        if done := job.begin(lambda _: _identity(pages), pages, "index.html"):
             return done
         return job.finish(lambda draft: _write(draft, pages))
 
 
-def _page(store: ArtifactStore, reference: str) -> Artifact:
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the tables artifact, see `stages.dry_run`."""
+    found = [ahead.input(reference, _kind(reference)) for reference in config.stage.pages]
+    pages = [page for page in found if page is not None]
+    done = ahead.complete("tables", lambda _: _identity(pages), pages)
+    return ahead.estimate("tables", done, {"pages": len(config.stage.pages)})
+
+
+def _identity(pages: Sequence[Artifact]) -> dict[str, Any]:
+    return {"pages": [page.reference for page in pages]}
+
+
+def _kind(reference: str) -> str:
+    """Of the artifact of a page. Raises `ConfigError` for another one."""
     kind = reference.partition("/")[0]
     if kind not in PAGES:
         made = ", ".join(f"{kind}/NAME (stage={STAGE_OF_KIND[kind]})" for kind in PAGES)
         raise ConfigError(f"stage.pages: {reference} is no page; a page is {made}")
-    return store.resolve(reference, kind)
+    return kind
 
 
 def _write(draft: Draft, pages: Sequence[Artifact]) -> Artifact:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.diffusion.identity import differences, model_identity
@@ -15,6 +15,7 @@ from goldennoise.diffusion.schedules.schedulers import LCM_STEPS
 from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
 from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
+from goldennoise.stages.training_estimate import training_estimate
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
 from goldennoise.store.identity import deciding
@@ -23,6 +24,10 @@ from goldennoise.store.record import read_artifact, read_json
 from goldennoise.training import objectives
 from goldennoise.training.engine.options import WORK, TrainingOptions
 from goldennoise.training.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +60,9 @@ def run(config: RunConfig) -> Artifact:
 
     Raises `ArtifactError` for pairs that are damaged or of another model.
     """
-    loss = _loss(config)
-    _refuse_unfit_model(config)
-    _refuse_too_many_steps(config, loss)
+    loss = _fitting_loss(config)
     with opened(config, "npnet") as job:
-        pairs = read_artifact(Path(job.executor.decide(lambda: str(_pairs(config, job.store, loss).path))))
+        pairs = read_artifact(Path(job.executor.decide(lambda: str(_checked_pairs(config, job.store, loss).path))))
         networks = job.networks([config.stage], may_be_others=True)
         decides, refuse_unfit = partial(_identity, config, loss), partial(_refuse_unfit_scorer, job, loss)
         if done := job.begin(decides, [pairs, *networks.values()], refuse_unfit=refuse_unfit):
@@ -67,6 +70,17 @@ def run(config: RunConfig) -> Artifact:
         if not job.executor.decide(lambda: _is_trained(job.path, job.damaged)):
             _train(job, loss, pairs, list(networks.values()))
         return job.finish(_finish)
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the npnet artifact, see `stages.dry_run`."""
+    loss, stage = _fitting_loss(config), config.stage
+    pairs, done = ahead.input(stage.pairs, "pairs"), None
+    networks = ahead.networks([stage], may_be_others=True)
+    if pairs is not None:
+        _refuse_unfit_pairs(config, pairs, loss)
+        done = ahead.complete("npnet", partial(_identity, config, loss), [pairs, *networks.values()])
+    return training_estimate(config, loss, pairs, done, ahead)
 
 
 def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
@@ -86,6 +100,14 @@ def _is_trained(folder: Path, damaged: Sequence[str]) -> bool:
         return False
     needed = ("val_loss", "best_epoch", "epochs", "identity_val_loss")
     return all(isinstance(counts.get(name), int | float) for name in needed)
+
+
+def _fitting_loss(config: RunConfig) -> type[Objective]:
+    """What the network is trained for. Raises `ConfigError` for what cannot be run, before anything is read."""
+    loss = _loss(config)
+    _refuse_unfit_model(config)
+    _refuse_too_many_steps(config, loss)
+    return loss
 
 
 def _loss(config: RunConfig) -> type[Objective]:
@@ -131,8 +153,14 @@ def _refuse_too_many_steps(config: RunConfig, loss: type[Objective]) -> None:
         require(steps <= LCM_STEPS, "stage.reward_steps", steps, f"at most {LCM_STEPS} with model.scheduler=lcm")
 
 
-def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Artifact:
+def _checked_pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Artifact:
     pairs = store.resolve(config.stage.pairs, "pairs")
+    _refuse_unfit_pairs(config, pairs, loss)
+    pairs.check()
+    return pairs
+
+
+def _refuse_unfit_pairs(config: RunConfig, pairs: Artifact, loss: type[Objective]) -> None:
     changes = differences(pairs.recorded("identity", "model", kind=dict), config.model)
     if changes:
         raise ArtifactError(
@@ -144,8 +172,6 @@ def _pairs(config: RunConfig, store: ArtifactStore, loss: type[Objective]) -> Ar
             f"stage.objective={config.stage.objective}: {pairs.reference} was collected with stage.preference=null, so "
             "none has a gain; collect with a preference, or train with objective=regression"
         )
-    pairs.check()
-    return pairs
 
 
 def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_prompts, prompts_digest
+from goldennoise.diffusion.evaluations import Amount
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.schedules.schedulers import WALKED_OPTIONS
 from goldennoise.errors import ConfigError
@@ -20,6 +22,10 @@ from goldennoise.store.options import number, option
 from goldennoise.store.record import read_json
 from goldennoise.training.engine.options import WORK
 from goldennoise.training.time_prediction.options import TimePredictionOptions
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 OUTCOME = "training.json"
 """Written last: a run killed between this and the commit has nothing to train any more."""
@@ -40,6 +46,30 @@ def run(config: RunConfig) -> Artifact:
 
     Raises `ConfigError` for a scorer, a sampler or prompts that do not fit.
     """
+    prompts = _prompts(config)
+    with opened(config, "schedule") as job:
+        decides = partial(_identity, config, prompts)
+        if done := job.begin(decides, refuse_unfit=lambda: _refuse_unfit_scorer(job)):
+            return done
+        if not (job.path / OUTCOME).is_file() or job.damaged:
+            _train(job, prompts)
+        return job.finish(_finish)
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the schedule artifact, see `stages.dry_run`."""
+    stage, prompts = config.stage, _prompts(config)
+    done = ahead.complete("schedule", partial(_identity, config, prompts))
+    chains = stage.num_updates * stage.prompts_per_update * stage.num_rollouts
+    counts = {"prompts": len(prompts), "of them held out": stage.num_validation, "updates": stage.num_updates}
+    counts |= {"chains": chains, "steps of the optimiser": stage.num_updates * stage.num_epochs}
+    each = Amount(1, stage.max_steps) * ahead.sampling().passes()
+    evaluations = each * (chains + stage.num_validation)
+    return ahead.estimate("schedule", done, counts, evaluations=evaluations, memory=ahead.memory)
+
+
+def _prompts(config: RunConfig) -> list[Prompt]:
+    """Those to learn from and those held out. Raises `ConfigError` where they or the config do not fit."""
     _refuse_unfit(config)
     prompts = load_prompts(config.prompts, config.stage.num_prompts)
     if len(prompts) <= config.stage.num_validation:
@@ -52,23 +82,18 @@ def run(config: RunConfig) -> Artifact:
             f"stage.prompts_per_update={config.stage.prompts_per_update}: only {left} prompts are left to learn from, "
             "and those of an update are all different; set fewer, or take more prompts"
         )
+    return prompts
 
-    def decides(scored_by: ScoredBy) -> dict[str, Any]:
-        options = deciding(config.stage)
-        reward = options["reward_scorer"]
-        return {
-            "stage": options | {"num_prompts": len(prompts), "reward_scorer": scored_by([reward])[reward]},
-            "model": model_identity(config.model),
-            "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
-            "seed": config.seed,
-        }
 
-    with opened(config, "schedule") as job:
-        if done := job.begin(decides, refuse_unfit=lambda: _refuse_unfit_scorer(job)):
-            return done
-        if not (job.path / OUTCOME).is_file() or job.damaged:
-            _train(job, prompts)
-        return job.finish(_finish)
+def _identity(config: RunConfig, prompts: Sequence[Prompt], scored_by: ScoredBy) -> dict[str, Any]:
+    options = deciding(config.stage)
+    reward = options["reward_scorer"]
+    return {
+        "stage": options | {"num_prompts": len(prompts), "reward_scorer": scored_by([reward])[reward]},
+        "model": model_identity(config.model),
+        "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
+        "seed": config.seed,
+    }
 
 
 def _refuse_unfit(config: RunConfig) -> None:

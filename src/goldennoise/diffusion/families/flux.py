@@ -22,6 +22,7 @@ class Config(PipelineConfig):
     side_multiple_px: ClassVar[int] = 16
     schedulers: ClassVar[tuple[str, ...]] = ("flow_euler",)
     timestep_spacings: ClassVar[tuple[str, ...]] = ()
+    is_guided_by_input: ClassVar[bool] = True
 
     kind: str = "flux"
     path: str = "black-forest-labs/FLUX.1-dev"

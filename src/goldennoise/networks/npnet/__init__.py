@@ -130,6 +130,11 @@ class NetworkConfig(NetworkInputs):
         """Number of singular values."""
         return min(self.matrix_shape)
 
+    @property
+    def num_frozen(self) -> int:
+        rows, columns = self.matrix_shape
+        return self.num_values * (rows + 1 + columns)
+
     def blank(self) -> "NetworkConfig":
         return replace(self, architecture=replace(self.architecture, pretrained_backbone=False))
 

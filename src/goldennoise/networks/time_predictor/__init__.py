@@ -3,10 +3,15 @@
 It predicts no noise, so `npnet=` does not have it. Imports no torch.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
+from goldennoise.errors import ConfigError, ModelError, shortened
 from goldennoise.store.options import POSITIVE, Options, either, number, option
 
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = "goldennoise-time-predictor-1"
 LAYOUTS = ("raster", "published")
 """Of the tokens of a transformer as an image: row by row, or as the published code of Stable Diffusion 3 reads them."""
 
@@ -33,3 +38,17 @@ class TimePredictorConfig(Options):
     """A noise level below it is the end of a chain, in (0, 1)."""
     guidance: float | None = option(None, POSITIVE)
     """Guidance scale of the denoiser whose features it learnt to read, above 0; null where nobody knows."""
+
+
+def read_config(file: Path) -> TimePredictorConfig:
+    """What `save_time_predictor` wrote. Raises `ModelError` for a file that is missing or says something else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise KeyError("format")
+        return TimePredictorConfig(**content["network"])
+    except FileNotFoundError:
+        raise ModelError(f"{file} does not exist: a time predictor's folder holds {WEIGHTS} and {CONFIG}.") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+        why = shortened(f"{type(error).__name__}: {error}", 200)
+        raise ModelError(f"{file} is no configuration of a time predictor ({why}): copy or train it again.") from error

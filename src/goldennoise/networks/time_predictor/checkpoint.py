@@ -1,6 +1,5 @@
 """A time predictor on disk: `model.safetensors` and `config.json`, or a published file. Loading never executes code."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,14 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from goldennoise.errors import ConfigError, ModelError, require, shortened
-from goldennoise.networks.time_predictor import TimePredictorConfig
+from goldennoise.errors import ModelError, require
+from goldennoise.networks.time_predictor import CONFIG, FORMAT, WEIGHTS, TimePredictorConfig, read_config
 from goldennoise.networks.time_predictor.network import TimePredictor
 from goldennoise.store.files import whole, write_json
 from goldennoise.store.tensors import mismatch, read_tensors
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "goldennoise-time-predictor-1"
 PREFIXES = ("agent_model.time_predictor.", "time_predictor.", "")
 """What may stand before the names of tensors; the first is that of the published files."""
 LANDMARK = "conv1.weight"
@@ -48,7 +45,7 @@ def load_time_predictor(path: str | Path, layout: str | None = None) -> TimePred
     path = Path(path).expanduser()
     if path.is_dir():
         require(layout is None, "layout", layout, "left out for a folder, whose config.json has it")
-        config = _config(path / CONFIG)
+        config = read_config(path / CONFIG)
         return _filled(config, read_tensors(path / WEIGHTS, ModelError), path / WEIGHTS)
     tensors = read_tensors(path, ModelError)
     if isinstance(inside := tensors.get("state_dict"), dict):
@@ -60,19 +57,6 @@ def load_time_predictor(path: str | Path, layout: str | None = None) -> TimePred
             "of its weights."
         )
     return _filled(TimePredictorConfig(first.shape[1] // 2, layout=layout or "raster"), tensors, path)
-
-
-def _config(file: Path) -> TimePredictorConfig:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise KeyError("format")
-        return TimePredictorConfig(**content["network"])
-    except FileNotFoundError:
-        raise ModelError(f"{file} does not exist: a time predictor's folder holds {WEIGHTS} and {CONFIG}.") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
-        why = shortened(f"{type(error).__name__}: {error}", 200)
-        raise ModelError(f"{file} is no configuration of a time predictor ({why}): copy or train it again.") from error
 
 
 def _filled(config: TimePredictorConfig, tensors: Mapping[str, Tensor], source: Path) -> TimePredictor:

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from goldennoise.errors import DataError
 from goldennoise.runtime.seeding import derive_seed
+from goldennoise.training.engine.options import num_held_out
 
 
 @dataclass(frozen=True)
@@ -85,5 +86,4 @@ def held_out(prompt_ids: np.ndarray, share: float, seed: int) -> np.ndarray:
             f"training needs pairs of at least 2 prompts, one of them to validate on, and there are pairs of "
             f"{len(prompts)}: collect more prompts, or set stage.keep_rejected=true to use rejected pairs too"
         )
-    num_held_out = min(max(1, round(share * len(prompts))), len(prompts) - 1)
-    return np.isin(prompt_ids, prompts[:num_held_out])
+    return np.isin(prompt_ids, prompts[: num_held_out(len(prompts), share)])

@@ -11,6 +11,11 @@ WORK = "work"
 """Folder of checkpoints and frozen inputs below a run's folder; for resuming only."""
 
 
+def num_held_out(num_prompts: int, share: float) -> int:
+    """Prompts to validate on: `share` of at least two, at least one, and not all."""
+    return min(max(1, round(share * num_prompts)), num_prompts - 1)
+
+
 @dataclass(frozen=True)
 class TrainingOptions(Options):
     """The defaults are the published training of NPNet (arXiv 2411.09502), but with clipping, a split over prompts, and
