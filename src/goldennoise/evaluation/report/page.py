@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -63,8 +64,8 @@ class PageContent:
         return [table for table in tables if table is not None]
 
 
-def render(content: PageContent) -> str:
-    """The whole HTML page."""
+def render(content: Any, template: str = "page.html") -> str:
+    """The whole HTML page. content: a `PageContent`, or what another template of this folder shows."""
     environment = Environment(
         loader=PackageLoader("goldennoise.evaluation.report"),
         autoescape=True,
@@ -74,4 +75,4 @@ def render(content: PageContent) -> str:
     )
     environment.filters["table"] = lambda table: Markup(to_html(table))
     environment.filters["svg"] = Markup
-    return environment.get_template("page.html").render(page=content)
+    return environment.get_template(template).render(page=content)
