@@ -115,8 +115,7 @@ def test_stage_chooses_what_it_needs(stage: str, methods: list[str], scorers: li
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_sets_its_values_in_every_stage(experiment: str) -> None:
     folder = CONF / "experiment"
-    whole = load([f"experiment={experiment}"]).stage
-    for stage in getattr(whole, "stages", [whole.kind]):
+    for stage in load([f"experiment={experiment}"]).stage.stages:
         config = load([f"stage={stage}", f"experiment={experiment}"])
         assert stage.startswith(config.stage.kind)
         for path in (folder / f"{experiment}.yaml", folder / experiment / f"{stage}.yaml"):
