@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +277,18 @@ class TinyModel:
             prediction = self.predict(latents, position, embedding, guidance, num_steps)
             latents = self.move(latents, prediction, position, position + 1, num_steps)
         return latents
+
+    def previews(
+        self,
+        noise: Tensor,
+        embedding: PromptEmbedding,
+        step_seeds: Sequence[int] | None = None,  # noqa: ARG002
+    ) -> Iterator[Tensor]:
+        latents, num_steps = noise, self.num_steps
+        for position in range(num_steps):
+            prediction = self.predict(latents, position, embedding, self.guidance, num_steps)
+            latents = self.move(latents, prediction, position, position + 1, num_steps)
+            yield self.move(latents, prediction, position + 1, num_steps, num_steps)
 
     def decode(self, latents: Tensor) -> Tensor:
         pixels = torch.sigmoid(latents[:, :3].float())

@@ -18,7 +18,8 @@ def names(group):
 
 def experiment(*overrides):
     config = load(overrides)
-    chosen = [load([*overrides, f"stage={stage}"]) for stage in getattr(config.stage, "stages", ())]
+    entries = [entry.split() for entry in getattr(config.stage, "stages", ())]
+    chosen = [load([*overrides, f"stage={stage}", *own]) for stage, *own in entries]
     print(overrides, "\\n" + told(chosen or [config]))
 
 for name in names("experiment"):

@@ -1,16 +1,13 @@
 """A diffusers pipeline with a VAE on latents behind the `DiffusionModel` protocol: what all families share."""
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from goldennoise.diffusion.base import PipelineConfig
 from goldennoise.diffusion.conditioning import Conditioning, conditionings
@@ -21,8 +18,9 @@ from goldennoise.diffusion.latent_texts import LatentTexts
 from goldennoise.diffusion.loading import load_pipeline
 from goldennoise.diffusion.lora import merge_lora
 from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.diffusion.previews import LatentPreviews
 from goldennoise.diffusion.protocol import PromptEmbedding
-from goldennoise.diffusion.sampling import step_draws, walk
+from goldennoise.diffusion.sampling import walk
 from goldennoise.diffusion.schedules.ddim import DdimSchedule, at_least_float32
 from goldennoise.diffusion.schedules.flow import FlowSchedule
 from goldennoise.diffusion.schedules.schedulers import (
@@ -48,7 +46,7 @@ def steered(network: Any, needed: str) -> ModelError:
     )
 
 
-class LatentPipeline(LatentImages, LatentTexts, LatentFeatures):
+class LatentPipeline(LatentImages, LatentTexts, LatentFeatures, LatentPreviews):
     """A `DiffusionModel` on a pipeline's own components, whose modes and weights it leaves alone.
 
     Same images as calling the pipeline with the same latents. Scales of 0 and 1 take one pass, all others two, unless
@@ -211,21 +209,10 @@ class LatentPipeline(LatentImages, LatentTexts, LatentFeatures):
         if plan.schedule is not None:
             self.require_walked()
             return walk(self, noise, embedding, plan.schedule, guidance)
-        # Here and not before: golden noise is also made for pipelines that sample on their own.
-        draws = step_draws(self._pipe.scheduler, step_seeds, len(noise)) if self.is_stochastic else {}
-        scheduler, latents = self._begun(noise, num_steps)
-        denoise = partial(checkpoint, self._guided, use_reentrant=False) if torch.is_grad_enabled() else self._guided
-        for timestep in scheduler.timesteps:
-            scaled = self._schedule.network_input(scheduler, latents, timestep)
-            output = denoise(scaled, timestep, embedding, guidance)
-            latents = scheduler.step(output, timestep, latents, return_dict=False, **draws)[0]
+        latents = noise
+        for step in self._steps(noise, embedding, num_steps, guidance, step_seeds):
+            latents = step.latents
         return latents.to(noise.dtype)
-
-    def _begun(self, noise: Tensor, num_steps: int) -> tuple[Any, Tensor]:
-        """A scheduler made ready, and its latents; a copy, since the pipeline may be sampling with its own."""
-        scheduler, wide = copy.deepcopy(self._pipe.scheduler), noise.to(at_least_float32(noise.dtype))
-        timesteps = self._timesteps if self._timesteps and num_steps == len(self._timesteps) else None
-        return scheduler, self._schedule.start(scheduler, wide, num_steps, timesteps)
 
     def run_with(self, compute: "ComputeConfig", device: torch.device) -> None:
         tune(self._pipe, self._network, compute)

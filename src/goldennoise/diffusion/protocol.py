@@ -1,6 +1,6 @@
 """What a frozen text-to-image model offers the rest of the project."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -186,6 +186,15 @@ class DiffusionModel(Protocol):
         step_seeds: of the noise that a stochastic sampler draws at its steps, one for each row, so that equal noise
         and seed give equal images; a deterministic sampler needs none. Raises `ModelError` where they are missing.
         Differentiable where gradients are enabled; the denoiser is then computed again on the way back.
+        """
+        ...
+
+    def previews(
+        self, noise: Tensor, embedding: PromptEmbedding, step_seeds: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        """Clean latents (B, C, h, w) that the model's own sampler predicts, after each of its passes of the denoiser.
+
+        The last are what `sample` gives for `noise`. A pass is made when its preview is asked for.
         """
         ...
 

@@ -64,14 +64,20 @@ def generate(model: DiffusionModel, method: Method, samples: Sequence[Sample], r
         plan = method.plan(model, batch)
         latents = model.sample(plan, embedding, batch.step_seeds)
         images = model.decode(latents)
+    pixels = pixels_of(model, images, samples)
+    levels = None if plan.schedule is None else plan.schedule.taken(len(samples))
+    return Generated(pixels, plan.noise, cost, levels)
+
+
+def pixels_of(model: DiffusionModel, images: Tensor, samples: Sequence[Sample]) -> Tensor:
+    """Images (B, 3, height, width) as they are kept: uint8 on the CPU. Raises ModelError for what is no image."""
     for sample, image in zip(samples, images, strict=True):
         if not bool(image.isfinite().all()):
             raise ModelError(
                 f'{model.name} gives pixels that are not finite for "{sample.prompt.text}" with seed {sample.seed}; '
                 "run it in a wider number format, or leave out the method that changed its noise"
             )
-    levels = None if plan.schedule is None else plan.schedule.taken(len(samples))
-    return Generated((images.clamp(0, 1) * 255).round().to("cpu", torch.uint8), plan.noise, cost, levels)
+    return (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8)
 
 
 @torch.no_grad()

@@ -75,6 +75,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "re_denoise": {"depth": 2, "num_rounds": 2},
     "npnet": {"artifact": "small"},
     "best_of_n": {"num_candidates": 3, "scorer": "greenness"},
+    "early_stop": {"num_candidates": 3, "num_steps": 2, "scorer": "greenness"},
     "zero_order": {"num_neighbours": 2, "num_rounds": 2, "scorer": "greenness"},
     "gradient": {"num_iterations": 2, "num_steps": 3, "scorer": "greenness"},
     "find": {"num_updates": 2, "num_rollouts": 3, "learning_rate": 0.1, "scorer": "greenness"},
@@ -150,6 +151,7 @@ def test_fresh_noise_is_new_for_every_purpose_and_sample() -> None:
         ("re_denoise", 2 * 2 * (2 + 1)),
         ("re_paint", 2 * 2 * 2),
         ("best_of_n", 3 * 4 * 2),
+        ("early_stop", 3 * 2 * 2),
         ("zero_order", (1 + 2 * 2) * 4 * 2),
         # Forward, forward again where checkpointing forgot, backward at two; a last forward pass scores the result.
         ("gradient", (2 * 4 + 1) * 3 * 2),
@@ -270,7 +272,7 @@ def test_one_method_after_another_plans_from_its_noise(tools: MethodTools) -> No
     assert plan.guidance == 1.5
 
 
-@pytest.mark.parametrize("kind", ["best_of_n", "zero_order", "gradient", "find"])
+@pytest.mark.parametrize("kind", ["best_of_n", "early_stop", "zero_order", "gradient", "find"])
 def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str, tools: MethodTools) -> None:
     with pytest.raises(ConfigError, match=r"scorer=pickscore.*the run has greenness"):
         make_method(kind, tools, scorer="pickscore")
@@ -283,6 +285,8 @@ def test_a_searching_method_needs_a_scorer_of_the_run_that_may_select(kind: str,
     ("kind", "budget"),
     [
         ("best_of_n", "num_candidates"),
+        ("early_stop", "num_candidates"),
+        ("early_stop", "num_steps"),
         ("zero_order", "num_neighbours"),
         ("zero_order", "num_rounds"),
         ("gradient", "num_iterations"),

@@ -216,6 +216,11 @@ class DdimSchedule:
         alpha_bar = self._alpha_bars[int(timestep)]
         return -output if alpha_bar == 0 else alpha_bar**0.5 * output + (1 - alpha_bar) ** 0.5 * latents
 
+    def clean(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:
+        """The clean latents (B, C, h, w) that an output of the network at `latents` predicts, up to noise level 0."""
+        scale, share = _step(self.alpha_bar_of(float(timestep)), 1.0)
+        return scale * latents + share * self.to_prediction(output, latents, timestep)
+
     def _check_pure_noise(self, start: int, end: int, num_steps: int) -> None:
         position = min(start, end)
         if not self.predicts_image(position, num_steps):

@@ -77,6 +77,10 @@ class FlowSchedule:
         """The model's output is the velocity."""
         return output
 
+    def clean(self, output: Tensor, latents: Tensor, timestep: float) -> Tensor:
+        """The clean latents (B, C, h, w) at the end of the straight line from `latents` along the model's output."""
+        return latents - float(timestep) / self._scheduler.config.num_train_timesteps * output
+
     def move(self, latents: Tensor, velocity: Tensor, start: int, end: int, num_steps: int) -> Tensor:
         """Latents (B, C, h, w) at position `end` from those at `start`, along a velocity of the same shape."""
         distance = self.sigma(end, num_steps, latents) - self.sigma(start, num_steps, latents)

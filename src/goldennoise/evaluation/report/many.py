@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldennoise.evaluation.report.excerpts import Excerpt
-from goldennoise.evaluation.report.page import environment
+from goldennoise.evaluation.report.page import render
 from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
 from goldennoise.store.artifacts import Artifact
 
@@ -19,14 +19,21 @@ class Part:
     excerpt: Excerpt
 
 
+@dataclass(frozen=True)
+class Many:
+    """All that `templates/many.html` shows."""
+
+    title: str
+    parts: Sequence[Part]
+
+
 def write_page(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt]]) -> None:
     """index.html, tables.md and tables.tex in `folder`, a version's folder of the same store."""
     parts = [
         Part(page.name, f"../../../{page.kind}/{page.name}/{page.version}/index.html", excerpt)
         for page, excerpt in pages
     ]
-    html = environment().get_template("many.html").render(title=title, parts=parts)
-    (folder / "index.html").write_text(html, encoding="utf-8")
+    (folder / "index.html").write_text(render(Many(title, parts), "many.html"), encoding="utf-8")
     for name, form in (("tables.md", to_markdown), ("tables.tex", to_latex)):
         texts = [f"{_comment(name)} {part.name}: {part.excerpt.headline}\n\n" for part in parts]
         tables = [all_tables(part.excerpt.tables, form) for part in parts]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -63,20 +64,15 @@ class PageContent:
         return [table for table in tables if table is not None]
 
 
-def render(content: PageContent) -> str:
-    """The whole HTML page."""
-    return environment().get_template("page.html").render(page=content)
-
-
-def environment() -> Environment:
-    """Of all templates, with filters that write a table and an SVG as HTML."""
-    found = Environment(
+def render(content: Any, template: str = "page.html") -> str:
+    """The whole HTML page. content: a `PageContent`, or what another template of this folder shows."""
+    environment = Environment(
         loader=PackageLoader("goldennoise.evaluation.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["table"] = lambda table: Markup(to_html(table))
-    found.filters["svg"] = Markup
-    return found
+    environment.filters["table"] = lambda table: Markup(to_html(table))
+    environment.filters["svg"] = Markup
+    return environment.get_template(template).render(page=content)

@@ -1,5 +1,6 @@
 """Choosing noises by a scorer, as all searching methods do."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,13 @@ class Selector:
     def of_noise(self, model: DiffusionModel, noise: Tensor, batch: "SampleBatch") -> Tensor:
         """Scores (B,) of the images that the model samples from `noise` (B, C, h, w) for the samples of a batch."""
         latents = model.sample(SamplingPlan(noise), batch.embedding, batch.step_seeds)
+        return self.of_images(model.decode(latents), batch.prompts).to(noise.device)
+
+    @torch.no_grad()
+    def of_preview(self, model: DiffusionModel, noise: Tensor, batch: "SampleBatch", num_steps: int) -> Tensor:
+        """Scores (B,) of the images that the model's sampler predicts after `num_steps` steps from `noise`."""
+        previews = model.previews(noise, batch.embedding, batch.step_seeds)
+        latents = next(itertools.islice(previews, num_steps - 1, None))
         return self.of_images(model.decode(latents), batch.prompts).to(noise.device)
 
     def through(
