@@ -22,6 +22,7 @@ TWINS = {
     "time_prediction_table_shapes": "report",
     "training_noise_table_shapes": "comparison",
     "one_more_step_table_shapes": "report",
+    "prediction_shapes": "prediction",
 }
 """Experiment -> kind of artifact that is its page, in the order of work."""
 

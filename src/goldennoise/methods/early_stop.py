@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import require
 from goldennoise.methods.base import Method, SearchConfig
 from goldennoise.store.options import number, option
@@ -25,6 +26,9 @@ class Config(SearchConfig):
     """Noises tried per sample, those of best_of_n; at least 1."""
     num_steps: int = option(5, number(least=1))
     """Steps of the model's sampler before its predicted image is scored, from 1 to the model's number of steps."""
+
+    def golden_evaluations(self, sampling: Sampling) -> Amount:
+        return sampling.steps(self.num_steps) * self.num_candidates
 
 
 class EarlyStop(Method):

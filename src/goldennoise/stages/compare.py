@@ -188,13 +188,13 @@ def _measured(scores: Mapping[str, list[Artifact]], methods: Mapping[str, list[s
 def _write(draft: Draft, arms: "Arms", reference: str, stage: Config) -> Artifact:
     from goldennoise.evaluation.arms import arms_summary, write_summary
     from goldennoise.evaluation.report.comparison import comparison_content
-    from goldennoise.evaluation.report.contents import write_report
+    from goldennoise.evaluation.report.contents import write_page
     from goldennoise.evaluation.report.tables import all_tables, to_text
 
     summary = arms_summary(arms, reference, stage.num_bootstrap)
     write_summary(summary, arms, draft.path / "summary.json")
     content = comparison_content(draft.reference, arms, summary, stage.num_examples)
-    write_report(draft.path, content)
+    write_page(draft.path, content)
     counts = {"arms": len(arms), "runs": sum(map(len, arms.values())), "prompts": summary.num_prompts}
     artifact = draft.commit(counts | {"seeds": summary.num_seeds, "scorers": len(summary.scorers)})
     print(all_tables(content.tables[:2], to_text))

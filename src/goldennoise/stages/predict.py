@@ -1,12 +1,14 @@
 """predict: scores said before the images are finished -> what each predictor is worth, within a prompt."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_prompts, prompts_digest
+from goldennoise.diffusion.evaluations import ZERO
 from goldennoise.diffusion.identity import model_identity, shown_name
 from goldennoise.errors import ConfigError, DataError, require
 from goldennoise.generation import predictors
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from goldennoise.evaluation.report.tables import Table
     from goldennoise.generation.batch import Sample
     from goldennoise.generation.predictions import PredictionPart
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 _STEPS = Check(lambda steps: min(steps, default=1) >= 1, "a list of whole numbers, at least 1")
 
@@ -84,17 +88,7 @@ def run(config: RunConfig) -> Artifact:
     table = None if stage.table is None else given_path(stage.table)
     given = None if table is None else _given(table, prompts[: stage.num_prompts], stage.num_seeds)
     with opened(config, "prediction") as job:
-
-        def decides(scored_by: ScoredBy) -> dict[str, Any]:
-            return {
-                "stage": deciding(stage) | {"table": table and file_digest(table)},
-                "model": model_identity(config.model),
-                "scorers": scored_by(config.scorer),
-                "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
-                "seed": config.seed,
-            }
-
-        if done := job.begin(decides, (), "index.html", lambda: _refuse_unfit_scorers(job)):
+        if done := job.begin(partial(_identity, config, prompts), (), "index.html", lambda: _refuse_unfit_scorers(job)):
             return done
         # Torch loads here, when every mistake that can be seen without them has been reported.
         from goldennoise.generation.predictions import PredictionMaker, cut
@@ -103,6 +97,30 @@ def run(config: RunConfig) -> Artifact:
         parts = cut([sample for _, sample in samples], [*config.scorer], job.stage.images_per_part)
         job.make(parts, PredictionMaker(job.loader, job.path), "images")
         return job.finish(lambda draft: _finish(job, draft, parts, [role for role, _ in samples], given))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the prediction artifact, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    stage: Config = config.stage
+    prompts = _prompts(config)
+    done = ahead.complete("prediction", partial(_identity, config, prompts))
+    seeds = stage.num_seeds + (stage.num_same_seeds if SAME in stage.reads else 0)
+    num = stage.num_prompts * seeds + (len(prompts) - stage.num_prompts) * stage.num_learnt_seeds
+    sampling = ahead.sampling()
+    image = sampling.image() + (sampling.steps(1) if "features" in stage.predictors else ZERO)
+    return ahead.estimate("prediction", done, {"images": num}, evaluations=image * num, memory=ahead.memory)
+
+
+def _identity(config: RunConfig, prompts: list[Prompt], scored_by: ScoredBy) -> dict[str, Any]:
+    table = config.stage.table
+    return {
+        "stage": deciding(config.stage) | {"table": table and file_digest(given_path(table))},
+        "model": model_identity(config.model),
+        "scorers": scored_by(config.scorer),
+        "prompts": prompts_digest(prompts, scorers.columns_read(config.scorer)),
+        "seed": config.seed,
+    }
 
 
 def _prompts(config: RunConfig) -> list[Prompt]:
@@ -198,10 +216,9 @@ def _finish(
 
 
 def _write_page(draft: Draft, found: "list[Judgement]", config: RunConfig) -> "Table":
-    from goldennoise.evaluation.report.contents import write_report
+    from goldennoise.evaluation.report.excerpts import Excerpt, write_report
     from goldennoise.evaluation.report.page import render
     from goldennoise.evaluation.report.predictions import prediction_page
-    from goldennoise.evaluation.report.tables import to_latex, to_markdown
 
     stage, model = config.stage, config.model
     made = {
@@ -213,6 +230,6 @@ def _write_page(draft: Draft, found: "list[Judgement]", config: RunConfig) -> "T
         "Fingerprint": draft.fingerprint[:16],
     }
     page = prediction_page(draft.reference, found, stage.num_seeds, made)
-    markdown, latex = to_markdown(page.table), to_latex(page.table)
-    write_report(draft.path, render(page, "prediction.html"), markdown, latex)
+    excerpt = Excerpt(page.title, page.headline, (), [page.table])
+    write_report(draft.path, render(page, "prediction.html"), excerpt.tables, excerpt)
     return page.table

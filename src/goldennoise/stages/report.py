@@ -71,11 +71,11 @@ def _identity(config: RunConfig, missing: list[str]) -> dict[str, Any]:
 
 def _write(draft: Draft, scores: Artifact, networks: list[Artifact], missing: list[str], stage: Config) -> Artifact:
     # Matplotlib and pandas load here, when every mistake that can be seen without them has been reported.
-    from goldennoise.evaluation.report.contents import page_content, write_report
+    from goldennoise.evaluation.report.contents import page_content, write_page
     from goldennoise.evaluation.report.tables import to_text
 
     content = page_content(scores, networks, missing, stage.num_examples, stage.published)
-    write_report(draft.path, content)
+    write_page(draft.path, content)
     artifact = draft.commit({"examples": len(content.rows), "figures": len(content.figures)})
     if content.published is not None:
         print(to_text(content.published))

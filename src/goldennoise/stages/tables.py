@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goldennoise.stages.ahead import Ahead
     from goldennoise.stages.estimate import Estimate
 
-PAGES = ("report", "comparison")
+PAGES = ("report", "comparison", "prediction")
 """Kinds of artifacts that are pages."""
 
 
@@ -71,9 +71,9 @@ def _kind(reference: str) -> str:
 def _write(draft: Draft, pages: Sequence[Artifact]) -> Artifact:
     # Pandas loads here, when every mistake that can be seen without it has been reported.
     from goldennoise.evaluation.report.excerpts import read_excerpt
-    from goldennoise.evaluation.report.many import write_page
+    from goldennoise.evaluation.report.many import write_many
 
-    write_page(draft.path, draft.reference, [(page, read_excerpt(page.path)) for page in pages])
+    write_many(draft.path, draft.reference, [(page, read_excerpt(page.path)) for page in pages])
     artifact = draft.commit({"pages": len(pages)})
     print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")
     return artifact

@@ -10,7 +10,7 @@ import pandas as pd
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import check_tables
-from goldennoise.evaluation.report.excerpts import excerpt_of, write_excerpt
+from goldennoise.evaluation.report.excerpts import excerpt_of, write_report
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent, render
 from goldennoise.evaluation.report.published import published_by_id, published_for, published_table
@@ -23,7 +23,6 @@ from goldennoise.evaluation.report.results import (
 from goldennoise.evaluation.report.schedule_scores import schedules_of
 from goldennoise.evaluation.report.schedules import chapter
 from goldennoise.evaluation.report.sentences import doubt, headline, sentence, subject
-from goldennoise.evaluation.report.tables import all_tables, to_latex, to_markdown
 from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
 from goldennoise.generation.units import image_file
@@ -160,9 +159,6 @@ def settings(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in config.items())
 
 
-def write_report(folder: Path, content: PageContent) -> None:
-    """index.html, and all tables as tables.md, tables.tex and, with the sentences, tables.json."""
-    markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
-    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", render(content))):
-        (folder / name).write_text(text, encoding="utf-8")
-    write_excerpt(folder, excerpt_of(content))
+def write_page(folder: Path, content: PageContent) -> None:
+    """The files of `write_report`."""
+    write_report(folder, render(content), content.tables, excerpt_of(content))

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report.page import PageContent
-from goldennoise.evaluation.report.tables import Table
+from goldennoise.evaluation.report.tables import Table, all_tables, to_latex, to_markdown
 from goldennoise.store.files import write_json
 from goldennoise.store.record import read_json
 
@@ -32,12 +32,16 @@ def excerpt_of(content: PageContent) -> Excerpt:
     return Excerpt(content.title, content.headline, content.sentences, tables)
 
 
-def write_excerpt(folder: Path, excerpt: Excerpt) -> None:
+def write_report(folder: Path, html: str, tables: Sequence[Table], excerpt: Excerpt) -> None:
+    """index.html; all tables as tables.md and tables.tex; tables.json, the excerpt as data."""
+    markdown, latex = (all_tables(tables, form) for form in (to_markdown, to_latex))
+    for name, text in (("tables.md", markdown), ("tables.tex", latex), ("index.html", html)):
+        (folder / name).write_text(text, encoding="utf-8")
     write_json(folder / FILE, asdict(excerpt))
 
 
 def read_excerpt(folder: Path) -> Excerpt:
-    """The inverse of `write_excerpt`. Raises `ArtifactError` for a page without one, or with other content."""
+    """The excerpt of a page. Raises `ArtifactError` for a page without one, or with other content."""
     file = folder / FILE
     if not file.is_file():
         raise ArtifactError(

@@ -27,7 +27,7 @@ class Many:
     parts: Sequence[Part]
 
 
-def write_page(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt]]) -> None:
+def write_many(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt]]) -> None:
     """index.html, tables.md and tables.tex in `folder`, a version's folder of the same store."""
     parts = [
         Part(page.name, f"../../../{page.kind}/{page.name}/{page.version}/index.html", excerpt)
