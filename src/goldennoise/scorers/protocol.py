@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DIRECTION = {True: "higher is better", False: "lower is better", None: "neither end is better"}
 """In words, by `Scorer.higher_is_better`."""
+SHARE = "share right"
+"""Unit of scorers that give 1 (right) or 0 (wrong) per image. Units that end so are written in per cent."""
 
 
 class Scorer(Protocol):
@@ -43,6 +45,14 @@ class Embedder(Protocol):
         ...
 
 
+def is_continuous(scorer: Scorer) -> bool:
+    """Whether different images get different scores: what the scorer's attribute `continuous` says, where it has one.
+
+    Without it a scorer is continuous, unless its unit is a share of what is right.
+    """
+    return bool(getattr(scorer, "continuous", not scorer.unit.endswith(SHARE)))
+
+
 def refuse_reporting_only(scorer: Scorer, option: str) -> None:
     """Raise `ConfigError` if `scorer`, chosen by `option`, may not select."""
     if not scorer.may_select:
@@ -54,10 +64,10 @@ def refuse_reporting_only(scorer: Scorer, option: str) -> None:
 
 def require_scores(name: str, scores: "Tensor", images: Sequence[str]) -> None:
     """Raise `ScorerError` unless `scores` is (B,) and finite. images: what a message calls each of the B images."""
-    if scores.shape != (len(images),):
-        raise ScorerError(
-            f"scorer {name} gives scores of shape {tuple(scores.shape)} for {len(images)} images; give one each"
-        )
+    shape = getattr(scores, "shape", None)
+    if shape != (len(images),):
+        given = f"{type(scores).__name__}, no tensor," if shape is None else f"scores of shape {tuple(shape)}"
+        raise ScorerError(f"scorer {name} gives {given} for {len(images)} images; give one each")
     for image, score in zip(images, scores.tolist(), strict=True):
         if not math.isfinite(score):
             raise ScorerError(

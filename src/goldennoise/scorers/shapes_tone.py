@@ -34,6 +34,7 @@ class ShapesTone:
     version = "1"
     differentiable = False
     may_select = False
+    continuous = False
 
     def __init__(self, measure: str) -> None:
         self.name = "shapes_tone" if measure == "possible" else "shapes_tone_level"

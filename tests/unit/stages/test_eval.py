@@ -339,6 +339,8 @@ def test_parts_are_not_taken_where_a_scorer_reads_rows_that_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Told(fakes.Brightness):
+        continuous = False
+
         def score(self, images: Any, prompts: Any) -> Any:
             return super().score(images, prompts) * 0 + torch.tensor(
                 [float(prompt.metadata["n"]) for prompt in prompts]
