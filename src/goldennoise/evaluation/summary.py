@@ -17,7 +17,7 @@ from goldennoise.generation.thumbnails import THUMBNAILS
 from goldennoise.generation.units import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
 from goldennoise.methods import control_of
 from goldennoise.runtime.seeding import derive_seed
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import Scorer, usual_range
 from goldennoise.store.files import write_json
 from goldennoise.store.record import read_json
 
@@ -33,6 +33,7 @@ class ScorerInfo:
     deviation: standard deviation of the reference's scores, by which gains of two scorers are set side by side.
     role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
     unknown: the pairs of an evaluated network are gone, so nobody can tell of one that may select.
+    usual: between which scores of today's models usually lie; None where nobody says so.
     """
 
     higher_is_better: bool | None
@@ -40,6 +41,7 @@ class ScorerInfo:
     version: str
     role: Role
     deviation: float
+    usual: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference
     elif name in selecting:
         role = "selecting"
     deviation = float(reference[PREFIX + name].std(ddof=0))
-    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation)
+    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation, usual_range(scorer))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class ImageReward:
     unit = "standard deviations"
     differentiable = True
     may_select = True
+    usual = (-2.0, 2.0)
+    """Two deviations around the mean of the authors' data, by their scale (arXiv 2304.05977)."""
 
     def __init__(self, network: "BlipReward", tokenizer: Any, version: str) -> None:
         """tokenizer: a transformers `BertTokenizer`."""

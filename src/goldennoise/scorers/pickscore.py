@@ -39,6 +39,8 @@ class PickScore:
     unit = "logit scale x cosine"
     differentiable = True
     may_select = True
+    usual = (18.0, 24.0)
+    """Ours, around published means of models: 21.5 to 23.0 (arXiv 2411.09502)."""
 
     def __init__(self, model: Any, tokenizer: Any, version: str) -> None:
         """model: a transformers `CLIPModel`; tokenizer: its `CLIPTokenizer`."""

@@ -20,6 +20,7 @@ class Scorer(Protocol):
     """Scores images against prompts, in any batch; batch = single.
 
     `version` names the weights and rules that decide a score: scores of different versions are never mixed.
+    A scorer may also have `continuous` and `usual`, see `is_continuous` and `usual_range`.
     """
 
     name: str
@@ -51,6 +52,11 @@ def is_continuous(scorer: Scorer) -> bool:
     Without it a scorer is continuous, unless its unit is a share of what is right.
     """
     return bool(getattr(scorer, "continuous", not scorer.unit.endswith(SHARE)))
+
+
+def usual_range(scorer: Scorer) -> tuple[float, float] | None:
+    """Between which values scores of today's models usually lie: the scorer's attribute `usual`; None without it."""
+    return getattr(scorer, "usual", None)
 
 
 def refuse_reporting_only(scorer: Scorer, option: str) -> None:

@@ -31,6 +31,8 @@ class ShapesClip:
     unit = "cosine x 100"
     differentiable = True
     may_select = True
+    usual = (60.0, 90.0)
+    """Measured here: 98 of 100 renders with their own captions lie in [61, 91]; with other captions the mean is 6."""
 
     def __init__(self, device: "torch.device") -> None:
         """Raises `ScorerError` where the world's weights are missing."""

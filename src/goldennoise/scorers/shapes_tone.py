@@ -40,6 +40,7 @@ class ShapesTone:
         self.name = "shapes_tone" if measure == "possible" else "shapes_tone_level"
         self.unit = "share possible" if measure == "possible" else "lightness"
         self.higher_is_better = True if measure == "possible" else None
+        self.usual = (0.0, 1.0) if measure == "possible" else (0.0, 255.0)
         self._measure = measure
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":  # noqa: ARG002

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from unit.generation.fakes import Brightness
 
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
 from goldennoise.evaluation.statistics import clustered_intervals
-from goldennoise.evaluation.summary import Design, ScorerInfo, Summary, method_results, read_summary
+from goldennoise.evaluation.summary import Design, ScorerInfo, Summary, method_results, read_summary, scorer_info
 from goldennoise.generation.noise import STATISTICS
 from goldennoise.runtime.seeding import derive_seed
+from goldennoise.scorers.shapes_clip import ShapesClip
 
 
 def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
@@ -165,3 +168,21 @@ def test_other_content_is_no_summary(tmp_path: Path, keys: list[str], value: obj
 def test_memory_that_was_not_measured_is_not_zero() -> None:
     table = parts_table().assign(peak_memory_bytes=pd.array([pd.NA] * 24, dtype="Int64"))
     assert summary_of(table).methods["other"].peak_memory_bytes is None
+
+
+def test_a_summary_of_an_earlier_release_says_no_usual_range(tmp_path: Path) -> None:
+    info = ScorerInfo(True, "points", "1", "reporting", 1.0, (-2.0, 2.0))
+    summary = replace(summary_of(parts_table()), scorers={"taste": info})
+    summary.write(tmp_path / "summary.json")
+    assert read_summary(tmp_path / "summary.json") == summary
+    content = json.loads((tmp_path / "summary.json").read_text())
+    del content["scorers"]["taste"]["usual"]
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    assert read_summary(tmp_path / "summary.json").scorers["taste"].usual is None
+
+
+def test_a_scorer_without_a_usual_range_has_none() -> None:
+    reference = pd.DataFrame({"score_one": [0.0, 0.2]})
+    assert scorer_info(Brightness(), "one", set(), reference) == ScorerInfo(False, "grey", "1", "reporting", 0.1)
+    clip = ShapesClip(torch.device("cpu"))
+    assert scorer_info(clip, "one", set(), reference).usual == (60.0, 90.0)
