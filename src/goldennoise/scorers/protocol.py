@@ -46,6 +46,17 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class TextReader(Protocol):
+    """A scorer whose text encoder reads the first `num_tokens` tokens of a prompt, begin and end included."""
+
+    num_tokens: int
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many of the prompts are longer."""
+        ...
+
+
 def is_continuous(scorer: Scorer) -> bool:
     """Whether different images get different scores: what the scorer's attribute `continuous` says, where it has one.
 

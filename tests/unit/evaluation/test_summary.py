@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny import as_prompts
 from unit.generation.fakes import Brightness
 
 from goldennoise.errors import ArtifactError
@@ -170,19 +171,21 @@ def test_memory_that_was_not_measured_is_not_zero() -> None:
     assert summary_of(table).methods["other"].peak_memory_bytes is None
 
 
-def test_a_summary_of_an_earlier_release_says_no_usual_range(tmp_path: Path) -> None:
-    info = ScorerInfo(True, "points", "1", "reporting", 1.0, (-2.0, 2.0))
+def test_a_summary_of_an_earlier_release_says_less_of_a_scorer(tmp_path: Path) -> None:
+    info = ScorerInfo(True, "points", "1", "reporting", 1.0, (-2.0, 2.0), 77, 3)
     summary = replace(summary_of(parts_table()), scorers={"taste": info})
     summary.write(tmp_path / "summary.json")
     assert read_summary(tmp_path / "summary.json") == summary
     content = json.loads((tmp_path / "summary.json").read_text())
-    del content["scorers"]["taste"]["usual"]
+    for field in ("usual", "num_tokens", "prompts_cut"):
+        del content["scorers"]["taste"][field]
     (tmp_path / "summary.json").write_text(json.dumps(content))
-    assert read_summary(tmp_path / "summary.json").scorers["taste"].usual is None
+    assert read_summary(tmp_path / "summary.json").scorers["taste"] == ScorerInfo(True, "points", "1", "reporting", 1.0)
 
 
-def test_a_scorer_without_a_usual_range_has_none() -> None:
-    reference = pd.DataFrame({"score_one": [0.0, 0.2]})
-    assert scorer_info(Brightness(), "one", set(), reference) == ScorerInfo(False, "grey", "1", "reporting", 0.1)
-    clip = ShapesClip(torch.device("cpu"))
-    assert scorer_info(clip, "one", set(), reference).usual == (60.0, 90.0)
+def test_what_a_scorer_does_not_say_is_none() -> None:
+    reference, prompts = pd.DataFrame({"score_one": [0.0, 0.2]}), as_prompts(["a red circle", "red " * 30])
+    plain = scorer_info(Brightness(), "one", set(), reference, prompts)
+    assert plain == ScorerInfo(False, "grey", "1", "reporting", 0.1)
+    clip = scorer_info(ShapesClip(torch.device("cpu")), "one", set(), reference, prompts)
+    assert (clip.usual, clip.num_tokens, clip.prompts_cut) == ((60.0, 90.0), 16, 1)

@@ -21,7 +21,17 @@ def scorer_table(summary: Summary) -> Table:
         "Usual range: between which scores of single images of today's models lie, as the scorer says; docs/scorers.md "
         f"has the sources. One standard deviation: measured here, of the scores of all images of {summary.reference}."
     )
-    return Table("What the scores mean", columns, [Section("all scorers", "", rows)], [note])
+    return Table("What the scores mean", columns, [Section("all scorers", "", rows)], [note, *cut_notes(summary)])
+
+
+def cut_notes(summary: Summary) -> list[str]:
+    """A sentence per scorer that says how much of a prompt it reads."""
+    return [
+        f"{name} reads the first {info.num_tokens} tokens of a prompt: {info.prompts_cut:,} of {summary.num_prompts:,} "
+        "prompts were cut."
+        for name, info in summary.scorers.items()
+        if info.prompts_cut is not None
+    ]
 
 
 def _row(summary: Summary, scorer: str) -> list[Cell]:
