@@ -84,6 +84,9 @@ def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyMod
         "deviation": pytest.approx(
             rows[(rows["scorer"] == "reddish") & (rows["method"] == "standard")]["score"].std(ddof=0)
         ),
+        "usual": None,
+        "num_tokens": None,
+        "prompts_cut": None,
     }
     assert list(summary["methods"]["shifted"]["diversity"]) == ["thumbnails"]
     gap = (
