@@ -1,6 +1,6 @@
 """`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import Diversity, compare_diversity
 from goldennoise.evaluation.statistics import Comparison, compare
@@ -17,7 +18,7 @@ from goldennoise.generation.thumbnails import THUMBNAILS
 from goldennoise.generation.units import EMBEDDING, NOISE_PREFIX, PREFIX, THUMBNAIL
 from goldennoise.methods import control_of
 from goldennoise.runtime.seeding import derive_seed
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import Scorer, TextReader, usual_range
 from goldennoise.store.files import write_json
 from goldennoise.store.record import read_json
 
@@ -33,6 +34,9 @@ class ScorerInfo:
     deviation: standard deviation of the reference's scores, by which gains of two scorers are set side by side.
     role: a selecting scorer chose noises or training pairs, so its numbers are no evidence; a reporting one did not;
     unknown: the pairs of an evaluated network are gone, so nobody can tell of one that may select.
+    usual: between which scores of today's models usually lie; None where nobody says so.
+    num_tokens, prompts_cut: how much of a prompt its text encoder reads, and how many of the prompts are longer; None
+    for a scorer that does not say so.
     """
 
     higher_is_better: bool | None
@@ -40,6 +44,9 @@ class ScorerInfo:
     version: str
     role: Role
     deviation: float
+    usual: tuple[float, float] | None = None
+    num_tokens: int | None = None
+    prompts_cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,9 @@ def _not_a_summary(file: Path, lacking: str) -> ArtifactError:
     return ArtifactError(f"{file} is no summary: {lacking} is missing; run stage=eval again or restore the file")
 
 
-def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame) -> ScorerInfo:
+def scorer_info(
+    scorer: Scorer, name: str, selecting: set[str] | None, reference: pd.DataFrame, prompts: Sequence[Prompt]
+) -> ScorerInfo:
     """selecting: names of the scorers that chose something, None if unknown. reference: the reference method's rows."""
     role: Role = "reporting"
     if selecting is None:
@@ -154,7 +163,17 @@ def scorer_info(scorer: Scorer, name: str, selecting: set[str] | None, reference
     elif name in selecting:
         role = "selecting"
     deviation = float(reference[PREFIX + name].std(ddof=0))
-    return ScorerInfo(scorer.higher_is_better, scorer.unit, scorer.version, role, deviation)
+    reader = scorer if isinstance(scorer, TextReader) else None
+    return ScorerInfo(
+        scorer.higher_is_better,
+        scorer.unit,
+        scorer.version,
+        role,
+        deviation,
+        usual_range(scorer),
+        None if reader is None else reader.num_tokens,
+        None if reader is None else reader.num_cut(prompts),
+    )
 
 
 @dataclass(frozen=True)

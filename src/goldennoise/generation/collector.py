@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from goldennoise.methods.protocol import SampleBatch
 from goldennoise.methods.tools import MethodTools
 from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.seeding import derive_seed
-from goldennoise.scorers.batch import score_batch
+from goldennoise.scorers.batch import Canary, score_batch
 from goldennoise.scorers.protocol import Scorer
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,12 @@ class Collector:
         doubled = [prompt for prompt in batch.prompts for _ in range(2)]
         called = [f'the {image} image of "{prompt.text}"' for prompt in batch.prompts for image in ("source", "golden")]
         scores = score_batch(self.scorers, images, doubled, called)
+        self._canary(images, scores, called)
         return {name: (values[0::2], values[1::2]) for name, values in scores.items()}
+
+    @cached_property
+    def _canary(self) -> Canary:
+        return Canary(self.scorers)
 
     def source_noise(self, samples: Sequence[tuple[Prompt, int]]) -> Tensor:
         """Standard normal noise (B, C, h, w) in the model's dtype, each row from its own generator."""

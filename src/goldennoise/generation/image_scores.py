@@ -16,7 +16,7 @@ from goldennoise.generation.loader import Loader
 from goldennoise.generation.units import has_numbers, table_of
 from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.units import Work
-from goldennoise.scorers.batch import score_batch
+from goldennoise.scorers.batch import Canary, score_batch
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.store.files import whole
 
@@ -80,13 +80,14 @@ class ImageScoring:
     def __call__(self) -> Work[ImagePart]:
         """Loads the scorers. Raises `GoldenNoiseError` for one that cannot be loaded."""
         scorers, batch_size = self.loader.scorers, self.loader.config.compute.batch_size
+        canary = Canary(scorers)
 
         def score_part(part: ImagePart, progress: Progress) -> None:
             """Raises `DataError` for an image that cannot be read, `ScorerError` for a missing or non-finite score."""
             tables = []
             for start in range(0, len(part.images), batch_size):
                 piece = slice(start, start + batch_size)
-                tables.append(_score(self.images, part.images[piece], part.prompts[piece], scorers))
+                tables.append(_score(self.images, part.images[piece], part.prompts[piece], scorers, canary))
                 progress.update(len(tables[-1]))
             with whole(part.table_file(self.draft)) as beside:
                 pd.concat(tables).to_parquet(beside, index=False, write_page_checksum=True)
@@ -96,7 +97,7 @@ class ImageScoring:
 
 
 def _score(
-    folder: Path, names: Sequence[str], prompts: Sequence[Prompt], scorers: Mapping[str, Scorer]
+    folder: Path, names: Sequence[str], prompts: Sequence[Prompt], scorers: Mapping[str, Scorer], canary: Canary
 ) -> pd.DataFrame:
     """A row per image. Neighbours of one size are scored together."""
     images, texts = [read_image(folder / name) for name in names], [prompt.text for prompt in prompts]
@@ -106,6 +107,7 @@ def _score(
         batch = torch.from_numpy(np.stack(list(group))).permute(0, 3, 1, 2).contiguous()
         same = slice(first, first + len(batch))
         scores = score_batch(scorers, batch, prompts[same], names[same])
+        canary(batch, scores, names[same])
         tables.append(pd.DataFrame({"image": names[same], "prompt": texts[same], **scores}))
         first += len(batch)
     return pd.concat(tables)

@@ -30,7 +30,7 @@ from goldennoise.generation.units import (
 from goldennoise.methods.base import Method
 from goldennoise.methods.tools import MethodTools
 from goldennoise.runtime.progress import Progress
-from goldennoise.scorers.batch import score_batch
+from goldennoise.scorers.batch import Canary, score_batch
 from goldennoise.scorers.protocol import Embedder, Scorer
 from goldennoise.store.drafts import DRAFT
 from goldennoise.store.record import read_header
@@ -79,6 +79,9 @@ class PartWorker:
     fingerprint: str = ""
     is_warm: bool = False
 
+    def __post_init__(self) -> None:
+        self._canary = Canary(self.scorers)
+
     def __call__(self, part: Part, progress: Progress) -> None:
         """Write the part's images and table. Raises `GoldenNoiseError` naming the method.
 
@@ -118,6 +121,7 @@ class PartWorker:
         prompts = [sample.prompt for sample in samples]
         called = [f'"{sample.prompt.text}" with seed {sample.seed}' for sample in samples]
         scores = score_batch(self.scorers, images, prompts, called)
+        self._canary(images, scores, called)
         columns |= {PREFIX + name: values for name, values in scores.items()}
         found = pd.concat([_shares(made.cost, len(samples)), pd.DataFrame(columns)], axis=1)
         found[THUMBNAIL] = list(thumbnails(images).numpy())

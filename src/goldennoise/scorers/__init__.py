@@ -11,7 +11,7 @@ from goldennoise.store.identity import deciding
 if TYPE_CHECKING:
     from torch import device
 
-PARTS = ("batch", "isolated", "networks", "options", "protocol")
+PARTS = ("batch", "isolated", "networks", "options", "protocol", "selftest")
 """Modules that scorers share; every other is a scorer."""
 
 

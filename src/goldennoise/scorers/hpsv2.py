@@ -39,15 +39,22 @@ class HpsV2:
     unit = "cosine x 100"
     differentiable = True
     may_select = True
+    usual = (20.0, 35.0)
+    """Ours, around published means of models: 26.5 to 32.7 (arXiv 2411.09502)."""
 
     def __init__(self, towers: "OpenClipTowers", version: str) -> None:
         self.version = version
+        self.num_tokens = towers.num_tokens
         self._towers = towers
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         texts = self._towers.texts([prompt.text for prompt in prompts])
         return SCALE * (self._towers.letterboxed(images) * texts).sum(dim=1).cpu()
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many prompts are longer than `num_tokens`."""
+        return self._towers.num_cut([prompt.text for prompt in prompts])
 
     def embed(self, images: "Tensor") -> "Tensor":
         """Image features (B, 1024) of unit length on the CPU, of the images that `score` takes."""

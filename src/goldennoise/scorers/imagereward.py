@@ -40,8 +40,11 @@ class ImageReward:
     name = "imagereward"
     higher_is_better = True
     unit = "standard deviations"
+    num_tokens = NUM_TOKENS
     differentiable = True
     may_select = True
+    usual = (-2.0, 2.0)
+    """Two deviations around the mean of the authors' data, by their scale (arXiv 2304.05977)."""
 
     def __init__(self, network: "BlipReward", tokenizer: Any, version: str) -> None:
         """tokenizer: a transformers `BertTokenizer`."""
@@ -62,6 +65,12 @@ class ImageReward:
         )
         pixels = cropped(images.to(self._network.device), self._network.side_px)
         return ((self._network(pixels, tokens) - MEAN) / STD).cpu()
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many prompts are longer than `num_tokens`."""
+        from goldennoise.scorers.networks.texts import num_cut, padded
+
+        return num_cut(padded(self._tokenizer), NUM_TOKENS, [prompt.text for prompt in prompts])
 
 
 def version(config: Config) -> str | None:

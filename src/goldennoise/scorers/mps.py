@@ -53,6 +53,7 @@ class Mps:
     name = "mps"
     higher_is_better = True
     unit = "logit scale x cosine"
+    num_tokens = NUM_TOKENS
     differentiable = True
     may_select = True
 
@@ -80,6 +81,12 @@ class Mps:
         cosines = cosine_similarity(pooled.float(), preferred.float(), dim=-1)
         return (self._clip.logit_scale.float().exp() * cosines).cpu()
 
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many prompts are longer than `num_tokens`."""
+        from goldennoise.scorers.networks.texts import num_cut, padded
+
+        return num_cut(padded(self._tokenizer), NUM_TOKENS, [prompt.text for prompt in prompts])
+
     def _near(self, tokens: "Tensor") -> "Tensor":
         """Which words of each prompt count, (B, 77).
 
@@ -95,10 +102,10 @@ class Mps:
         import torch
 
         # Padding is text to this model: it attends to all 77 places, with no mask but that of nearness.
-        tokens = self._tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=NUM_TOKENS, return_tensors="pt"
-        )
-        encoded = self._clip.text_model(input_ids=tokens.input_ids.to(self._clip.device))
+        from goldennoise.scorers.networks.texts import padded
+
+        tokens = padded(self._tokenizer)(list(texts), NUM_TOKENS)
+        encoded = self._clip.text_model(input_ids=tokens.to(self._clip.device))
         hidden = torch.cat([encoded.last_hidden_state, encoded.pooler_output[:, None]], dim=1)
         return self._clip.text_projection(hidden)
 

@@ -37,8 +37,11 @@ class PickScore:
     name = "pickscore"
     higher_is_better = True
     unit = "logit scale x cosine"
+    num_tokens = NUM_TOKENS
     differentiable = True
     may_select = True
+    usual = (18.0, 24.0)
+    """Ours, around published means of models: 21.5 to 23.0 (arXiv 2411.09502)."""
 
     def __init__(self, model: Any, tokenizer: Any, version: str) -> None:
         """model: a transformers `CLIPModel`; tokenizer: its `CLIPTokenizer`."""
@@ -53,6 +56,12 @@ class PickScore:
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1]; prompts: cut after 77 tokens."""
         cosines = (self._encode_images(images) * self._texts([prompt.text for prompt in prompts])).sum(dim=1)
         return (self._model.logit_scale.float().exp() * cosines).cpu()
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many prompts are longer than `num_tokens`."""
+        from goldennoise.scorers.networks.texts import num_cut, padded
+
+        return num_cut(padded(self._tokenizer), NUM_TOKENS, [prompt.text for prompt in prompts])
 
     def embed(self, images: "Tensor") -> "Tensor":
         """Image features (B, 1024) of unit length on the CPU, of the images that `score` takes."""

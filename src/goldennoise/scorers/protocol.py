@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 DIRECTION = {True: "higher is better", False: "lower is better", None: "neither end is better"}
 """In words, by `Scorer.higher_is_better`."""
+SHARE = "share right"
+"""Unit of scorers that give 1 (right) or 0 (wrong) per image. Units that end so are written in per cent."""
 
 
 class Scorer(Protocol):
     """Scores images against prompts, in any batch; batch = single.
 
     `version` names the weights and rules that decide a score: scores of different versions are never mixed.
+    A scorer may also have `continuous` and `usual`, see `is_continuous` and `usual_range`.
     """
 
     name: str
@@ -43,6 +46,30 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class TextReader(Protocol):
+    """A scorer whose text encoder reads the first `num_tokens` tokens of a prompt, begin and end included."""
+
+    num_tokens: int
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many of the prompts are longer."""
+        ...
+
+
+def is_continuous(scorer: Scorer) -> bool:
+    """Whether different images get different scores: what the scorer's attribute `continuous` says, where it has one.
+
+    Without it a scorer is continuous, unless its unit is a share of what is right.
+    """
+    return bool(getattr(scorer, "continuous", not scorer.unit.endswith(SHARE)))
+
+
+def usual_range(scorer: Scorer) -> tuple[float, float] | None:
+    """Between which values scores of today's models usually lie: the scorer's attribute `usual`; None without it."""
+    return getattr(scorer, "usual", None)
+
+
 def refuse_reporting_only(scorer: Scorer, option: str) -> None:
     """Raise `ConfigError` if `scorer`, chosen by `option`, may not select."""
     if not scorer.may_select:
@@ -54,10 +81,10 @@ def refuse_reporting_only(scorer: Scorer, option: str) -> None:
 
 def require_scores(name: str, scores: "Tensor", images: Sequence[str]) -> None:
     """Raise `ScorerError` unless `scores` is (B,) and finite. images: what a message calls each of the B images."""
-    if scores.shape != (len(images),):
-        raise ScorerError(
-            f"scorer {name} gives scores of shape {tuple(scores.shape)} for {len(images)} images; give one each"
-        )
+    shape = getattr(scores, "shape", None)
+    if shape != (len(images),):
+        given = f"{type(scores).__name__}, no tensor," if shape is None else f"scores of shape {tuple(shape)}"
+        raise ScorerError(f"scorer {name} gives {given} for {len(images)} images; give one each")
     for image, score in zip(images, scores.tolist(), strict=True):
         if not math.isfinite(score):
             raise ScorerError(

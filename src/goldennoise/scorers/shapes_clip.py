@@ -31,6 +31,8 @@ class ShapesClip:
     unit = "cosine x 100"
     differentiable = True
     may_select = True
+    usual = (60.0, 90.0)
+    """Measured here: 98 of 100 renders with their own captions lie in [61, 91]; with other captions the mean is 6."""
 
     def __init__(self, device: "torch.device") -> None:
         """Raises `ScorerError` where the world's weights are missing."""
@@ -44,12 +46,19 @@ class ShapesClip:
         self.version = file_digest(weights)[:12]
         self._model = open_clip.create_model(f"local-dir:{CLIP}", device=device).eval().requires_grad_(False)
         self._tokenize = open_clip.get_tokenizer(f"local-dir:{CLIP}")
+        self.num_tokens = int(self._tokenize.context_length)
         self._device = device
         self._texts = KeptTexts(self._encode_texts)
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """Cosines x 100, (B,) on the CPU. images: (B, 3, height, width), float in [0, 1], resized to 64 px."""
         return SCALE * (self._features(images) * self._texts([prompt.text for prompt in prompts])).sum(dim=1).cpu()
+
+    def num_cut(self, prompts: Sequence[Prompt]) -> int:
+        """How many prompts are longer than `num_tokens`."""
+        from goldennoise.scorers.networks.texts import num_cut
+
+        return num_cut(self._tokenize, self.num_tokens, [prompt.text for prompt in prompts])
 
     def embed(self, images: "Tensor") -> "Tensor":
         """Image features (B, 128) of unit length on the CPU, of the images that `score` takes."""

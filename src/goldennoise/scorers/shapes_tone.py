@@ -34,11 +34,13 @@ class ShapesTone:
     version = "1"
     differentiable = False
     may_select = False
+    continuous = False
 
     def __init__(self, measure: str) -> None:
         self.name = "shapes_tone" if measure == "possible" else "shapes_tone_level"
         self.unit = "share possible" if measure == "possible" else "lightness"
         self.higher_is_better = True if measure == "possible" else None
+        self.usual = (0.0, 1.0) if measure == "possible" else (0.0, 255.0)
         self._measure = measure
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":  # noqa: ARG002

@@ -30,6 +30,8 @@ class ShapesVerifier:
     higher_is_better = True
     differentiable = False
     may_select = False
+    usual = (0.0, 1.0)
+    """By definition."""
 
     def __init__(self, soft: bool) -> None:
         self.name = "shapes_verifier_soft" if soft else "shapes_verifier"

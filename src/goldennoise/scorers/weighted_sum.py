@@ -8,7 +8,7 @@ from goldennoise import scorers
 from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ConfigError, require
 from goldennoise.scorers.options import joined
-from goldennoise.scorers.protocol import Scorer, require_scores
+from goldennoise.scorers.protocol import Scorer, is_continuous, require_scores
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ class WeightedSum:
         self.version = " ".join(f"{weight} {scorer.name}@{scorer.version}" for weight, scorer in parts)
         self.differentiable = all(scorer.differentiable for _, scorer in parts)
         self.may_select = all(scorer.may_select for _, scorer in parts)
+        self.continuous = any(is_continuous(scorer) for _, scorer in parts)
 
     def score(self, images: "Tensor", prompts: Sequence[Prompt]) -> "Tensor":
         """(B,) on the CPU. images: (B, 3, height, width), float in [0, 1].

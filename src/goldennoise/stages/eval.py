@@ -68,7 +68,7 @@ def run(config: RunConfig) -> Artifact:
         job.executor.decide(lambda: take_finished(job.path, parts, reads_rows))
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
-        return job.finish(lambda draft: _finish(job, draft, parts, networks))
+        return job.finish(lambda draft: _finish(job, draft, parts, networks, prompts))
 
 
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
@@ -120,7 +120,9 @@ def _refuse_unfit(config: RunConfig) -> None:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 
 
-def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact]) -> Artifact:
+def _finish(
+    job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact], prompts: Sequence[Prompt]
+) -> Artifact:
     from goldennoise.evaluation.report.results import result_table
     from goldennoise.evaluation.report.tables import to_text
     from goldennoise.generation.units import LEVELS, level_rows, read_parts, score_rows
@@ -133,7 +135,7 @@ def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, 
         with whole(draft.path / "levels.parquet") as beside:
             level_rows(table).to_parquet(beside, index=False)
     selecting = selected_with(job.store, networks, config.method, config.scorer)
-    summary = _summary(config, table, job.loader.scorers, selecting)
+    summary = _summary(config, table, job.loader.scorers, selecting, prompts)
     summary.write(draft.path / "summary.json")
     counts = {"prompts": summary.num_prompts, "seeds": summary.num_seeds, "methods": len(config.method)}
     artifact = draft.commit(counts | {"scorers": len(config.scorer), "images": len(table)})
@@ -141,7 +143,13 @@ def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, 
     return artifact
 
 
-def _summary(config: RunConfig, table: Any, scorers: Mapping[str, Scorer], selecting: set[str] | None) -> "Summary":
+def _summary(
+    config: RunConfig,
+    table: Any,
+    scorers: Mapping[str, Scorer],
+    selecting: set[str] | None,
+    prompts: Sequence[Prompt],
+) -> "Summary":
     from goldennoise.evaluation.summary import Design, Summary, method_results, scorer_info
     from goldennoise.generation.unit import embedder_of
 
@@ -160,7 +168,7 @@ def _summary(config: RunConfig, table: Any, scorers: Mapping[str, Scorer], selec
         num_seeds=stage.num_seeds,
         num_resamples=stage.num_bootstrap,
         memory=", ".join(sorted(table["memory"].unique())),
-        scorers={name: scorer_info(scorer, name, selecting, reference) for name, scorer in scorers.items()},
+        scorers={name: scorer_info(scorer, name, selecting, reference, prompts) for name, scorer in scorers.items()},
         methods=method_results(
             table,
             {name: scorer.higher_is_better for name, scorer in scorers.items()},

@@ -24,6 +24,7 @@ STAGE_OF_KIND = {
     "comparison": "compare",
     "prediction": "predict",
     "tables": "tables",
+    "image_quality": "image_quality",
 }
 
 

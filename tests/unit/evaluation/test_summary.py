@@ -5,13 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from tiny import as_prompts
+from unit.generation.fakes import Brightness
 
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.diversity import distance, vendi
 from goldennoise.evaluation.statistics import clustered_intervals
-from goldennoise.evaluation.summary import Design, ScorerInfo, Summary, method_results, read_summary
+from goldennoise.evaluation.summary import Design, ScorerInfo, Summary, method_results, read_summary, scorer_info
 from goldennoise.generation.noise import STATISTICS
 from goldennoise.runtime.seeding import derive_seed
+from goldennoise.scorers.shapes_clip import ShapesClip
 
 
 def parts_table(num_prompts: int = 6, num_seeds: int = 2) -> pd.DataFrame:
@@ -179,3 +183,23 @@ def test_a_summary_without_p_values_is_read(tmp_path: Path) -> None:
     result = read_summary(file).methods["other"].scorers["taste"]
     for comparison in (result.overall, *result.categories.values()):
         assert (comparison.p_value, comparison.standard_error) == (None, None)
+
+
+def test_a_summary_of_an_earlier_release_says_less_of_a_scorer(tmp_path: Path) -> None:
+    info = ScorerInfo(True, "points", "1", "reporting", 1.0, (-2.0, 2.0), 77, 3)
+    summary = replace(summary_of(parts_table()), scorers={"taste": info})
+    summary.write(tmp_path / "summary.json")
+    assert read_summary(tmp_path / "summary.json") == summary
+    content = json.loads((tmp_path / "summary.json").read_text())
+    for field in ("usual", "num_tokens", "prompts_cut"):
+        del content["scorers"]["taste"][field]
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    assert read_summary(tmp_path / "summary.json").scorers["taste"] == ScorerInfo(True, "points", "1", "reporting", 1.0)
+
+
+def test_what_a_scorer_does_not_say_is_none() -> None:
+    reference, prompts = pd.DataFrame({"score_one": [0.0, 0.2]}), as_prompts(["a red circle", "red " * 30])
+    plain = scorer_info(Brightness(), "one", set(), reference, prompts)
+    assert plain == ScorerInfo(False, "grey", "1", "reporting", 0.1)
+    clip = scorer_info(ShapesClip(torch.device("cpu")), "one", set(), reference, prompts)
+    assert (clip.usual, clip.num_tokens, clip.prompts_cut) == ((60.0, 90.0), 16, 1)

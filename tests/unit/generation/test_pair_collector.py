@@ -227,6 +227,17 @@ class BrokenScorer(FakeScorer):
         return scores
 
 
+class ConstantScorer(FakeScorer):
+    def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
+        return torch.zeros(len(prompts))
+
+
+def test_a_scorer_that_tells_nothing_apart_stops_the_first_batch() -> None:
+    constant = collector(scorers={"constant": ConstantScorer()})
+    with pytest.raises(ScorerError, match="scorer constant gives 0 for all 4 images from the source image of"):
+        constant.shard(prompts(2), 0)
+
+
 class BrokenTeacher(FakeTeacher):
     def golden(self, model: DiffusionModel, batch: SampleBatch) -> Tensor:
         golden = super().golden(model, batch)

@@ -284,6 +284,17 @@ def test_a_missing_score_is_an_error(tmp_path: Path) -> None:
         evaluate(tmp_path, {"short": Short()})
 
 
+def test_a_scorer_that_tells_nothing_apart_stops_the_first_batch(tmp_path: Path) -> None:
+    class Constant(Brightness):
+        def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:  # noqa: ARG002
+            return torch.ones(len(prompts))
+
+    expected = 'method shift: scorer constant gives 1 for all 2 images from "prompt number 0" with seed 0 to "prompt'
+    with pytest.raises(ScorerError, match=re.escape(expected)):
+        evaluate(tmp_path, {"constant": Constant()}, batch_size=2)
+    evaluate(tmp_path, {"constant": Constant()}, batch_size=1)
+
+
 def test_an_image_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(ModelError, match='not finite for "prompt number 0" with seed 0'):
         generate(TinyModel(), Shift(float("nan")), grid(prompts(1), 1), 0)

@@ -23,7 +23,7 @@ from goldennoise.scorers import clipscore, hpsv2, imagereward, mps
 from goldennoise.scorers.batch import score_batch
 from goldennoise.scorers.networks import preprocess
 from goldennoise.scorers.options import WeightsConfig
-from goldennoise.scorers.protocol import Scorer
+from goldennoise.scorers.protocol import Scorer, TextReader
 
 LONG = "a very long prompt about nothing, " * 40
 PROMPTS = ["a red dog", "two blue cats", "", "naïve café 猫 🐈", LONG]
@@ -310,3 +310,26 @@ def test_options_out_of_range(options: dict[str, str], expected: str) -> None:
     for config in (WeightsConfig, clipscore.Config):
         with pytest.raises(ConfigError, match=expected):
             config(**({"path": "x"} | options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", READS_PROMPTS)
+def test_prompts_are_counted_that_are_longer_than_the_text_encoder_reads(scorers: dict[str, Scorer], kind: str) -> None:
+    scorer: Any = scorers[kind]
+    tokenizer = scorer._tokenizer if hasattr(scorer, "_tokenizer") else None
+    prefix = "A photo depicts " if kind == "clipscore" else ""
+    num_cut, longest = 0, 0
+    for text in ("", "dog", LONG, *("a " * number for number in range(20, 90))):
+        own = scorer._towers._tokenize.encode(prefix + text) if tokenizer is None else tokenizer(text).input_ids
+        num_tokens = len(own) + 2 * (tokenizer is None)
+        assert scorer.num_cut(as_prompts([text])) == (num_tokens > scorer.num_tokens), (text, num_tokens)
+        num_cut += num_tokens > scorer.num_tokens
+        longest = max(longest, num_tokens * (num_tokens <= scorer.num_tokens))
+    assert num_cut > 5
+    assert longest in (scorer.num_tokens, scorer.num_tokens - 1)  # a letter may have a token of its own and a space
+    assert scorer.num_tokens == (35 if kind == "imagereward" else 77)
+    assert isinstance(scorer, TextReader)
+    assert scorer.num_cut(as_prompts(["dog", LONG, LONG + "!", ""])) == 2
+
+
+def test_a_scorer_that_ignores_prompts_cuts_none(scorers: dict[str, Scorer]) -> None:
+    assert not isinstance(scorers["aesthetic"], TextReader)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,14 @@ def test_the_tone_is_that_of_the_background(scenes) -> None:  # type: ignore[no-
     assert possible.score(plain, as_prompts(["any"] * 8)).tolist() == [0, 1, 1, 0, 0, 1, 1, 1]
     with pytest.raises(ConfigError, match="measure=both: measure must be possible or level"):
         shapes_tone.Config(measure="both")
+
+
+def test_clip_counts_captions_that_are_longer_than_it_reads() -> None:
+    clip: Any = shapes_clip.build(shapes_clip.Config(), CPU)
+    own = [caption.text for caption in captions("validation")]
+    assert max(len(clip._tokenize.tokenizer(text).input_ids) for text in own) <= clip.num_tokens
+    assert clip.num_cut(as_prompts(own)) == 0
+    for number in range(1, 24):
+        text = " ".join(["red"] * number)
+        assert clip.num_cut(as_prompts([text])) == (len(clip._tokenize.tokenizer(text).input_ids) > clip.num_tokens)
+    assert clip.num_cut(as_prompts([text, own[0], text])) == 2

@@ -84,6 +84,9 @@ def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyMod
         "deviation": pytest.approx(
             rows[(rows["scorer"] == "reddish") & (rows["method"] == "standard")]["score"].std(ddof=0)
         ),
+        "usual": None,
+        "num_tokens": None,
+        "prompts_cut": None,
     }
     assert list(summary["methods"]["shifted"]["diversity"]) == ["thumbnails"]
     gap = (
@@ -339,6 +342,8 @@ def test_parts_are_not_taken_where_a_scorer_reads_rows_that_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Told(fakes.Brightness):
+        continuous = False
+
         def score(self, images: Any, prompts: Any) -> Any:
             return super().score(images, prompts) * 0 + torch.tensor(
                 [float(prompt.metadata["n"]) for prompt in prompts]

@@ -44,6 +44,7 @@ class Rows(Words):
     """The number in the prompt's row."""
 
     name = "rows"
+    continuous = False
 
     def score(self, images: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         assert len(images) == len(prompts)
@@ -388,6 +389,28 @@ def test_a_score_that_is_none_names_the_image_and_keeps_what_is_finished(
     versions = folder / "outputs/image_scores/test"
     assert not (versions / "v1").exists()
     assert [path.name for path in (versions / "v1.partial/parts").iterdir()] == ["00000.parquet"]
+
+
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_a_scorer_that_tells_nothing_apart_stops_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    monkeypatch.setattr(Words, "score", lambda _, images, prompts: torch.ones(len(images)))  # noqa: ARG005
+    # Images of one size are scored together, and the first is alone with its size.
+    with pytest.raises(ScorerError, match=r"scorer words gives 1 for all . images from [12]\.png to [23]\.png"):
+        run(a_run(folder, compute=Compute(batch_size=batch_size)))
+
+
+@pytest.mark.parametrize("num_images", [1, 3])
+def test_equal_images_may_have_equal_scores(folder: Path, monkeypatch: pytest.MonkeyPatch, num_images: int) -> None:
+    monkeypatch.setattr(Words, "score", lambda _, images, prompts: torch.ones(len(images)))  # noqa: ARG005
+    for number in range(NUM_IMAGES):
+        (folder / f"images/{number}.png").unlink()
+    for number in range(num_images):
+        save(folder / "images/1.png", 1)
+        (folder / "images/1.png").rename(folder / f"images/x{number}.png")
+    write_prompts(folder, ["prompt 1"])
+    assert list(scores(run(a_run(folder, images_per_prompt=num_images)))["words"]) == [1.0] * num_images
 
 
 def test_images_that_a_scorer_refuses_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

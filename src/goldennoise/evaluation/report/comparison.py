@@ -21,6 +21,7 @@ from goldennoise.evaluation.report.results import (
     main_scorer,
     result_table,
 )
+from goldennoise.evaluation.report.scorers import scorer_table
 from goldennoise.evaluation.report.sentences import headline, sentence, subject
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.summary import Summary
@@ -40,6 +41,7 @@ def comparison_content(title: str, arms: Arms, summary: Summary, num_examples: i
         results=comparison_table(arms, summary),
         kinds=category_table(summary),
         checks=[] if gaps is None else [replace(gaps, columns=[_ARM, *gaps.columns[1:]])],
+        scorers=scorer_table(summary),
         figures=_figures(summary),
         rows=_example_rows(arms, summary, num_examples),
         grid_note=_grid_note(summary),

@@ -22,6 +22,7 @@ from goldennoise.evaluation.report.results import (
 )
 from goldennoise.evaluation.report.schedule_scores import schedules_of
 from goldennoise.evaluation.report.schedules import chapter
+from goldennoise.evaluation.report.scorers import scorer_table
 from goldennoise.evaluation.report.sentences import doubt, headline, sentence, subject
 from goldennoise.evaluation.scores import scores_table
 from goldennoise.evaluation.summary import Summary, read_summary
@@ -62,6 +63,7 @@ def page_content(
         results=result_table(summary),
         kinds=category_table(summary),
         checks=check_tables(summary),
+        scorers=scorer_table(summary),
         figures=[*_comparisons(summary), *(_training(network) for network in trained)],
         chapters=[] if schedules is None else [chapter(schedules, [n for n in networks if n.kind == "schedule"])],
         rows=example_rows(table, summary, num_examples, partial(image_file, scores.path)),

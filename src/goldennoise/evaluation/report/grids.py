@@ -11,10 +11,10 @@ from PIL import Image
 
 from goldennoise.data.prompts import Prompt
 from goldennoise.errors import ArtifactError
-from goldennoise.evaluation.report.numbers import SHARE
 from goldennoise.evaluation.report.results import readable, reporting_first
 from goldennoise.evaluation.summary import Summary
 from goldennoise.generation.batch import Sample
+from goldennoise.scorers.protocol import SHARE
 
 LARGEST_PX = 256
 """Larger images are reduced to this before they are embedded, or a page of SDXL images would weigh 100 MB."""

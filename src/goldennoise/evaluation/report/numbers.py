@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.evaluation.summary import ScorerInfo, Summary
-
-SHARE = "share right"
-"""Unit of scorers that give 1 (right) or 0 (wrong) per image. Units that end so are written in per cent."""
+from goldennoise.scorers.protocol import SHARE
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ class Chapter:
 class PageContent:
     """All that `templates/page.html` shows, from top to bottom.
 
-    results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain. arms: which models are
-    compared, where there are several. chapters: on questions that not every evaluation asks.
+    results, kinds: of all prompts, and by kind of prompt. checks: tables that test a gain. scorers: what their numbers
+    mean. arms: which models are compared, where there are several. chapters: on questions that not every evaluation
+    asks.
     method_colours: method -> number of its colour. grid_note: how the examples were chosen and marked.
     made: term -> text, how the numbers were made.
     """
@@ -54,13 +55,14 @@ class PageContent:
     published: Table | None
     made: Mapping[str, str]
     arms: Table | None = None
+    scorers: Table | None = None
     chapters: Sequence[Chapter] = ()
 
     @property
     def tables(self) -> list[Table]:
         """All tables, from top to bottom."""
         questions = [table for chapter in self.chapters for table in chapter.tables]
-        tables = [self.arms, self.results, *questions, self.kinds, *self.checks, self.published]
+        tables = [self.arms, self.results, *questions, self.kinds, *self.checks, self.scorers, self.published]
         return [table for table in tables if table is not None]
 
 

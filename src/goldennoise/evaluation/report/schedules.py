@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from goldennoise.errors import ArtifactError
 from goldennoise.evaluation.report import schedule_plots
 from goldennoise.evaluation.report.marks import Correction, shows_difference
-from goldennoise.evaluation.report.numbers import SHARE
 from goldennoise.evaluation.report.page import Chapter, Figure
 from goldennoise.evaluation.report.results import INTERVAL, difference_cell
 from goldennoise.evaluation.report.schedule_scores import Learned, Schedules, by_difficulty
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import Comparison
 from goldennoise.generation.units import LEVELS, has_numbers, table_of
+from goldennoise.scorers.protocol import SHARE
 from goldennoise.store.artifacts import Artifact
 from goldennoise.training.time_prediction.options import PROGRESS
 

@@ -51,6 +51,8 @@ class Geneval:
     unit = "share right"
     differentiable = False
     may_select = False
+    usual = (0.0, 1.0)
+    """By definition."""
 
     def __init__(self, tasks: Mapping[str, Task], detector: "Detector", colours: "ColourNamer", version: str) -> None:
         """tasks: prompt -> what it demands, where its metadata do not say so."""

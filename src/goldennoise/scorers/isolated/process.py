@@ -61,6 +61,8 @@ class ProcessScorer:
     higher_is_better = True
     differentiable = False
     may_select = True
+    # Its package may compute in bfloat16, in which good images have equal scores.
+    continuous = False
 
     def __init__(self, name: str, unit: str, config: ProcessConfig, arguments: Sequence[str]) -> None:
         """arguments: of `served.py`. Raises `ScorerError` if the process does not start, or is not ready in time."""

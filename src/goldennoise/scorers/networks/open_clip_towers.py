@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from goldennoise.scorers.networks.preprocess import cropped, letterboxed
-from goldennoise.scorers.networks.texts import KeptTexts
+from goldennoise.scorers.networks.texts import KeptTexts, num_cut
 from goldennoise.scorers.networks.weights import frozen, load_strictly, read_weights
 from goldennoise.scorers.options import WeightsConfig
 
@@ -31,11 +31,16 @@ class OpenClipTowers:
             block.attn.batch_first = False
         self._model = frozen(model, device, config.dtype)
         self._tokenize = open_clip.get_tokenizer(architecture)
+        self.num_tokens = int(model.context_length)
         self._device = device
         self._dtype = getattr(torch, config.dtype)
         self._side_px = int(model.visual.image_size[0])
         self.texts = KeptTexts(self._encode_texts)
         """Prompts, cut after the architecture's number of tokens -> (B, dim)."""
+
+    def num_cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than `num_tokens`."""
+        return num_cut(self._tokenize, self.num_tokens, texts)
 
     def cropped(self, images: Tensor) -> Tensor:
         """(B, dim) of the middle of images (B, 3, height, width) in [0, 1]."""
