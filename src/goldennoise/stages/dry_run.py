@@ -10,8 +10,10 @@ from goldennoise.stages.estimate import Estimate, total
 
 def estimated(config: RunConfig, earlier: Sequence[Estimate] = ()) -> Estimate:
     """What the stage of a config would make. Raises for mistakes in the config what its run raises."""
-    ahead = Ahead(config, earlier)
-    found: Estimate = component(config.stage.kind).estimate(ahead.config, ahead)
+    stage, ahead = component(config.stage.kind), Ahead(config, earlier)
+    if not hasattr(stage, "estimate"):
+        return Estimate(config.stage.kind, "", evaluations=None)
+    found: Estimate = stage.estimate(ahead.config, ahead)
     return found
 
 

@@ -27,10 +27,10 @@ class Size:
 class Estimate:
     """What one stage would make.
 
-    artifact: kind and name, such as "scores/shapes". complete: reference of the one that this config has made already.
-    inputs: reference as written -> what is known of it. counts: what is made. evaluations: of the model; None where no
-    end is known. storage: of the artifact; None for one of some files. memory: that is taken at least; None for a stage
-    without a model. notes: further rows.
+    artifact: kind and name, such as "scores/shapes"; empty for a stage without one. complete: reference of the one that
+    this config has made already. inputs: reference as written -> what is known of it. counts: what is made.
+    evaluations: of the model; None where no end is known. storage: of the artifact; None for one of some files. memory:
+    that is taken at least; None for a stage without a model. notes: further rows.
     """
 
     stage: str
@@ -45,6 +45,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """A line, and a row for each thing that is known."""
+        if not self.artifact:
+            return f"stage {self.stage} makes no artifact"
         made = f"{self.artifact} (not made yet)"
         if self.complete is not None:
             made = f"{self.complete} (complete, the run makes nothing)"

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.images import find_images, image_digests
@@ -15,6 +16,10 @@ from goldennoise.store.files import file_digest
 from goldennoise.store.identity import digest_of_lines
 from goldennoise.store.options import Options, filled, number, option
 from goldennoise.store.paths import given_path
+
+if TYPE_CHECKING:
+    from goldennoise.stages.ahead import Ahead
+    from goldennoise.stages.estimate import Estimate
 
 LARGEST_SUBSET = 1000
 
@@ -61,17 +66,9 @@ def run(config: RunConfig) -> Artifact:
     images = _found(config, "images", stage.images, stage.method)
     reference = _found(config, "reference_images", stage.reference_images, stage.reference_method)
     size = _subset_size(stage, min(len(images.files), len(reference.files)))
-
-    def decides(scored_by: ScoredBy) -> dict[str, Any]:
-        own = {"inception": "2015-12-05" if stage.inception_path is None else _weights(stage.inception_path)}
-        return {
-            "sets": [images.digest, reference.digest],
-            "features": own if stage.features == "inception" else scored_by([stage.features]),
-            "subsets": [size, stage.num_subsets, config.seed],
-        }
-
     with opened(config, "image_quality") as job:
-        if done := job.begin(decides, [*images.scores, *reference.scores], "tables.md", _refusal(job)):
+        decides, inputs = partial(_identity, config, images, reference), [*images.scores, *reference.scores]
+        if done := job.begin(decides, inputs, "tables.md", _refusal(job)):
             return done
         # Torch loads here, when every mistake that can be seen without it has been reported.
         from goldennoise.generation.image_features import FeatureMaker, cut
@@ -83,6 +80,32 @@ def run(config: RunConfig) -> Artifact:
         maker = FeatureMaker(job.loader, stage.features, stage.inception_path, job.path)
         job.make([part for of_set in parts for part in of_set], maker, "images")
         return job.finish(lambda draft: _write(draft, parts, size, config))
+
+
+def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
+    """Of the image_quality artifact, see `stages.dry_run`."""
+    _refuse_unfit(config)
+    stage = config.stage
+    of_method = {stage.images: stage.method, stage.reference_images: stage.reference_method}
+    scores = [ahead.input(given, "scores") for given, method in of_method.items() if method is not None]
+    if None in scores:
+        return ahead.estimate("image_quality", None, {})
+    images = _found(config, "images", stage.images, stage.method)
+    reference = _found(config, "reference_images", stage.reference_images, stage.reference_method)
+    inputs = [*images.scores, *reference.scores]
+    done = ahead.complete("image_quality", partial(_identity, config, images, reference), inputs)
+    counts = {"images": len(images.files), "reference images": len(reference.files)}
+    return ahead.estimate("image_quality", done, counts)
+
+
+def _identity(config: RunConfig, images: _Set, reference: _Set, scored_by: ScoredBy) -> dict[str, Any]:
+    stage: Config = config.stage
+    own = {"inception": "2015-12-05" if stage.inception_path is None else _weights(stage.inception_path)}
+    return {
+        "sets": [images.digest, reference.digest],
+        "features": own if stage.features == "inception" else scored_by([stage.features]),
+        "subsets": [_subset_size(stage, min(len(images.files), len(reference.files))), stage.num_subsets, config.seed],
+    }
 
 
 def _refuse_unfit(config: RunConfig) -> None:
