@@ -31,6 +31,7 @@ PUBLISHED = {
     "stabilityai/stable-diffusion-3.5-large": Published(
         (16, 128, 128), 8_100_000_000, "Stability AI's announcement of Stable Diffusion 3.5"
     ),
+    "stabilityai/stable-diffusion-3-medium-diffusers": Published((16, 128, 128), 2_000_000_000, "arXiv 2403.03206"),
     "black-forest-labs/FLUX.1-dev": Published((16, 128, 128), 12_000_000_000, _FLUX_CARD),
     "black-forest-labs/FLUX.1-schnell": Published((16, 128, 128), 12_000_000_000, _FLUX_CARD),
 }
