@@ -18,8 +18,12 @@ def content_digest(path: Path, folder: str = "texts") -> str:
     """
     if not path.is_dir():
         return file_digest(path)
-    names = prompt_files(path, [".txt"] if folder == "texts" else READERS)
-    return digest_of_lines([*(f"{file_digest(path / name)}  {name}" for name in sorted(names)), ""])
+    return digest_of_lines([*(f"{file_digest(path / name)}  {name}" for name in sorted(files_of(path, folder))), ""])
+
+
+def files_of(path: Path, folder: str) -> list[str]:
+    """Names of the files of a folder that are read as its prompts, in natural order."""
+    return prompt_files(path, [".txt"] if folder == "texts" else READERS)
 
 
 def refuse_other_content(path: Path, config: PromptsConfig) -> None:
