@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import load
 from goldennoise.config.files import options
-from goldennoise.data.prompts import load_prompts
+from goldennoise.data.prompts import load_prompts, load_training_prompts
 from goldennoise.data.prompts.content import content_digest
 from goldennoise.errors import ConfigError
 from goldennoise.store.paths import given_path
@@ -34,6 +35,16 @@ def test_nine_sets_are_published() -> None:
 
 def load_one(name: str) -> bool:
     return load([f"prompts={name}", *(["prompts.path=mine.txt"] if name == "file" else [])]).prompts.benchmark
+
+
+def test_benchmarks_are_those_of_the_options() -> None:
+    found = benchmark_sets()
+    assert sorted(found) == PUBLISHED
+    assert all(found[name] == load([f"prompts={name}"]).prompts for name in found)
+
+
+def test_no_prompt_of_our_own_is_a_benchmarks() -> None:
+    assert len(load_training_prompts(load(["prompts=own_words"]).prompts, None, benchmark_sets())[0]) == 32
 
 
 def test_the_shipped_set_is_the_declared_one() -> None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig
+from goldennoise.data.captioned_images import TABLE
+from goldennoise.data.prompts import refuse_shared, shared_with
 from goldennoise.data.training_images import FolderImages, RenderedImages, TrainingImages
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.errors import ConfigError
@@ -51,7 +54,8 @@ class Task:
 def trained(config: RunConfig, task: Task) -> Artifact:
     """The model artifact of this config: complete already, resumed, or trained, by all processes of the run.
 
-    Raises `ConfigError` for a model whose denoiser is none to train, `DataError` for images that cannot be read.
+    Raises `ConfigError` for a model whose denoiser is none to train, `DataError` for images that cannot be read
+    and for captions that are prompts of a benchmark.
     """
     _refuse_unfit(config)
     stage = config.stage
@@ -60,6 +64,8 @@ def trained(config: RunConfig, task: Task) -> Artifact:
         images = RenderedImages(stage.num_images, stage.num_validation)
     else:
         images = FolderImages(stage.images, stage.num_validation)
+        found = shared_with(images.captions, benchmark_sets())
+        refuse_shared(str(images.folder / TABLE), found, "delete their lines there")
     with opened(config, "model", _loader(config)) as job:
         if done := job.begin(lambda _: _identity(config, images, task)):
             return done

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldennoise import scorers
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig
-from goldennoise.data.prompts import Prompt, load_prompts, prompts_digest
+from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.schedules.schedulers import WALKED_OPTIONS
 from goldennoise.errors import ConfigError
@@ -32,7 +33,7 @@ class Config(TimePredictionOptions):
     kind: str = "train_schedule"
     """Of this stage."""
     num_prompts: int | None = option(None, number(least=2))
-    """The first so many of the prompt set, held-out ones included; null for all."""
+    """The first so many of the prompt set, those of num_validation included; null for all."""
 
 
 def run(config: RunConfig) -> Artifact:
@@ -41,7 +42,7 @@ def run(config: RunConfig) -> Artifact:
     Raises `ConfigError` for a scorer, a sampler or prompts that do not fit.
     """
     _refuse_unfit(config)
-    prompts = load_prompts(config.prompts, config.stage.num_prompts)
+    prompts, num_left_out = load_training_prompts(config.prompts, config.stage.num_prompts, benchmark_sets())
     if len(prompts) <= config.stage.num_validation:
         raise ConfigError(
             f"stage.num_validation={config.stage.num_validation}: of {len(prompts)} prompts none is left to learn "
@@ -68,7 +69,7 @@ def run(config: RunConfig) -> Artifact:
             return done
         if not (job.path / OUTCOME).is_file() or job.damaged:
             _train(job, prompts)
-        return job.finish(_finish)
+        return job.finish(lambda draft: _finish(draft, num_left_out))
 
 
 def _refuse_unfit(config: RunConfig) -> None:
@@ -128,13 +129,14 @@ def _train(job: Job, prompts: Sequence[Prompt]) -> None:
     write_json(job.path / OUTCOME, counts | {"mean_steps": steps, "shared_steps": len(shared) - 1})
 
 
-def _finish(draft: Draft) -> Artifact:
-    """The checkpoint was for resuming only."""
+def _finish(draft: Draft, num_left_out: int) -> Artifact:
+    """The checkpoint was for resuming only. num_left_out: prompts of the set that nothing may be trained on."""
     shutil.rmtree(draft.path / WORK, ignore_errors=True)
     counts = read_json(draft.path / OUTCOME)
-    artifact = draft.commit(counts)
+    artifact = draft.commit(counts | {"left_out_prompts": num_left_out})
+    left_out = f"; prompts of prompts.held_out left out: {num_left_out}" if num_left_out else ""
     print(
         f"{artifact.reference}: {counts['mean_steps']:.1f} steps for {counts['validation_prompts']} held-out prompts, "
-        f"the shared schedule has {counts['shared_steps']}"
+        f"the shared schedule has {counts['shared_steps']}{left_out}"
     )
     return artifact
