@@ -1,12 +1,14 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers as scorer_kinds
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import load_prompts
+from goldennoise.data.prompts.content import described
+from goldennoise.data.prompts.source import first
 from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import Scorer
@@ -44,7 +46,9 @@ class Config(Options):
 def run(config: RunConfig) -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
-    prompts = load_prompts(config.prompts, config.stage.num_prompts)
+    available = load_prompts(config.prompts, None)
+    prompts = first(available, config.stage.num_prompts)
+    protocol = _protocol(config, len(prompts), len(available))
     with opened(config, "scores") as job:
         networks = job.networks(config.method.values())
 
@@ -67,7 +71,7 @@ def run(config: RunConfig) -> Artifact:
         job.executor.decide(lambda: take_finished(job.path, parts, reads_rows))
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
-        return job.finish(lambda draft: _finish(job, draft, parts, networks))
+        return job.finish(lambda draft: _finish(job, draft, parts, networks, protocol))
 
 
 def _refuse_unfit(config: RunConfig) -> None:
@@ -88,7 +92,18 @@ def _refuse_unfit(config: RunConfig) -> None:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 
 
-def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact]) -> Artifact:
+def _protocol(config: RunConfig, num_prompts: int, num_available: int) -> dict[str, str]:
+    model, last = config.model, config.stage.num_seeds - 1
+    return {
+        "prompts": f"{num_prompts} of {num_available} prompts of {described(config.prompts)}",
+        "seeds": f"{f'seeds 0 to {last}' if last else 'seed 0'} of root seed {config.seed}",
+        "sampler": f"{shown_name(model)} by {model.scheduler}, {model.num_steps} steps, guidance {model.guidance:g}",
+    }
+
+
+def _finish(
+    job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact], protocol: dict[str, str]
+) -> Artifact:
     from goldennoise.evaluation.report.results import result_table
     from goldennoise.evaluation.report.tables import to_text
     from goldennoise.generation.units import LEVELS, level_rows, read_parts, score_rows
@@ -101,7 +116,7 @@ def _finish(job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, 
         with whole(draft.path / "levels.parquet") as beside:
             level_rows(table).to_parquet(beside, index=False)
     selecting = selected_with(job.store, networks, config.method, config.scorer)
-    summary = _summary(config, table, job.loader.scorers, selecting)
+    summary = replace(_summary(config, table, job.loader.scorers, selecting), protocol=protocol)
     summary.write(draft.path / "summary.json")
     counts = {"prompts": summary.num_prompts, "seeds": summary.num_seeds, "methods": len(config.method)}
     artifact = draft.commit(counts | {"scorers": len(config.scorer), "images": len(table)})

@@ -41,7 +41,7 @@ def refuse_other_content(path: Path, config: PromptsConfig) -> None:
 def described(config: PromptsConfig) -> str:
     """The set in words: "drawbench.csv (version v1, SHA-256 e120fd4d8aa8), category Colors"."""
     if config.kind == "shapes":
-        words = f"shapes world, split {config.split}" + (", with tones" if config.tones else "")
+        words = f"the shapes world, split {config.split}" + (", with tones" if config.tones else "")
     else:
         path = given_path(config.path or "")
         version = f"version {config.version}, " if config.version else ""

@@ -5,6 +5,7 @@ from statistics import mean
 
 from goldennoise import methods
 from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
+from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.statistics import MIN_CLUSTERS, Comparison
 from goldennoise.evaluation.summary import ROLES, Result, Role, ScorerInfo, Summary
@@ -178,7 +179,7 @@ def category_table(summary: Summary) -> Table:
         sections.append(Section(scorer, _about(summary.scorers[scorer], scale), rows))
     caption = f"By kind of prompt: mean of {summary.reference}, and the paired differences of the others to it"
     footnotes = ["Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."]
-    return Table(caption, columns, sections, footnotes if len(base) > 1 else [])
+    return Table(caption, columns, sections, [*(footnotes if len(base) > 1 else []), *protocol_notes(summary)])
 
 
 def readable(category: str) -> str:
@@ -232,6 +233,7 @@ def _footnotes(summary: Summary) -> list[str]:
         cost_note(summary),
         *_differences(summary),
         *_schedule_controls(summary),
+        *protocol_notes(summary),
     ]
 
 

@@ -156,5 +156,5 @@ def test_a_set_is_told_by_name_version_and_content(tmp_path: Path) -> None:
     assert described(own) == f"set.txt (SHA-256 {digest})"
     published = PromptsConfig("file", path=own.path, version="v1", category="Colors")
     assert described(published) == f"set.txt (version v1, SHA-256 {digest}), category Colors"
-    assert described(PromptsConfig(split="benchmark")) == "shapes world, split benchmark"
-    assert described(PromptsConfig(tones=True)) == "shapes world, split train, with tones"
+    assert described(PromptsConfig(split="benchmark")) == "the shapes world, split benchmark"
+    assert described(PromptsConfig(tones=True)) == "the shapes world, split train, with tones"
