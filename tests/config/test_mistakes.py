@@ -32,7 +32,7 @@ MISTAKES = [
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
     ("model=3", "model=3: there is no such model; choose from dreamshaper_xl_turbo, "),
     ("model=sdxll", "did you mean sdxl?"),
-    ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from drawbench, file, "),
+    ("prompts=data/my.txt", "prompts=data/my.txt: there is no such prompts; choose from dpg, drawbench, file, "),
     ("prompts=data/my.txt", "; for a file of your own write prompts=file prompts.path=data/my.txt"),
     ("stage=null", "stage=null: there is no such stage; choose from all, all_demo, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),

@@ -75,7 +75,15 @@ def arms_summary(arms: Arms, reference: str, num_resamples: int) -> Summary:
         memory=", ".join(sorted(memory)),
         scorers={scorer: _scorer_info(arms, reference, scorer) for scorer in first.summary.scorers},
         methods={arm: _result(arm, runs, compared) for arm, runs in arms.items()},
+        protocol=_protocol(arms, first.summary),
     )
+
+
+def _protocol(arms: Arms, first: Summary) -> dict[str, str]:
+    """Prompts and seeds are the same for all runs, samplers are listed."""
+    samplers = [each.summary.protocol.get("sampler") for runs in arms.values() for each in runs]
+    told = {"sampler": ", or ".join(dict.fromkeys(sampler for sampler in samplers if sampler))}
+    return first.protocol | told if first.protocol else {}
 
 
 def write_summary(summary: Summary, arms: Arms, file: Path) -> None:

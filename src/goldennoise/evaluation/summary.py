@@ -1,7 +1,7 @@
 """`summary.json`: what an evaluation found, per method, scorer and kind of prompt, with cost, noise and diversity."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,7 +95,10 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole of `summary.json`. reference: the method every other one is compared with."""
+    """The whole of `summary.json`. reference: the method every other one is compared with.
+
+    protocol: the prompts, the seeds and the sampler in words, under these names; empty where nobody wrote it down.
+    """
 
     reference: str
     model: dict[str, Any]
@@ -105,6 +108,7 @@ class Summary:
     memory: str
     scorers: dict[str, ScorerInfo]
     methods: dict[str, MethodResult]
+    protocol: dict[str, str] = field(default_factory=dict)
 
     def write(self, file: Path) -> None:
         write_json(file, self.as_json())

@@ -1,7 +1,8 @@
 """Stages: each reads artifacts and writes one.
 
 A stage is one module here that defines a `Config` and `run(config) -> Artifact`; `all` is put together from the others
-by the command line. `demo_app` serves a page, which writes artifacts as it is used; `selftest` only prints.
+by the command line. `demo_app` serves a page, which writes artifacts as it is used; `fetch` writes prompt files;
+`selftest` only prints.
 """
 
 import pkgutil

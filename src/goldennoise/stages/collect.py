@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import methods, scorers
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.identity import model_identity
@@ -49,7 +50,7 @@ class Config(Options):
 def run(config: RunConfig) -> Artifact:
     """The pairs artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     chain = _chain(config)
-    prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts)
+    prompts, num_held_out = load_training_prompts(config.prompts, config.stage.num_prompts, benchmark_sets())
     with opened(config, "pairs") as job:
         networks = job.networks(chain)
         decides = partial(_identity, config, chain[-1], prompts)
@@ -67,7 +68,7 @@ def run(config: RunConfig) -> Artifact:
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     """Of the pairs artifact, see `stages.dry_run`."""
     chain, stage = _chain(config), config.stage
-    prompts, _ = load_training_prompts(config.prompts, stage.num_prompts)
+    prompts, _ = load_training_prompts(config.prompts, stage.num_prompts, benchmark_sets())
     networks = ahead.networks(chain)
     done = ahead.complete("pairs", partial(_identity, config, chain[-1], prompts), networks.values())
     pairs, sampling = len(prompts) * stage.num_seeds, ahead.sampling(networks)

@@ -1,13 +1,15 @@
 """eval: methods on the same prompts and seeds -> images, every score, and what the comparison shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers as scorer_kinds
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, load_prompts
+from goldennoise.data.prompts.content import described
+from goldennoise.data.prompts.source import first
 from goldennoise.diffusion.evaluations import ZERO
 from goldennoise.diffusion.identity import shown_name
 from goldennoise.errors import ConfigError
@@ -49,7 +51,9 @@ class Config(Options):
 def run(config: RunConfig) -> Artifact:
     """The scores artifact of this config: complete already, resumed, repaired, or made, by all processes of the run."""
     _refuse_unfit(config)
-    prompts = load_prompts(config.prompts, config.stage.num_prompts)
+    available = load_prompts(config.prompts, None)
+    prompts = first(available, config.stage.num_prompts)
+    protocol = _protocol(config, len(prompts), len(available))
     with opened(config, "scores") as job:
         networks = job.networks(config.method.values())
 
@@ -68,7 +72,7 @@ def run(config: RunConfig) -> Artifact:
         job.executor.decide(lambda: take_finished(job.path, parts, reads_rows))
         folders = {reference: network.path for reference, network in networks.items()}
         job.make(parts, PartMaker(config, job.loader, folders, job.path, config.compute.batch_size), "images")
-        return job.finish(lambda draft: _finish(job, draft, parts, networks, prompts))
+        return job.finish(lambda draft: _finish(job, draft, parts, networks, prompts, protocol))
 
 
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
@@ -120,8 +124,22 @@ def _refuse_unfit(config: RunConfig) -> None:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 
 
+def _protocol(config: RunConfig, num_prompts: int, num_available: int) -> dict[str, str]:
+    model, last = config.model, config.stage.num_seeds - 1
+    return {
+        "prompts": f"{num_prompts} of {num_available} prompts of {described(config.prompts)}",
+        "seeds": f"{f'seeds 0 to {last}' if last else 'seed 0'} of root seed {config.seed}",
+        "sampler": f"{shown_name(model)} by {model.scheduler}, {model.num_steps} steps, guidance {model.guidance:g}",
+    }
+
+
 def _finish(
-    job: Job, draft: Draft, parts: "list[Part]", networks: Mapping[str, Artifact], prompts: Sequence[Prompt]
+    job: Job,
+    draft: Draft,
+    parts: "list[Part]",
+    networks: Mapping[str, Artifact],
+    prompts: Sequence[Prompt],
+    protocol: dict[str, str],
 ) -> Artifact:
     from goldennoise.evaluation.report.results import result_table
     from goldennoise.evaluation.report.tables import to_text
@@ -135,7 +153,7 @@ def _finish(
         with whole(draft.path / "levels.parquet") as beside:
             level_rows(table).to_parquet(beside, index=False)
     selecting = selected_with(job.store, networks, config.method, config.scorer)
-    summary = _summary(config, table, job.loader.scorers, selecting, prompts)
+    summary = replace(_summary(config, table, job.loader.scorers, selecting, prompts), protocol=protocol)
     summary.write(draft.path / "summary.json")
     counts = {"prompts": summary.num_prompts, "seeds": summary.num_seeds, "methods": len(config.method)}
     artifact = draft.commit(counts | {"scorers": len(config.scorer), "images": len(table)})

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig
+from goldennoise.data.captioned_images import TABLE
+from goldennoise.data.prompts import refuse_shared, shared_with
 from goldennoise.data.training_images import FolderImages, RenderedImages, TrainingImages
 from goldennoise.diffusion.description import DENOISER
 from goldennoise.diffusion.evaluations import Amount
@@ -58,7 +61,8 @@ class Task:
 def trained(config: RunConfig, task: Task) -> Artifact:
     """The model artifact of this config: complete already, resumed, or trained, by all processes of the run.
 
-    Raises `ConfigError` for a model whose denoiser is none to train, `DataError` for images that cannot be read.
+    Raises `ConfigError` for a model whose denoiser is none to train, `DataError` for images that cannot be read
+    and for captions that are prompts of a benchmark.
     """
     _refuse_unfit(config)
     images = _images(config.stage)
@@ -91,9 +95,14 @@ def _stored(config: RunConfig, ahead: "Ahead") -> "Size":
 
 
 def _images(stage: ModelTraining) -> TrainingImages:
+    """Raises `DataError` for a folder that cannot be read, or whose captions are prompts of a benchmark."""
     if stage.images == "renders":
         return RenderedImages(stage.num_images, stage.num_validation)
-    return FolderImages(stage.images, stage.num_validation)
+    images = FolderImages(stage.images, stage.num_validation)
+    refuse_shared(
+        str(images.folder / TABLE), shared_with(images.captions, benchmark_sets()), "delete their lines there"
+    )
+    return images
 
 
 def _refuse_unfit(config: RunConfig) -> None:

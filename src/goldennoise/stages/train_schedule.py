@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goldennoise import scorers
+from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig
-from goldennoise.data.prompts import Prompt, load_prompts, prompts_digest
+from goldennoise.data.prompts import Prompt, load_training_prompts, prompts_digest
 from goldennoise.diffusion.evaluations import Amount
 from goldennoise.diffusion.identity import model_identity
 from goldennoise.diffusion.schedules.schedulers import WALKED_OPTIONS
@@ -38,7 +39,7 @@ class Config(TimePredictionOptions):
     kind: str = "train_schedule"
     """Of this stage."""
     num_prompts: int | None = option(None, number(least=2))
-    """The first so many of the prompt set, held-out ones included; null for all."""
+    """The first so many of the prompt set, those of num_validation included; null for all."""
 
 
 def run(config: RunConfig) -> Artifact:
@@ -46,19 +47,19 @@ def run(config: RunConfig) -> Artifact:
 
     Raises `ConfigError` for a scorer, a sampler or prompts that do not fit.
     """
-    prompts = _prompts(config)
+    prompts, num_left_out = _prompts(config)
     with opened(config, "schedule") as job:
         decides = partial(_identity, config, prompts)
         if done := job.begin(decides, refuse_unfit=lambda: _refuse_unfit_scorer(job)):
             return done
         if not (job.path / OUTCOME).is_file() or job.damaged:
             _train(job, prompts)
-        return job.finish(_finish)
+        return job.finish(lambda draft: _finish(draft, num_left_out))
 
 
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     """Of the schedule artifact, see `stages.dry_run`."""
-    stage, prompts = config.stage, _prompts(config)
+    stage, (prompts, _) = config.stage, _prompts(config)
     done = ahead.complete("schedule", partial(_identity, config, prompts))
     chains = stage.num_updates * stage.prompts_per_update * stage.num_rollouts
     counts = {"prompts": len(prompts), "of them held out": stage.num_validation, "updates": stage.num_updates}
@@ -68,10 +69,10 @@ def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     return ahead.estimate("schedule", done, counts, evaluations=evaluations, memory=ahead.memory)
 
 
-def _prompts(config: RunConfig) -> list[Prompt]:
-    """Those to learn from and those held out. Raises `ConfigError` where they or the config do not fit."""
+def _prompts(config: RunConfig) -> tuple[list[Prompt], int]:
+    """Those to learn from and to validate on, and how many held-out ones were taken out of the set. Raises `ConfigError` where they or the config do not fit."""
     _refuse_unfit(config)
-    prompts = load_prompts(config.prompts, config.stage.num_prompts)
+    prompts, num_left_out = load_training_prompts(config.prompts, config.stage.num_prompts, benchmark_sets())
     if len(prompts) <= config.stage.num_validation:
         raise ConfigError(
             f"stage.num_validation={config.stage.num_validation}: of {len(prompts)} prompts none is left to learn "
@@ -82,7 +83,7 @@ def _prompts(config: RunConfig) -> list[Prompt]:
             f"stage.prompts_per_update={config.stage.prompts_per_update}: only {left} prompts are left to learn from, "
             "and those of an update are all different; set fewer, or take more prompts"
         )
-    return prompts
+    return prompts, num_left_out
 
 
 def _identity(config: RunConfig, prompts: Sequence[Prompt], scored_by: ScoredBy) -> dict[str, Any]:
@@ -153,13 +154,14 @@ def _train(job: Job, prompts: Sequence[Prompt]) -> None:
     write_json(job.path / OUTCOME, counts | {"mean_steps": steps, "shared_steps": len(shared) - 1})
 
 
-def _finish(draft: Draft) -> Artifact:
-    """The checkpoint was for resuming only."""
+def _finish(draft: Draft, num_left_out: int) -> Artifact:
+    """The checkpoint was for resuming only. num_left_out: prompts of the set that nothing may be trained on."""
     shutil.rmtree(draft.path / WORK, ignore_errors=True)
     counts = read_json(draft.path / OUTCOME)
-    artifact = draft.commit(counts)
+    artifact = draft.commit(counts | {"left_out_prompts": num_left_out})
+    left_out = f"; prompts of prompts.held_out left out: {num_left_out}" if num_left_out else ""
     print(
         f"{artifact.reference}: {counts['mean_steps']:.1f} steps for {counts['validation_prompts']} held-out prompts, "
-        f"the shared schedule has {counts['shared_steps']}"
+        f"the shared schedule has {counts['shared_steps']}{left_out}"
     )
     return artifact

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from goldennoise.data.captioned_images import Folder
 from goldennoise.data.images import image_digests, read_image
@@ -74,6 +76,15 @@ def test_damaged_prompt_files(tmp_path: Path, name: str) -> None:
         refused_or_read(lambda: read_tasks(path), content)
         refused_or_read(lambda: paired(tmp_path, own, 1), content)
         refused_or_read(lambda: Folder(str(tmp_path)).digest(), content)
+
+
+def test_damaged_parquet(tmp_path: Path) -> None:
+    dice, path = random.Random(0), tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"prompt": ["a cat", "a dog"] * 9, "kind": [*range(18)]}), path)
+    whole = path.read_bytes()
+    for _ in range(200):
+        path.write_bytes(damaged(whole, dice, PIECES))
+        refused_or_read(lambda: prompts_of_file(PromptsConfig("file", path=str(path))), path.read_bytes())
 
 
 def encoded(**options: object) -> bytes:

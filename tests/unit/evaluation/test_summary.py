@@ -133,6 +133,16 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
     summary = summary_of(parts_table())
     summary.write(tmp_path / "summary.json")
     assert read_summary(tmp_path / "summary.json") == summary
+    told = replace(summary, protocol={"prompts": "2 of 3 prompts of own.txt"})
+    told.write(tmp_path / "summary.json")
+    assert read_summary(tmp_path / "summary.json") == told
+
+
+def test_a_summary_of_a_release_without_a_protocol_is_read(tmp_path: Path) -> None:
+    content = summary_of(parts_table()).as_json()
+    del content["protocol"]
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    assert read_summary(tmp_path / "summary.json").protocol == {}
 
 
 @pytest.mark.parametrize(

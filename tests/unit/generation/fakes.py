@@ -169,6 +169,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> list[TinyModel]:
         module.Config = ShiftConfig
         monkeypatch.setattr(f"goldennoise.{package}.component", lambda _, module=module: module)
     monkeypatch.setattr("goldennoise.stages.eval.load_prompts", lambda config, num: prompts(config)[:num])
+    monkeypatch.setattr("goldennoise.stages.eval.described", lambda config: f"a set of {config}")
     return models
 
 

@@ -91,6 +91,17 @@ def test_methods_of_one_evaluation_are_compared_as_it_does_itself(base: Run, run
             assert list(compared_["categories"]) == list(expected["categories"])
 
 
+def test_the_protocol_names_every_sampler(base: Run, runs: dict[str, Artifact]) -> None:  # noqa: ARG001
+    artifact = compared(base, {"two": ["a0", "a1"], "three": ["c0"]})
+    told = summary_of(artifact)["protocol"]
+    assert told["prompts"] == "6 of 6 prompts of a set of 6"
+    models = [("a0", 2, "3"), ("a1", 2, "3.5"), ("c0", 3, "3")]
+    assert told["sampler"] == ", or ".join(
+        f"{name} by ddim, {steps} steps, guidance {scale}" for name, steps, scale in models
+    )
+    assert f"Protocol: {'; '.join(told.values())}." in (artifact.path / "tables.md").read_text()
+
+
 def test_the_same_scores_differ_by_nothing(base: Run, runs: dict[str, Artifact]) -> None:  # noqa: ARG001
     for scores in ({"one": "a0", "other": "a0"}, {"one": ["a0", "a1"], "other": ["a0", "a1"]}):
         found = summary_of(compared(base, scores))["arms"]["other"]["scorers"]["brightness"]

@@ -60,6 +60,18 @@ def test_a_model_with_a_lora_is_reported_by_both_names(tmp_path: Path) -> None:
     assert summary["model"]["name"] == "tiny-model with mine/style"
 
 
+@pytest.mark.usefixtures("models")
+def test_the_protocol_is_written_down_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = a_run(tmp_path, seed=7)
+    run(replace(config, stage=replace(config.stage, num_prompts=4, num_seeds=2)))
+    run(replace(config, stage=replace(config.stage, num_prompts=4, num_seeds=1)))
+    set_and_model = "Protocol: 4 of 6 prompts of a set of 6; {}; tiny-model by ddim, 2 steps, guidance 3."
+    printed = capsys.readouterr().out
+    assert set_and_model.format("seeds 0 to 1 of root seed 7") in printed
+    assert set_and_model.format("seed 0 of root seed 7") in printed
+    assert "Scorers: brightness (version 1), reddish (version 2)." in printed
+
+
 def test_the_summary_agrees_with_the_scores(tmp_path: Path, models: list[TinyModel]) -> None:  # noqa: ARG001
     artifact = run(a_run(tmp_path))
     rows = pd.read_parquet(artifact.path / "scores.parquet")

@@ -4,6 +4,7 @@ import logging
 import unicodedata
 from pathlib import Path
 
+from goldennoise.data.prompts.content import refuse_other_content
 from goldennoise.data.prompts.defects import Defect, refuse, shown
 from goldennoise.data.prompts.prompt import UNCATEGORISED, Prompt, PromptsConfig
 from goldennoise.data.prompts.readers import read_rows
@@ -24,11 +25,13 @@ log = logging.getLogger(__name__)
 def prompts_of_file(config: PromptsConfig) -> list[Prompt]:
     """All prompts of `config.path`, in the file's order.
 
-    Raises `DataError` with file and line: unreadable rows (see `rows`), a missing column, an empty prompt, a prompt
-    over several lines, two prompts with the same normalised text unless `config.duplicates` allows them.
+    Raises `DataError` for another content than `config.sha256` and with file and line: unreadable rows (see `rows`), a
+    missing column, an empty prompt, a prompt over several lines, two prompts with the same normalised text unless
+    `config.duplicates` allows them.
     """
     path = given_path(config.path or "")
-    rows = read_rows(path)
+    refuse_other_content(path, config)
+    rows = read_rows(path, config.folder)
     numbered, defects = numbered_prompts(path, rows, config)
     there = [(line, prompt) for line, prompt in numbered if prompt is not None]
     repeated = {} if config.duplicates == "keep" else _repeated(there)
@@ -94,6 +97,9 @@ def _prompts(
     defects: list[Defect] = []
     for line, row in rows.rows:
         text, category = row.get(text_column), row.get(category_column, "") if category_column else UNCATEGORISED
+        # The line end that editors and published lists put after a text is no part of it.
+        text = text.rstrip("\r\n") if isinstance(text, str) else text
+        category = str(category) if type(category) is int else category
         if not isinstance(text, str) or not isinstance(category, str):
             column = shown([category_column if isinstance(text, str) and category_column else text_column])
             defects.append(Defect(line, f"{column} is missing or no text", "give every line both as text"))

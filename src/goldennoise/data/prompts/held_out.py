@@ -1,14 +1,23 @@
-"""What something is measured on is never collected from: training and benchmark prompts do not overlap."""
+"""What something is measured on is never trained on: training and benchmark prompts do not overlap."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 
-from goldennoise.data.prompts.files import prompts_of_file
+from goldennoise.data.prompts.defects import shown
+from goldennoise.data.prompts.files import numbered_prompts, prompts_of_file
 from goldennoise.data.prompts.prompt import Prompt, PromptsConfig
+from goldennoise.data.prompts.readers import read_rows
 from goldennoise.data.prompts.source import distinct_prompts, first
 from goldennoise.data.shapes.captions import captions
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.runtime.seeding import normalised
+from goldennoise.store.paths import given_path
+
+Benchmarks = Mapping[str, PromptsConfig]
+"""Published test sets in files, by name."""
+NONE: Benchmarks = MappingProxyType({})
 
 
 def without(prompts: Sequence[Prompt], held_out: Iterable[str]) -> list[Prompt]:
@@ -17,28 +26,71 @@ def without(prompts: Sequence[Prompt], held_out: Iterable[str]) -> list[Prompt]:
     return [prompt for prompt in prompts if normalised(prompt.text) not in forbidden]
 
 
-def load_training_prompts(config: PromptsConfig, num_prompts: int | None = None) -> tuple[list[Prompt], int]:
+def load_training_prompts(
+    config: PromptsConfig, num_prompts: int | None = None, benchmarks: Benchmarks = NONE
+) -> tuple[list[Prompt], int]:
     """The first `num_prompts` prompts that may be trained on, and how many held-out ones were taken out of the set.
 
     Held out are the benchmark split of the shapes world and every prompt of the files `config.held_out`.
-    Raises `ConfigError` for the benchmark split itself, and what `load_prompts` raises.
+    Raises `ConfigError` for a benchmark itself, `DataError` for prompts of `benchmarks` among those that are left, and
+    what `load_prompts` raises.
     """
     if config.kind == "shapes" and config.split == "benchmark":
         raise ConfigError(
             "prompts.split=benchmark: nothing may be trained on the benchmark prompts; use train or validation"
         )
+    if config.benchmark:
+        raise ConfigError(
+            "prompts.benchmark=true: results are published on this set, so nothing may be trained on it; choose "
+            "another, as in prompts=file prompts.path=FILE"
+        )
     prompts = distinct_prompts(config)
     kept = without(prompts, _held_out_texts(config))
     if not kept:
         raise DataError(f"all {len(prompts)} prompts are held out; take the file out of prompts.held_out")
-    return first(kept, num_prompts), len(prompts) - len(kept)
+    chosen = first(kept, num_prompts)
+    if config.kind == "file":
+        found = shared_with([prompt.text for prompt in chosen], benchmarks)
+        files = [*config.held_out, *(str(benchmarks[name].path) for name in found)]
+        refuse_shared(str(config.path), found, f"leave them out with prompts.held_out=[{','.join(files)}]")
+    return chosen, len(prompts) - len(kept)
+
+
+def shared_with(texts: Iterable[str], benchmarks: Benchmarks) -> dict[str, list[str]]:
+    """Name of a benchmark whose file is on this machine -> those of `texts` that are its prompts; none without any."""
+    of_text = {normalised(text): text for text in texts}
+    shared = {
+        name: [of_text[text] for text in _texts(config) if text in of_text] for name, config in benchmarks.items()
+    }
+    return {name: found for name, found in shared.items() if found}
+
+
+def refuse_shared(source: str, found: Mapping[str, Sequence[str]], mend: str) -> None:
+    """Raise `DataError` for prompts that `shared_with` found in a source of training prompts."""
+    if not found:
+        return
+    num = len({text for texts in found.values() for text in texts})
+    told = "; ".join(f"{len(texts)} of {name} ({shown(texts, 3)})" for name, texts in found.items())
+    hold = "1 prompt of benchmarks" if num == 1 else f"{num} prompts of benchmarks"
+    raise DataError(f"{source} holds {hold}, on which nothing may be trained: {told}; {mend}")
+
+
+def _texts(config: PromptsConfig) -> list[str]:
+    """Normalised, of a benchmark; none where its file is not there. A line that is damaged has none."""
+    path = given_path(config.path or "")
+    if not path.exists():
+        return []
+    rows = read_rows(path, config.folder)
+    numbered, _ = numbered_prompts(path, rows, replace(config, empty="refuse"))
+    return list(dict.fromkeys(normalised(prompt.text) for _, prompt in numbered if prompt is not None))
 
 
 def _held_out_texts(config: PromptsConfig) -> list[str]:
     texts = list(_benchmark_texts())
     for path in config.held_out:
-        # A published set is held out as it is: a repeated or empty prompt in it does no harm here.
-        source = PromptsConfig("file", path=path, duplicates="keep_first", empty="leave_out")
+        # A published set is held out as it is: a repeated or empty prompt in it does no harm here, and a folder of one
+        # text a file reads as one of lists.
+        source = PromptsConfig("file", path=path, folder="lists", duplicates="keep_first", empty="leave_out")
         texts += [prompt.text for prompt in prompts_of_file(source)]
     return texts
 

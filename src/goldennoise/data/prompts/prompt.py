@@ -1,6 +1,7 @@
 """A prompt, and what a user chooses about a prompt set."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from goldennoise.errors import require
 from goldennoise.runtime.seeding import prompt_id
 from goldennoise.store.identity import digest_of_lines
-from goldennoise.store.options import Options, either, one_of, option
+from goldennoise.store.options import Check, Options, either, one_of, option
 
 UNCATEGORISED = "uncategorised"
 """Category of the prompts of a file without a category column."""
@@ -40,12 +41,15 @@ class PromptsConfig(Options):
     """Of the shapes world: each caption three times, as it is and with "dark" and with "bright" before it. Renders draw
     these; no scorer knows them, so they are for collect with stage.preference=null."""
     path: str | None = None
-    """Of a file: .txt (one prompt a line), .csv, .tsv, .jsonl or .json, in UTF-8; or a folder of .txt files, one prompt
-    in each. `~` is the home folder."""
+    """Of a file: .txt (one prompt a line), .csv, .tsv, .jsonl, .json or .parquet; or a folder. Texts are in UTF-8. `~`
+    is the home folder."""
+    folder: str = option("texts", either("texts", "lists"))
+    """What a folder holds: "texts" are .txt files of one prompt each; "lists" are files of several prompts, and the
+    column `list` is the name of the file."""
     text_column: str | None = None
     """Null takes the only column called prompt, prompts, caption or text."""
     category_column: str | None = None
-    """The kind of each prompt; null leaves all of them without one."""
+    """The kind of each prompt, a text or a whole number; null leaves all of them without one."""
     category: str | None = None
     """Only prompts of this category; null for all."""
     duplicates: str = option("refuse", either("refuse", "keep_first", "keep"))
@@ -54,7 +58,19 @@ class PromptsConfig(Options):
     empty: str = option("refuse", either("refuse", "leave_out"))
     """"refuse" suits a file of your own; "leave_out" suits published sets with empty prompts, which the log counts."""
     held_out: list[str] = field(default_factory=list)
-    """Prompt files whose prompts are never collected from, because something is measured on them."""
+    """Prompt files whose prompts are never trained on or collected from, because something is measured on them."""
+    version: str | None = None
+    """Of a published set, such as a commit; null for a file of your own. This and what follows decides no content."""
+    source: str | None = None
+    """Of a published set: its paper or repository, in words."""
+    licence: str | None = None
+    """Of a published set."""
+    urls: tuple[str, ...] = ()
+    """Where stage=fetch gets the file, or each file of a folder; none where no address is known."""
+    sha256: str | None = option(None, Check(re.compile(r"[0-9a-f]{64}").fullmatch, "64 hex digits in lower case"))
+    """Of the file, or of what `sha256sum *` prints in a folder; another content is refused. Null reads any content."""
+    benchmark: bool = False
+    """Whether results are published on the set: nothing is trained on it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,24 +2,26 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from goldennoise.data.prompts.defects import Defect, shown
-from goldennoise.data.prompts.folder import read_folder
+from goldennoise.data.prompts.folder import read_folder, read_lists
 from goldennoise.data.prompts.json_rows import read_json, read_jsonl
-from goldennoise.data.prompts.rows import TEXT, Rows, decoded, lines_of
+from goldennoise.data.prompts.parquet_rows import read_parquet
+from goldennoise.data.prompts.rows import TEXT, Rows, decoded, existing, lines_of
 from goldennoise.errors import DataError
 
 
-def read_rows(path: Path) -> Rows:
-    """All rows of a .txt, .csv, .tsv, .jsonl or .json file in UTF-8 (a byte order mark is allowed), or of a folder.
+def read_rows(path: Path, folder: str = "texts") -> Rows:
+    """All rows of a .txt, .csv, .tsv, .jsonl, .json (in UTF-8; a byte order mark is allowed) or .parquet file.
 
+    Of a folder: those of its files, which are texts or lists, as `folder` says.
     Raises `DataError`: no such file, another suffix, not UTF-8, nothing in it.
     """
     try:
-        rows = _read(path)
+        rows = _read(existing(path), folder)
     except OSError as error:
         raise DataError(f"{shown([str(path)])} cannot be read ({error.strerror}); check prompts.path") from None
     if not (rows.rows or rows.defects or rows.empty_lines):
@@ -27,16 +29,17 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-def _read(path: Path) -> Rows:
-    readers = {".txt": _read_txt, ".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": read_jsonl}
-    suffix = path.suffix.lower()
+def _read(path: Path, folder: str) -> Rows:
     if path.is_dir():
-        return read_folder(path)
-    if suffix == ".json":
-        return read_json(path, decoded(path))
-    if suffix not in readers:
-        raise DataError(f"{path}: a prompt file ends in {', '.join(readers)}, .json; rename or convert it")
-    return readers[suffix](decoded(path))
+        return read_folder(path) if folder == "texts" else read_lists(path, _read_file, READERS)
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> Rows:
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise DataError(f"{path}: a prompt file ends in {', '.join(READERS)}; rename or convert it")
+    return READERS[suffix](path)
 
 
 def _read_txt(text: str) -> Rows:
@@ -118,3 +121,18 @@ def _add_row(rows: Rows, line: int, fields: list[str], mend_excess: str) -> None
         rows.defects.append(Defect(line, what, "give every row as many fields as the header, empty ones too"))
     else:
         rows.rows.append((line, dict(zip(rows.columns, fields, strict=True))))
+
+
+def _decoded(read: Callable[[str], Rows]) -> Callable[[Path], Rows]:
+    return lambda path: read(decoded(path))
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    ".txt": _decoded(_read_txt),
+    ".csv": _decoded(_read_csv),
+    ".tsv": _decoded(_read_tsv),
+    ".jsonl": _decoded(read_jsonl),
+    ".json": lambda path: read_json(path, decoded(path)),
+    ".parquet": read_parquet,
+}
+"""Suffix of a file -> what reads it."""

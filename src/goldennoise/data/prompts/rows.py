@@ -24,11 +24,16 @@ class Rows:
     places: Places = LINES
 
 
+def existing(path: Path) -> Path:
+    """The path itself. Raises `DataError` if nothing is there."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; stage=fetch gets published prompts, data/README.md says from where")
+    return path
+
+
 def decoded(path: Path) -> str:
     """Content of a file in UTF-8. Raises `DataError` if there is no such file, or with line and byte if it is not."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; data/README.md says where published prompts come from")
-    content = path.read_bytes()
+    content = existing(path).read_bytes()
     if b"\0" in content:
         raise DataError(f"{path} holds zero bytes, as a file in UTF-16 does; save the file as UTF-8")
     try:

@@ -13,6 +13,7 @@ from goldennoise.evaluation.report.checks import gap_table
 from goldennoise.evaluation.report.contents import settings
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent
+from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.results import (
     category_table,
     correction_of,
@@ -90,7 +91,7 @@ def comparison_table(arms: Arms, summary: Summary) -> Table:
             "Wu 1988). Arms with equally many runs are paired run by run, others by all pairs of runs. Few runs say "
             "little of how runs differ.",
         )
-    return replace(table, columns=[_ARM, *table.columns[1:]], footnotes=notes)
+    return replace(table, columns=[_ARM, *table.columns[1:]], footnotes=[*notes, *protocol_notes(summary)])
 
 
 def _figures(summary: Summary) -> list[Figure]:

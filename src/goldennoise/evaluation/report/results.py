@@ -6,6 +6,7 @@ from statistics import mean
 from goldennoise import methods
 from goldennoise.evaluation.report.marks import Correction, p_text
 from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
+from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.significance import detectable_difference
 from goldennoise.evaluation.statistics import Comparison
@@ -118,7 +119,8 @@ def category_table(summary: Summary) -> Table:
         sections.append(Section(scorer, _about(summary.scorers[scorer], scale), rows))
     caption = f"By kind of prompt: mean of {summary.reference}, and the paired differences of the others to it"
     over = "Mean of the kinds: every kind counts alike, as in GenEval's overall number; without an interval."
-    return Table(caption, columns, sections, [correction.note, over] if len(base) > 1 else [correction.note])
+    footnotes = [correction.note, over] if len(base) > 1 else [correction.note]
+    return Table(caption, columns, sections, [*footnotes, *protocol_notes(summary)])
 
 
 def readable(category: str) -> str:
@@ -184,6 +186,7 @@ def _footnotes(summary: Summary, correction: Correction) -> list[str]:
         cost_note(summary),
         *_differences(summary),
         *_schedule_controls(summary),
+        *protocol_notes(summary),
     ]
 
 

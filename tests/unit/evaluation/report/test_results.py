@@ -270,3 +270,15 @@ def test_rows_of_published_methods_say_that_they_are_not_the_papers() -> None:
 def test_what_differs_is_told_by_the_methods_name(kind: str) -> None:
     assert component(kind).DIFFERS.startswith(f"{kind} ")
     assert component(kind).DIFFERS.endswith(".")
+
+
+def test_the_protocol_stands_under_every_table_of_scores() -> None:
+    assert not any("Protocol" in note for note in result_table(summary()).footnotes)
+    protocol = {"prompts": "100 of 200 prompts of drawbench.csv (version v1)", "seeds": "seeds 0 to 1 of root seed 7"}
+    found = replace(summary(), protocol=protocol)
+    expected = [
+        "Protocol: 100 of 200 prompts of drawbench.csv (version v1); seeds 0 to 1 of root seed 7.",
+        "Scorers: clip (version 1), verifier (version 1).",
+    ]
+    assert result_table(found).footnotes[-2:] == expected
+    assert category_table(found).footnotes[-2:] == expected
