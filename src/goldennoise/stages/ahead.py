@@ -1,11 +1,12 @@
 """What a dry run knows ahead of a stage: its inputs, its model, what earlier stages would make. Loads nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 from goldennoise.config.compose import RunConfig, model_artifacts
+from goldennoise.data.prompts import Prompt
 from goldennoise.data.shapes.locations import PIPELINES
 from goldennoise.diffusion.description import BYTES, DENOISER, Description, described, sampling_of
 from goldennoise.diffusion.evaluations import Amount, Sampling
@@ -15,6 +16,7 @@ from goldennoise.stages.estimate import Estimate, Size
 from goldennoise.stages.job import Decides, distinct, known_scorers
 from goldennoise.stages.networks import refuse_other_models
 from goldennoise.store.artifacts import Artifact, ArtifactStore
+from goldennoise.store.paths import given_path
 
 WORLD_PNG, PHOTOGRAPH_PNG = (1.0, 1.0), (1.5, 3.0)
 """Bytes a pixel of a PNG, least and most. Of the shapes world: the mean of 64 images of the benchmark was 1.0."""
@@ -56,6 +58,15 @@ class Ahead:
                 self.inputs[reference] = made or f"missing: {error}"
         self._is_missing |= found is None
         return found
+
+    def prompts(self, load: Callable[[], Sequence[Prompt]]) -> Sequence[Prompt]:
+        """What `load` gives. As many as stage.num_prompts, one at least, stand for those of a file that is not here."""
+        path, num = self.config.prompts.path, self.config.stage.num_prompts or 1
+        if path is None or given_path(path).exists():
+            return load()
+        self.inputs[path] = f"missing: counts are of {num:,} prompts"
+        self._is_missing = True
+        return [Prompt.of(f"prompt {number}") for number in range(num)]
 
     def _resolved(self, reference: str, kind: str) -> Artifact:
         return resolve_network(self.store, reference) if kind == "npnet" else self.store.resolve(reference, kind)

@@ -68,7 +68,7 @@ def run(config: RunConfig) -> Artifact:
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     """Of the pairs artifact, see `stages.dry_run`."""
     chain, stage = _chain(config), config.stage
-    prompts, _ = load_training_prompts(config.prompts, stage.num_prompts, benchmark_sets())
+    prompts = ahead.prompts(lambda: load_training_prompts(config.prompts, stage.num_prompts, benchmark_sets())[0])
     networks = ahead.networks(chain)
     done = ahead.complete("pairs", partial(_identity, config, chain[-1], prompts), networks.values())
     pairs, sampling = len(prompts) * stage.num_seeds, ahead.sampling(networks)

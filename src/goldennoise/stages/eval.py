@@ -79,7 +79,7 @@ def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     """Of the scores artifact, see `stages.dry_run`."""
     _refuse_unfit(config)
     stage, chosen = config.stage, config.method
-    prompts = load_prompts(config.prompts, stage.num_prompts)
+    prompts = ahead.prompts(partial(load_prompts, config.prompts, stage.num_prompts))
     networks = ahead.networks(chosen.values())
     done = ahead.complete("scores", partial(_identity, config, prompts, networks), networks.values())
     samples = len(prompts) * stage.num_seeds

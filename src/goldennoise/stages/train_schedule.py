@@ -70,7 +70,10 @@ def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
 
 
 def _prompts(config: RunConfig) -> tuple[list[Prompt], int]:
-    """Those to learn from and to validate on, and how many held-out ones were taken out of the set. Raises `ConfigError` where they or the config do not fit."""
+    """Those to learn from and to validate on, and how many held-out ones were taken out of the set.
+
+    Raises `ConfigError` where they or the config do not fit.
+    """
     _refuse_unfit(config)
     prompts, num_left_out = load_training_prompts(config.prompts, config.stage.num_prompts, benchmark_sets())
     if len(prompts) <= config.stage.num_validation:
