@@ -82,6 +82,7 @@ def test_which_evaluations_are_meant(base: Run, three: list[Artifact], given: ob
     named = str(Path(base.outputs, given)) if isinstance(given, Path) else given
     table = goldennoise.load_scores(named, outputs=base.outputs)  # type: ignore[arg-type]
     assert list(table["artifact"].unique()) == expected
+    assert not table.duplicated(["artifact", "prompt_id", "seed", "method", "scorer"]).any()
 
 
 def test_a_folder_elsewhere_is_called_by_its_path(base: Run, three: list[Artifact], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Stages: each reads artifacts and writes one.
 
 A stage is one module here that defines a `Config` and `run(config) -> Artifact`; `all` is put together from the others
-by the command line. `demo_app` serves a page, which writes artifacts as it is used.
+by the command line. `demo_app` serves a page, which writes artifacts as it is used. `list` and `verify` write none.
 """
 
 import pkgutil
