@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.evaluation.sweep import arm_names, differing, settings_of
 from goldennoise.stages.job import opened
-from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft, allowed_name
+from goldennoise.store.artifacts import WILDCARD, Artifact, ArtifactStore, Draft, allowed_name
 from goldennoise.store.options import Check, Options, number, option
 
 if TYPE_CHECKING:
@@ -23,10 +24,17 @@ def _references(chosen: object) -> list[str]:
     return [*listed] if all(isinstance(one, str) and one for one in listed) else []
 
 
+def _are_arms(scores: Any) -> bool:
+    if isinstance(scores, str):
+        return WILDCARD.search(scores) is not None
+    named = isinstance(scores, Mapping) and len(scores) > 1
+    return named and all(allowed_name(arm) is None and _references(scores[arm]) for arm in scores)
+
+
 ARMS = Check(
-    lambda arms: len(arms) > 1 and all(allowed_name(arm) is None and _references(arms[arm]) for arm in arms),
+    _are_arms,
     "the names of at least two arms, each with a scores artifact or a list of them, as in "
-    "{uniform:scores/a@v1,laplace:[scores/b@v1,scores/c@v1]}",
+    "{uniform:scores/a@v1,laplace:[scores/b@v1,scores/c@v1]}, or a text with a wildcard, as in scores/sweep@*",
 )
 
 
@@ -36,11 +44,13 @@ class Config(Options):
 
     kind: str = "compare"
     """Of this stage."""
-    scores: dict[str, Any] = option(check=ARMS)
+    scores: Any = option(check=ARMS)
     """Name of an arm -> its scores artifact, or a list of them, one for each training run of the arm. Run i of two arms
-    with equally many runs are a pair."""
+    with equally many runs are a pair. Or a text with the wildcards of a shell, "scores/sweep@*": every evaluation that
+    it means is an arm, whose name says which options differ."""
     reference: str | None = None
-    """The arm that every other one is compared with; null for the first."""
+    """The arm that every other one is compared with, by its name, or of a text with wildcards by its evaluation; null
+    for the first."""
     method: Any = None
     """The method of every evaluation that is compared, or a mapping of arm -> method; null for the evaluation's own
     reference."""
@@ -51,6 +61,10 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.scores, str):
+            fits = self.method is None or (isinstance(self.method, str) and bool(self.method))
+            require(fits, "method", self.method, "null or the name of a method")
+            return
         object.__setattr__(self, "scores", {arm: _references(chosen) for arm, chosen in self.scores.items()})
         known = ", ".join(self.scores)
         require(self.reference in (None, *self.scores), "reference", self.reference, f"null or one of {known}")
@@ -75,10 +89,10 @@ def run(config: RunConfig) -> Artifact:
     with opened(config, "comparison") as job:
         scores = _resolved(job.store, stage)
         methods = {arm: [_method(each, stage.method_of(arm)) for each in found] for arm, found in scores.items()}
+        reference = _reference(scores, stage.reference)
         first, *others = [each for found in scores.values() for each in found]
         for other in others:
             _refuse_unpaired(other, first)
-        reference = stage.reference or next(iter(scores))
         identity = {
             "arms": [[arm, [each.fingerprint for each in found], methods[arm]] for arm, found in scores.items()],
             "reference": reference,
@@ -95,6 +109,8 @@ def run(config: RunConfig) -> Artifact:
 
 
 def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
+    if isinstance(stage.scores, str):
+        return _swept(store.matching(stage.scores, "scores"), stage)
     found = {arm: [store.resolve(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
     for arm, scores in found.items():
         for place, each in enumerate(scores):
@@ -105,6 +121,29 @@ def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
                 )
             each.check()
     return found
+
+
+def _swept(scores: list[Artifact], stage: Config) -> dict[str, list[Artifact]]:
+    """Every evaluation as an arm of its own."""
+    if len(scores) < 2:
+        raise ConfigError(
+            f"stage.scores={stage.scores}: it means {scores[0].reference} alone, and a comparison needs at least two"
+        )
+    for each in scores:
+        each.check()
+    names = arm_names(scores, [_method(each, stage.method_of("")) for each in scores])
+    return {name: [each] for name, each in zip(names, scores, strict=True)}
+
+
+def _reference(scores: Mapping[str, list[Artifact]], chosen: str | None) -> str:
+    """The arm that the others are compared with."""
+    if chosen is None or chosen in scores:
+        return chosen or next(iter(scores))
+    by_evaluation = {found[0].reference: arm for arm, found in scores.items()}
+    if chosen not in by_evaluation:
+        known = "; ".join(f"{reference} ({arm})" for reference, arm in by_evaluation.items())
+        raise ConfigError(f"stage.reference={chosen}: reference must be null or one of {known}")
+    return by_evaluation[chosen]
 
 
 def _method(scores: Artifact, chosen: str | None) -> str:
@@ -163,7 +202,8 @@ def _write(draft: Draft, arms: "Arms", reference: str, stage: Config) -> Artifac
 
     summary = arms_summary(arms, reference, stage.num_bootstrap)
     write_summary(summary, arms, draft.path / "summary.json")
-    content = comparison_content(draft.reference, arms, summary, stage.num_examples)
+    settings = {arm: [settings_of(each.run.scores, each.run.method) for each in runs] for arm, runs in arms.items()}
+    content = comparison_content(draft.reference, arms, summary, stage.num_examples, differing(settings))
     markdown, latex = (all_tables(content.tables, form) for form in (to_markdown, to_latex))
     write_report(draft.path, render(content), markdown, latex)
     counts = {"arms": len(arms), "runs": sum(map(len, arms.values())), "prompts": summary.num_prompts}

@@ -41,7 +41,7 @@ def runs(base: Run) -> dict[str, Artifact]:
     }
 
 
-def compared(base: Run, scores: dict[str, Any], **options: Any) -> Artifact:
+def compared(base: Run, scores: Any, **options: Any) -> Artifact:
     stage = Config(scores=scores, **{"num_examples": 4, "num_bootstrap": 500, **options})
     return run(replace(base, stage=stage, name="compared", method={}, scorer={}))
 
@@ -102,7 +102,8 @@ def test_the_page_stands_alone_and_names_every_model(
 ) -> None:
     artifact = compared(base, {"two": ["a0", "a1"], "three": ["c0", "c1"]}, reference="three", method="shifted")
     html = (artifact.path / "index.html").read_text()
-    assert not re.findall(r"https?:|@import|<script|<link|\burl\((?!#)", html)
+    assert not re.findall(r"https?:|@import|<script |<link|\burl\((?!#)", html)
+    assert "default-src 'none'" in html
     assert {uri[:22] for uri in re.findall(r'src="([^"]*)"', html)} == {"data:image/png;base64,"}
     assert (html.count("<svg"), html.count("<img")) == (2, 4 * 2)
     for heading in ("What is compared", "Results", "Quality against cost", "By kind of prompt", "Examples"):
