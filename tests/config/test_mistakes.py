@@ -28,9 +28,9 @@ MISTAKES = [
     (
         "stage=evall",
         "stage=evall: there is no such stage; choose from all, all_demo, all_eval, all_layouts, all_one_more_step, "
-        "all_schedule, collect, collect_layouts, collect_one_more_step, compare, convert, demo_app, distil, eval, "
-        "eval_demo, eval_one_more_step, eval_schedule, list, report, sample, score, train, train_layouts, train_model, "
-        "train_model_lora, train_one_more_step, train_schedule, verify; did you mean eval?",
+        "all_schedule, browse, collect, collect_layouts, collect_one_more_step, compare, convert, demo_app, distil, "
+        "eval, eval_demo, eval_one_more_step, eval_schedule, list, report, sample, score, train, train_layouts, "
+        "train_model, train_model_lora, train_one_more_step, train_schedule, verify; did you mean eval?",
     ),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
@@ -44,8 +44,8 @@ MISTAKES = [
     ("~stage", "~stage: stage cannot be left out; choose from all, all_demo, "),
     (
         "stage.kind=colect",
-        "stage.kind=colect: there is no such kind; choose from all, collect, compare, convert, demo_app, distil, eval, "
-        "list, report, sample, score, train",
+        "stage.kind=colect: there is no such kind; choose from all, browse, collect, compare, convert, demo_app, "
+        "distil, eval, list, report, sample, score, train",
     ),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),

@@ -22,6 +22,7 @@ STAGE_OF_KIND = {
     "checkpoint": "convert",
     "samples": "sample",
     "comparison": "compare",
+    "browser": "browse",
 }
 
 
