@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         GoldenNoise,
         Sampled,
         load_npnet,
+        load_scores,
         load_time_predictor,
         noise_levels,
         re_denoise,
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
     )
 
 __version__ = version("goldennoise")
-__all__ = ["GoldenNoise", "Sampled", "load_npnet", "load_time_predictor", "noise_levels", "re_denoise", "sample"]
+__all__ = [
+    "GoldenNoise",
+    "Sampled",
+    "load_npnet",
+    "load_scores",
+    "load_time_predictor",
+    "noise_levels",
+    "re_denoise",
+    "sample",
+]
 
 
 def __getattr__(name: str) -> Any:

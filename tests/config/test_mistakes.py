@@ -26,7 +26,7 @@ MISTAKES = [
     ("+stage=train", "+stage=train: stage is chosen already; write stage=OPTION"),
     # unknown choices
     ("stage=evall", "stage=evall: there is no such stage; choose from all, all_demo, all_eval, all_layouts, "),
-    ("stage=evall", "train_schedule; did you mean eval?"),
+    ("stage=evall", "verify; did you mean eval?"),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, early_stop, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),
@@ -37,7 +37,7 @@ MISTAKES = [
     ("stage=null", "stage=null: there is no such stage; choose from all, all_demo, "),
     ("~model", "model is not chosen: set it with model=OPTION, one of dreamshaper_xl_turbo, "),
     ("~stage", "~stage: stage cannot be left out; choose from all, all_demo, "),
-    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from all, collect, compare, convert, "),
+    ("stage.kind=colect", "stage.kind=colect: there is no such kind; choose from all, browse, collect, "),
     ("stage.kind=colect", "did you mean collect?"),
     ("method.re_denoise.kind=re_denois", "method.re_denoise.kind=re_denois: there is no such kind"),
     ("noise_levels=lapalce", "noise_levels=lapalce: there is no such noise_levels; choose from cauchy, "),

@@ -44,11 +44,14 @@ def test_models_are_compared_and_a_complete_comparison_loads_no_torch(tmp_path: 
     assert "goldennoise.stages.job" in loaded
     assert not loaded & {"torch", "pandas", "matplotlib"}
 
+    ended = goldennoise(tmp_path, "stage=compare", "stage.scores=scores/t*", "name=sweep")
+    assert (ended.code, "difference to 3 [95 % interval]" in ended.stdout) == (0, True)
+
     for scores, expected in (
         ("{two: two}", "stage.scores={'two': 'two'}: scores must be the names of at least two arms"),
         ("{two: two, other: other}", "no scores artifact called other"),
-        ("[two, three]", "stage.scores=['two', 'three']: scores must be a mapping of names to values"),
-        ("two", "stage.scores=two: scores must be a mapping of names to values"),
+        ("[two, three]", "stage.scores=['two', 'three']: scores must be the names of at least two arms"),
+        ("two", "or a text with a wildcard, as in scores/sweep@*"),
     ):
         refused = goldennoise(tmp_path, "stage=compare", f"stage.scores={scores}", "name=refused")
         assert (refused.code, len(refused.sentences)) == (2, 1)

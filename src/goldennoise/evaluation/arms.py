@@ -8,16 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from goldennoise.errors import ArtifactError
-from goldennoise.evaluation.scores import scores_table
+from goldennoise.evaluation.scores import CELL, scores_table
 from goldennoise.evaluation.statistics import Comparison, compare_runs
 from goldennoise.evaluation.summary import MethodResult, Result, Role, ScorerInfo, Summary, read_summary
 from goldennoise.methods import control_of
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.store.artifacts import Artifact
 from goldennoise.store.files import write_json
-
-CELL = ["prompt_id", "seed"]
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,9 @@ Arms = Mapping[str, Sequence[Measured]]
 
 def measured(run: Run) -> Measured:
     """Raises `ArtifactError` for scores that cannot be used, or that are not there for every prompt and seed."""
-    scores = run.scores
-    summary = read_summary(scores.path / "summary.json")
-    table = scores_table(scores, summary)
-    rows = table[table["method"] == run.method]
-    needed = summary.num_prompts * summary.num_seeds * len(summary.scorers)
-    found = len(rows.drop_duplicates([*CELL, "scorer"]))
-    if not found == len(rows) == needed:
-        raise ArtifactError(
-            f"{scores.path / 'scores.parquet'} has scores of {found} of the {needed} images and scorers of "
-            f"{run.method}: run stage=eval again or restore the file"
-        )
-    return Measured(run, summary, rows)
+    summary = read_summary(run.scores.path / "summary.json")
+    table = scores_table(run.scores, summary)
+    return Measured(run, summary, table[table["method"] == run.method])
 
 
 def arms_summary(arms: Arms, reference: str, num_resamples: int) -> Summary:

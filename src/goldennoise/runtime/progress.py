@@ -58,6 +58,13 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(text)
 
+    def say(self, line: str) -> None:
+        """A line of the result on stdout, above the bar."""
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            self._bar.write(line)
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -2,7 +2,7 @@
 
 A stage is one module here that defines a `Config` and `run(config) -> Artifact`; `all` is put together from the others
 by the command line. `demo_app` serves a page, which writes artifacts as it is used; `fetch` writes prompt files;
-`selftest` only prints.
+`list`, `selftest` and `verify` only print.
 """
 
 import pkgutil

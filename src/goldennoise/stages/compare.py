@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ArtifactError, ConfigError, require
+from goldennoise.evaluation.sweep import arm_names, differing, settings_of
 from goldennoise.stages.job import opened
-from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft, allowed_name
+from goldennoise.store.artifacts import WILDCARD, Artifact, ArtifactStore, Draft, allowed_name
 from goldennoise.store.options import Check, Options, number, option
 
 if TYPE_CHECKING:
@@ -25,10 +26,17 @@ def _references(chosen: object) -> list[str]:
     return [*listed] if all(isinstance(one, str) and one for one in listed) else []
 
 
+def _are_arms(scores: Any) -> bool:
+    if isinstance(scores, str):
+        return WILDCARD.search(scores) is not None
+    named = isinstance(scores, Mapping) and len(scores) > 1
+    return named and all(allowed_name(arm) is None and _references(scores[arm]) for arm in scores)
+
+
 ARMS = Check(
-    lambda arms: len(arms) > 1 and all(allowed_name(arm) is None and _references(arms[arm]) for arm in arms),
+    _are_arms,
     "the names of at least two arms, each with a scores artifact or a list of them, as in "
-    "{uniform:scores/a@v1,laplace:[scores/b@v1,scores/c@v1]}",
+    "{uniform:scores/a@v1,laplace:[scores/b@v1,scores/c@v1]}, or a text with a wildcard, as in scores/sweep@*",
 )
 
 
@@ -38,11 +46,13 @@ class Config(Options):
 
     kind: str = "compare"
     """Of this stage."""
-    scores: dict[str, Any] = option(check=ARMS)
+    scores: Any = option(check=ARMS)
     """Name of an arm -> its scores artifact, or a list of them, one for each training run of the arm. Run i of two arms
-    with equally many runs are a pair."""
+    with equally many runs are a pair. Or a text with the wildcards of a shell, "scores/sweep@*": every evaluation that
+    it means is an arm, whose name says which options differ."""
     reference: str | None = None
-    """The arm that every other one is compared with; null for the first."""
+    """The arm that every other one is compared with, by its name, or of a text with wildcards by its evaluation; null
+    for the first."""
     method: Any = None
     """The method of every evaluation that is compared, or a mapping of arm -> method; null for the evaluation's own
     reference."""
@@ -53,6 +63,10 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.scores, str):
+            fits = self.method is None or (isinstance(self.method, str) and bool(self.method))
+            require(fits, "method", self.method, "null or the name of a method")
+            return
         object.__setattr__(self, "scores", {arm: _references(chosen) for arm, chosen in self.scores.items()})
         known = ", ".join(self.scores)
         require(self.reference in (None, *self.scores), "reference", self.reference, f"null or one of {known}")
@@ -91,6 +105,8 @@ def run(config: RunConfig) -> Artifact:
 def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
     """Of the comparison artifact, see `stages.dry_run`."""
     stage, done = config.stage, None
+    if isinstance(stage.scores, str):
+        return ahead.estimate("comparison", None, {"examples, at most": stage.num_examples})
     found = {arm: [ahead.input(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
     scores = {arm: [each for each in runs if each is not None] for arm, runs in found.items()}
     if scores == found:
@@ -114,13 +130,15 @@ def _paired(scores: Mapping[str, list[Artifact]], stage: Config) -> dict[str, li
 def _identity(stage: Config, scores: Mapping[str, list[Artifact]], methods: Mapping[str, list[str]]) -> dict[str, Any]:
     return {
         "arms": [[arm, [each.fingerprint for each in found], methods[arm]] for arm, found in scores.items()],
-        "reference": stage.reference or next(iter(scores)),
+        "reference": _reference(scores, stage.reference),
         "num_examples": stage.num_examples,
         "num_bootstrap": stage.num_bootstrap,
     }
 
 
 def _resolved(store: ArtifactStore, stage: Config) -> dict[str, list[Artifact]]:
+    if isinstance(stage.scores, str):
+        return _swept(store.matching(stage.scores, "scores"), stage)
     found = {arm: [store.resolve(one, "scores") for one in chosen] for arm, chosen in stage.scores.items()}
     for scores in found.values():
         for each in scores:
@@ -136,6 +154,29 @@ def _refuse_repeated(found: Mapping[str, list[Artifact]]) -> None:
                     f"stage.scores.{arm}: {each.reference} stands here twice, and the runs of an arm are runs of their "
                     "own; leave one out"
                 )
+
+
+def _swept(scores: list[Artifact], stage: Config) -> dict[str, list[Artifact]]:
+    """Every evaluation as an arm of its own."""
+    if len(scores) < 2:
+        raise ConfigError(
+            f"stage.scores={stage.scores}: it means {scores[0].reference} alone, and a comparison needs at least two"
+        )
+    for each in scores:
+        each.check()
+    names = arm_names(scores, [_method(each, stage.method_of("")) for each in scores])
+    return {name: [each] for name, each in zip(names, scores, strict=True)}
+
+
+def _reference(scores: Mapping[str, list[Artifact]], chosen: str | None) -> str:
+    """The arm that the others are compared with."""
+    if chosen is None or chosen in scores:
+        return chosen or next(iter(scores))
+    by_evaluation = {found[0].reference: arm for arm, found in scores.items()}
+    if chosen not in by_evaluation:
+        known = "; ".join(f"{reference} ({arm})" for reference, arm in by_evaluation.items())
+        raise ConfigError(f"stage.reference={chosen}: reference must be null or one of {known}")
+    return by_evaluation[chosen]
 
 
 def _method(scores: Artifact, chosen: str | None) -> str:
@@ -193,7 +234,8 @@ def _write(draft: Draft, arms: "Arms", reference: str, stage: Config) -> Artifac
 
     summary = arms_summary(arms, reference, stage.num_bootstrap)
     write_summary(summary, arms, draft.path / "summary.json")
-    content = comparison_content(draft.reference, arms, summary, stage.num_examples)
+    settings = {arm: [settings_of(each.run.scores, each.run.method) for each in runs] for arm, runs in arms.items()}
+    content = comparison_content(draft.reference, arms, summary, stage.num_examples, differing(settings))
     write_page(draft.path, content)
     counts = {"arms": len(arms), "runs": sum(map(len, arms.values())), "prompts": summary.num_prompts}
     artifact = draft.commit(counts | {"seeds": summary.num_seeds, "scorers": len(summary.scorers)})

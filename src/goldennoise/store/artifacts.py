@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from goldennoise.store.hub import local_path
 from goldennoise.store.identity import fingerprint
 from goldennoise.store.origin import timestamp
 from goldennoise.store.record import RECORD, STAGE_OF_KIND, Artifact, read_artifact, read_header
+from goldennoise.store.versions import VERSION, complete, names, number, unfinished
 
 __all__ = ["Artifact", "ArtifactStore", "Draft"]
 
@@ -24,7 +26,9 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _REFERENCE = re.compile(
     rf"(?:(?P<kind>{'|'.join(STAGE_OF_KIND)})/)?(?P<name>{_NAME})(?:@(?P<version>latest|v[1-9][0-9]{{0,8}}))?"
 )
-_VERSION = re.compile(r"v[1-9][0-9]{0,8}")
+WILDCARD = re.compile(r"[*?[]")
+"""A character of a name or a version that stands for several."""
+_PATTERN = re.compile(rf"(?:(?P<kind>{'|'.join(STAGE_OF_KIND)})/)?(?P<name>[^/@]+)(?:@(?P<version>[^/@]+))?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.(partial|lock|tmp|)", re.IGNORECASE)
 """Devices of Windows, endings of our unfinished files, and a dot at the end, which Windows leaves out."""
 LONGEST_NAME = 100
@@ -53,6 +57,28 @@ class ArtifactStore:
         if match["kind"] not in (None, kind):
             raise _wrong_kind(reference, match["kind"], kind)
         return self._named(match["name"], match["version"] or "latest", kind)
+
+    def matching(self, pattern: str, kind: str) -> list[Artifact]:
+        """Complete artifacts that a reference means, whose name and version may have the wildcards of a shell.
+
+        "scores/demo" is the latest version, "scores/demo@*" every version, "scores/*" every version of every name.
+        They come in the order of names and versions. Raises what `resolve` raises, and `ArtifactError` for no match.
+        """
+        match = _PATTERN.fullmatch(pattern) if WILDCARD.search(pattern) else None
+        if match is None:
+            return [self.resolve(pattern, kind)]
+        if match["kind"] not in (None, kind):
+            raise _wrong_kind(pattern, match["kind"], kind)
+        known, wanted, found = names(self.root / kind), match["version"] or "*", []
+        for name in (name for name in known if fnmatchcase(name, match["name"])):
+            folder = self.root / kind / name
+            every = complete(folder)
+            chosen = every[-1:] if wanted == "latest" else [one for one in every if fnmatchcase(one, wanted)]
+            found += [read_artifact(folder / version) for version in chosen]
+        if not found:
+            there = f"there are {', '.join(known)}" if known else f"make one with stage={STAGE_OF_KIND[kind]}"
+            raise ArtifactError(f"no {kind} artifact in {self.root / kind} is called {shortened(pattern)}: {there}")
+        return found
 
     def begin(
         self,
@@ -92,7 +118,7 @@ class ArtifactStore:
     def versions(self, kind: str, name: str) -> list[Artifact]:
         """Complete versions, the newest first; one with a damaged record is passed over with a warning."""
         folder = self.root / kind / name
-        read = (_unless_damaged(read_artifact, folder / version) for version in reversed(_complete(folder)))
+        read = (_unless_damaged(read_artifact, folder / version) for version in reversed(complete(folder)))
         return [artifact for artifact in read if artifact is not None]
 
     def remove(self, artifact: Artifact) -> None:
@@ -103,18 +129,18 @@ class ArtifactStore:
 
     def _named(self, name: str, version: str, kind: str) -> Artifact:
         folder = self.root / kind / name
-        versions = _complete(folder)
+        versions = complete(folder)
         chosen = versions[-1] if versions and version == "latest" else version
         if chosen in versions:
             return read_artifact(folder / chosen)
-        if (unfinished := _partial(folder)) and (version == "latest" or version in unfinished):
-            raise _unfinished(f"{kind}/{name}@{unfinished[-1] if version == 'latest' else version}", kind)
+        if (partial := unfinished(folder)) and (version == "latest" or version in partial):
+            raise _unfinished(f"{kind}/{name}@{partial[-1] if version == 'latest' else version}", kind)
         if versions:
             raise ArtifactError(f"{kind}/{name} has no {version}: complete versions are {', '.join(versions)}")
         parent = self.root / kind
-        names = sorted(entry.name for entry in parent.iterdir() if _complete(entry)) if parent.is_dir() else []
-        known = f"there are {', '.join(names)}" if names else f"make one with stage={STAGE_OF_KIND[kind]} name={name}"
-        raise ArtifactError(f"no {kind} artifact called {name} in {parent}: {known}{nearest(name, names)}")
+        known = names(parent)
+        mend = f"there are {', '.join(known)}" if known else f"make one with stage={STAGE_OF_KIND[kind]} name={name}"
+        raise ArtifactError(f"no {kind} artifact called {name} in {parent}: {mend}{nearest(name, known)}")
 
     def _at_path(self, path: Path, kind: str) -> Artifact:
         if not path.is_dir():
@@ -132,17 +158,17 @@ class ArtifactStore:
         for artifact in self.versions(wanted["kind"], wanted["name"]):
             if artifact.fingerprint == wanted["fingerprint"]:
                 return artifact
-        partial = _partial(folder)
+        partial = unfinished(folder)
         for version in reversed([version for version in partial if not (folder / version).exists()]):
             header = _unless_damaged(read_header, folder / f"{version}.partial" / DRAFT)
             if header is not None and header["fingerprint"] == wanted["fingerprint"]:
                 return version
         # A folder that lost its record keeps its number too.
-        taken = [entry.name for entry in folder.iterdir() if _VERSION.fullmatch(entry.name)]
-        return f"v{max(map(_number, (*taken, *partial)), default=0) + 1}"
+        taken = [entry.name for entry in folder.iterdir() if VERSION.fullmatch(entry.name)]
+        return f"v{max(map(number, (*taken, *partial)), default=0) + 1}"
 
     def _explicit(self, folder: Path, version: str, wanted: dict[str, Any]) -> Artifact | str:
-        if version in _complete(folder):
+        if version in complete(folder):
             artifact = read_artifact(folder / version)
             _refuse_other(artifact.record, wanted, artifact.reference)
             return artifact
@@ -151,7 +177,7 @@ class ArtifactStore:
                 f"{folder / version} is not a complete artifact: it has no {RECORD}; restore it, delete the folder, or "
                 "choose another version"
             )
-        if version in _partial(folder):
+        if version in unfinished(folder):
             header = read_header(folder / f"{version}.partial" / DRAFT)
             _refuse_other(header, wanted, f"{wanted['kind']}/{wanted['name']}@{version}")
         return version
@@ -216,7 +242,7 @@ def check_name(name: str, version: str) -> None:
     """Raise `ConfigError` unless `name` can be a folder and `version` is "auto" or "v1", "v2", ..."""
     allowed = allowed_name(name)
     require(allowed is None, "name", name, str(allowed))
-    require(version == "auto" or _VERSION.fullmatch(version) is not None, "version", version, "auto, or v1, v2, ...")
+    require(version == "auto" or VERSION.fullmatch(version) is not None, "version", version, "auto, or v1, v2, ...")
 
 
 def allowed_name(name: object) -> str | None:
@@ -226,23 +252,6 @@ def allowed_name(name: object) -> str | None:
     if _RESERVED.fullmatch(name):
         return "another: names of devices and the endings '.partial', '.lock', '.tmp' and '.' are reserved"
     return None
-
-
-def _complete(folder: Path) -> list[str]:
-    """Complete versions, oldest first."""
-    # A pipe in its place would be waited for.
-    names = (path.parent.name for path in folder.glob(f"v*/{RECORD}") if path.is_file() or path.is_dir())
-    return sorted(filter(_VERSION.fullmatch, names), key=_number)
-
-
-def _partial(folder: Path) -> list[str]:
-    """Unfinished versions in which work has begun, oldest first."""
-    names = (path.parent.name.removesuffix(".partial") for path in folder.glob(f"v*.partial/{DRAFT}") if path.is_file())
-    return sorted(filter(_VERSION.fullmatch, names), key=_number)
-
-
-def _number(version: str) -> int:
-    return int(version[1:])
 
 
 def _refuse_other(existing: Mapping[str, Any], wanted: Mapping[str, Any], reference: str) -> None:

@@ -25,6 +25,7 @@ STAGE_OF_KIND = {
     "prediction": "predict",
     "tables": "tables",
     "image_quality": "image_quality",
+    "browser": "browse",
 }
 
 

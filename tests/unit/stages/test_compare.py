@@ -41,7 +41,7 @@ def runs(base: Run) -> dict[str, Artifact]:
     }
 
 
-def compared(base: Run, scores: dict[str, Any], **options: Any) -> Artifact:
+def compared(base: Run, scores: Any, **options: Any) -> Artifact:
     stage = Config(scores=scores, **{"num_examples": 4, "num_bootstrap": 500, **options})
     return run(replace(base, stage=stage, name="compared", method={}, scorer={}))
 
@@ -113,7 +113,8 @@ def test_the_page_stands_alone_and_names_every_model(
 ) -> None:
     artifact = compared(base, {"two": ["a0", "a1"], "three": ["c0", "c1"]}, reference="three", method="shifted")
     html = (artifact.path / "index.html").read_text()
-    assert not re.findall(r"https?:|@import|<script|<link|\burl\((?!#)", html)
+    assert not re.findall(r"https?:|@import|<script |<link|\burl\((?!#)", html)
+    assert "default-src 'none'" in html
     assert {uri[:22] for uri in re.findall(r'src="([^"]*)"', html)} == {"data:image/png;base64,"}
     assert (html.count("<svg"), html.count("<img")) == (2, 4 * 2)
     for heading in ("What is compared", "Results", "Quality against cost", "By kind of prompt", "Examples"):
@@ -203,7 +204,7 @@ def test_scores_that_cannot_be_used_are_refused(base: Run, runs: dict[str, Artif
         compared(base, both | {"none": "nothing"})
     resigned(runs["c0"], "scores.parquet", lambda file: pd.read_parquet(file).iloc[1:].to_parquet(file))
     with pytest.raises(
-        ArtifactError, match=r"scores\.parquet has scores of 23 of the 24 images and scorers of standard"
+        ArtifactError, match=r"scores\.parquet lacks the score of standard by brightness for .* with seed 0"
     ):
         compared(base, both)
     (runs["c0"].path / "summary.json").write_text("{}")

@@ -35,7 +35,8 @@ def test_the_page_stands_alone_and_shows_everything(scores_run: Run, capsys: pyt
     config = replace(scores_run, method=scores_run.method | {"net": NetworkConfig()})
     report = report_on(evaluation.run(config), config)
     html = (report.path / "index.html").read_text()
-    assert not re.findall(r"https?:|@import|<script|<link|\burl\((?!#)", html)
+    assert not re.findall(r"https?:|@import|<script |<link|\burl\((?!#)", html)
+    assert "default-src 'none'" in html
     assert {uri[:22] for uri in re.findall(r'src="([^"]*)"', html)} == {"data:image/png;base64,"}
     assert html.count("<svg") == 3
     assert html.count("<img") == 4 * 3

@@ -1,6 +1,6 @@
 """What the page of several models shows: the tables and figures of an evaluation's, with arms for methods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,26 @@ from goldennoise.evaluation.report.results import (
     cost_note,
     intervals_note,
     main_scorer,
+    pareto_front,
     result_table,
 )
 from goldennoise.evaluation.report.scorers import scorer_table
 from goldennoise.evaluation.report.sentences import headline, sentence, subject
+from goldennoise.evaluation.report.sweep_plot import MOST_OPTIONS, parallel_coordinates
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.summary import Summary
+from goldennoise.evaluation.sweep import shown
 from goldennoise.generation.units import image_file
 
 _ARM = Column("arm", numeric=False)
+_OF_ITS_OWN = ("model.path", "model.num_steps", "model.guidance")
+"""Options that the table of arms has a column for, whether they differ or not."""
 
 
-def comparison_content(title: str, arms: Arms, summary: Summary, num_examples: int) -> PageContent:
-    """The page of the comparison `summary` of `arms`."""
+def comparison_content(
+    title: str, arms: Arms, summary: Summary, num_examples: int, options: Mapping[str, Mapping[str, Any]]
+) -> PageContent:
+    """The page of the comparison `summary` of `arms`. options: dotted option -> arm -> value, of those that differ."""
     others = [arm for arm in arms if arm not in (summary.reference, subject(summary))]
     gaps = gap_table(summary)
     return PageContent(
@@ -43,23 +50,32 @@ def comparison_content(title: str, arms: Arms, summary: Summary, num_examples: i
         kinds=category_table(summary),
         checks=[] if gaps is None else [replace(gaps, columns=[_ARM, *gaps.columns[1:]])],
         scorers=scorer_table(summary),
-        figures=_figures(summary),
+        figures=[*_figures(summary), *_sweep(summary, options)],
         rows=_example_rows(arms, summary, num_examples),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),
         published=None,
         made=_made(arms, summary),
-        arms=arms_table(arms),
+        arms=arms_table(arms, options),
     )
 
 
-def arms_table(arms: Arms) -> Table:
-    """The model and the method of every arm; where its runs differ, each value once."""
+def arms_table(arms: Arms, options: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The model and the method of every arm; where its runs differ, each value once. options: further ones that
+    differ."""
     titles = ("model", "steps", "guidance", "method", "runs")
-    rows = [[Cell(arm), *map(Cell, _told(runs))] for arm, runs in arms.items()]
+    further = {option: values for option, values in options.items() if option not in _OF_ITS_OWN}
+    chosen = {option: further[option] for option in [*further][:MOST_OPTIONS]}
+    rows = [[Cell(arm), *map(Cell, _told(runs)), *_values(arm, chosen)] for arm, runs in arms.items()]
     columns = [_ARM, *(Column(title, numeric=title != "model" and title != "method") for title in titles)]
-    note = "Model, steps and guidance are the model's own; a method may sample otherwise."
-    return Table("Arms", columns, [Section("all arms", "", rows)], [note])
+    columns += [Column(option.rpartition(".")[2], numeric=False) for option in chosen]
+    notes = ["Model, steps and guidance are the model's own; a method may sample otherwise."]
+    notes += [f"Options that differ: {', '.join(options)}."] if options else []
+    return Table("Arms", columns, [Section("all arms", "", rows)], notes)
+
+
+def _values(arm: str, options: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
+    return [Cell(shown(values[arm])) for values in options.values()]
 
 
 def _told(runs: Sequence[Measured]) -> list[str]:
@@ -103,7 +119,8 @@ def _figures(summary: Summary) -> list[Figure]:
             f"Mean {scorer} with 95 % interval over model evaluations per image, one point per arm; the numbers are in "
             "the table of results.",
             f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
-            f"{summary.reference}. Arms of about equal cost are set a little apart.",
+            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}. "
+            "Arms of about equal cost are set a little apart.",
         ),
         Figure(
             "By kind of prompt",
@@ -113,6 +130,24 @@ def _figures(summary: Summary) -> list[Figure]:
             "Means with 95 % intervals. The arms are paired, so where intervals of means overlap there may still be a "
             "difference: the table of kinds below has the paired differences.",
         ),
+    ]
+
+
+def _sweep(summary: Summary, options: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
+    """Options beside what they cost and reach; nothing where there are too few to be read off the tables."""
+    if not options or (len(options) < 2 and len(summary.methods) < 3):
+        return []
+    scorer = main_scorer(summary)
+    left_out = [*options][MOST_OPTIONS:]
+    further = f" {len(left_out)} more options differ: {', '.join(left_out)}." if left_out else ""
+    return [
+        Figure(
+            "Options, cost and quality",
+            parallel_coordinates(summary, options),
+            f"A line per arm through its options, its cost and its mean {scorer}; the numbers are in the tables.",
+            f"A line per arm. The last axes are model evaluations per image and mean {scorer}. Coloured lines are arms "
+            f"of the Pareto front by these means.{further}",
+        )
     ]
 
 

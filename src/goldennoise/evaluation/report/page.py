@@ -68,13 +68,18 @@ class PageContent:
 
 def render(content: Any, template: str = "page.html") -> str:
     """The whole HTML page. content: a `PageContent`, or what another template of this folder shows."""
-    environment = Environment(
+    return environment().get_template(template).render(page=content)
+
+
+def environment() -> Environment:
+    """Of all templates."""
+    found = Environment(
         loader=PackageLoader("goldennoise.evaluation.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["table"] = lambda table: Markup(to_html(table))
-    environment.filters["svg"] = Markup
-    return environment.get_template(template).render(page=content)
+    found.filters["table"] = lambda table: Markup(to_html(table))
+    found.filters["svg"] = Markup
+    return found

@@ -178,7 +178,8 @@ def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
             made={"Command": "python -m goldennoise stage=eval"},
         )
     )
-    assert "<script" not in html
+    assert "<script>alert" not in html
+    assert html.count("<script") == 1  # that of sort.js
     assert "Another &amp; one." in html
     assert headline(found) in html
     assert "not measured here" in html
