@@ -124,3 +124,15 @@ def test_what_is_measured_belongs_to_its_sample() -> None:
 def test_an_unknown_predictor_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no predictor called previw; choose from critic, .*did you mean preview\?"):
         predictors.component("previw")
+
+
+def test_inner_products_of_numbers_that_are_not_centred_give_the_same_regression() -> None:
+    random = np.random.default_rng(5)
+    learnt, judged = random.normal(3, size=(24, 4)), random.normal(3, size=(6, 4))
+    scores = learnt @ [1.0, 0.5, 0.0, 2.0] + random.normal(size=24)
+    table, mean = samples(learnt, judged, scores), learnt.mean(axis=0)
+    found = predicted_scores(table, learnt @ learnt.T, judged @ learnt.T)
+    inner = (learnt - mean) @ (learnt - mean).T
+    penalty = chosen_penalty(inner, scores, table.loc[table[ROLE] == LEARNT, "prompt_id"].tolist())
+    weights, constant = ridge(learnt - mean, scores, penalty)
+    np.testing.assert_allclose(found, (judged - mean) @ weights + constant, rtol=1e-8)
