@@ -59,7 +59,7 @@ class Ahead:
         self._is_missing |= found is None
         return found
 
-    def prompts(self, load: Callable[[], Sequence[Prompt]]) -> Sequence[Prompt]:
+    def prompts(self, load: Callable[[], list[Prompt]]) -> list[Prompt]:
         """What `load` gives. As many as stage.num_prompts, one at least, stand for those of a file that is not here."""
         path, num = self.config.prompts.path, self.config.stage.num_prompts or 1
         if path is None or given_path(path).exists():
