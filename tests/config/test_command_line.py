@@ -87,7 +87,7 @@ def test_config_is_shown_and_help_lists_the_options(tmp_path: Path) -> None:
     assert "num_prompts: 32" in shown.stdout
     helped = in_a_process(tmp_path, "--help")
     assert helped.returncode == 0
-    assert "stage: all, all_demo, all_eval, all_layouts, all_one_more_step, all_schedule, collect, " in helped.stdout
+    assert "stage: all, all_demo, all_eval, all_layouts, all_one_more_step, all_schedule, browse, " in helped.stdout
     assert "noise_levels: cauchy, cosine, " in helped.stdout
     assert list(tmp_path.iterdir()) == []
 
