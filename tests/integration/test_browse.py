@@ -120,7 +120,8 @@ STEPS = {
     "up": "set('sort', 'gain-up')",
     "prompt": "set('sort', 'prompt')",
     "least": "set('least', {least})",
-    "kept": "(set('least', ''), set('kept', 'true'))",
+    "most": "(set('least', ''), set('most', {least}))",
+    "kept": "(set('most', ''), set('kept', 'true'))",
     "kind": "(set('kept', ''), set('kind', '{kind}'))",
 }
 
@@ -143,7 +144,8 @@ def test_a_visitor_sorts_and_filters(page: Path, index: pd.DataFrame) -> None:
     assert found.complaints == []
     by_gain, prompts = index["prompt"].tolist(), index["prompt"]
     kept, of_kind = prompts[index["kept"]], prompts[index["category"] == index["category"].iloc[0]]
-    expected = [by_gain, by_gain[::-1], sorted(by_gain), sorted(by_gain[:3]), sorted(kept), sorted(of_kind)]
+    expected = [by_gain, by_gain[::-1], sorted(by_gain), sorted(by_gain[:3]), sorted(by_gain[2:])]
+    expected += [sorted(kept), sorted(of_kind)]
     assert json.loads(found.answer) == [[*one, f"{len(one)} of 5 shown"] for one in expected]
 
 
