@@ -1,5 +1,6 @@
 """`dry_run=true` on the command line, and of every experiment and every model without their weights."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,24 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, sweep: tuple[str, ...]) -> Non
     assert done.stdout.count("stage collect -> pairs/demo (not made yet)") == (2 if sweep else 1)
     assert done.stdout.count("total of 4 stages to run") == (2 if sweep else 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_of_all_may_have_overrides_of_its_own(tmp_path: Path) -> None:
+    few = "eval name=few model.num_steps=5 stage.num_prompts=2 stage.num_seeds=1"
+    more = "eval name=more stage.num_prompts=1 stage.num_seeds=1"
+    options = (
+        "stage=all",
+        f'stage.stages=["{few}","{more}"]',
+        "method=[standard]",
+        "model.num_steps=10",
+        "dry_run=true",
+    )
+    done = command(tmp_path, "-m", "goldennoise", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stage eval -> scores/few (not made yet)" in done.stdout
+    assert "stage eval -> scores/more (not made yet)" in done.stdout
+    # 2 images of 5 guided steps, whose own override is the stronger, and 1 of 10.
+    assert re.findall(r"model evaluations +(\d+)\n", done.stdout) == ["20", "20", "40"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every option and experiment on disk composes, and every YAML file lists exactly its dataclass's fields."""
 
 import importlib
+import runpy
 import shlex
 from dataclasses import asdict, fields, replace
 from itertools import takewhile
@@ -150,6 +151,18 @@ def test_every_experiment_has_all_stages() -> None:
         files = [path.stem for path in (CONF / "experiment" / experiment).glob("*.yaml")]
         assert {*files} <= {"all", *(stage for stage, *_ in entries(experiment))}, "a file that no stage reads"
     assert {path.name for path in (CONF / "experiment").iterdir() if path.is_dir()} == {*EXPERIMENTS, ARMS}
+
+
+def test_make_tables_runs_the_twin_of_every_published_table() -> None:
+    listed = runpy.run_path(str(CONF.parent / "scripts/make_tables.py"))["TWINS"]
+    assert {*listed} == {
+        *(f"{name}_shapes" for name in EXPERIMENTS if f"{name}_shapes" in EXPERIMENTS),
+        "prediction_shapes",
+    }
+    kinds = {"report": "report", "compare": "comparison", "predict": "prediction"}
+    for name, kind in listed.items():
+        last, *_ = entries(name)[-1]
+        assert kinds[last] == kind, name
 
 
 def test_arms_differ_in_noise_levels_and_loss_alone() -> None:
