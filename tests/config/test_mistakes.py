@@ -26,7 +26,7 @@ MISTAKES = [
     ("+stage=train", "+stage=train: stage is chosen already; write stage=OPTION"),
     # unknown choices
     ("stage=evall", "stage=evall: there is no such stage; choose from all, all_demo, all_eval, all_layouts, "),
-    ("stage=evall", "verify; did you mean eval?"),
+    ("stage=evall", "); did you mean eval?"),
     ("method=[re_denois]", "method=re_denois: there is no such method; choose from best_of_n, early_stop, find, "),
     ("method=re_denois", "did you mean re_denoise?"),
     ("experiment=dem", "experiment=dem: there is no such experiment; choose from demo, "),

@@ -12,7 +12,8 @@ from goldennoise.data.prompts.content import content_digest
 from goldennoise.errors import ConfigError
 from goldennoise.store.paths import given_path
 
-PUBLISHED = [name for name in options("prompts") if name not in ("file", "own_words") and "shapes" not in name]
+OURS = ("file", "own_words", "pickapic_train")
+PUBLISHED = [name for name in options("prompts") if name not in OURS and "shapes" not in name]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -30,13 +30,12 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, Recurs
 
 MANY = ("scorer", "method")
 """Groups of which several options may be chosen."""
-
 LONGEST = 10_000
 """Characters of an override: Hydra's parser takes seconds for more."""
-
 LONGEST_OPTION = 200
 """Characters of the name of an option, which is a file."""
-
+MOST_TOLD = 16
+"""Options that a message lists."""
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -268,7 +267,8 @@ def refuse_number(key: str, value: object) -> None:
 
 def _choices(wrong: str, known: Iterable[str], prefix: str = "") -> str:
     names = sorted(known)
-    return f"choose from {', '.join(names) or 'nothing'}{nearest(wrong, names, prefix)}"
+    told = ", ".join(names[:MOST_TOLD]) + (f", ... (--help lists all {len(names)})" if names[MOST_TOLD:] else "")
+    return f"choose from {told or 'nothing'}{nearest(wrong, names, prefix)}"
 
 
 def _value_of(full_key: str, overrides: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
 def _refuse_unfit(stage: Config) -> None:
     """Raise `ConfigError` for a setting that nobody published."""
     if stage.published:
-        from goldennoise.evaluation.report.published import published_by_id
+        from goldennoise.evaluation.report.paper_numbers import published_by_id
 
         published_by_id(stage.published)
 

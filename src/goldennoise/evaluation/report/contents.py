@@ -13,7 +13,8 @@ from goldennoise.evaluation.report.checks import check_tables
 from goldennoise.evaluation.report.excerpts import excerpt_of, write_report
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent, render
-from goldennoise.evaluation.report.published import published_by_id, published_for, published_table
+from goldennoise.evaluation.report.paper_numbers import published_by_id, published_for
+from goldennoise.evaluation.report.published import published_table
 from goldennoise.evaluation.report.results import (
     category_table,
     main_scorer,

@@ -1,17 +1,11 @@
-"""Numbers that others published, to stand beside ours: `papers/*.yaml`, each setting with its source."""
+"""A table of numbers that others published, with ours beside them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
-
-from goldennoise.errors import ConfigError, DataError, nearest, shortened
 from goldennoise.evaluation.report.numbers import scale_of, signed
+from goldennoise.evaluation.report.paper_numbers import Published
 from goldennoise.evaluation.report.sentences import subject
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.significance import clusters_needed
@@ -26,78 +20,6 @@ SCORERS = {
 }
 """Metric as published -> kind of scorer that measures it here, and what its unit is multiplied by in papers."""
 NEEDED = "prompts that show it here"
-PAPERS = Path(__file__).parent / "papers"
-
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class Published(BaseModel):
-    """One published setting. values: method -> metric -> value; what was not published is left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: _Text
-    setting: _Text
-    source: _Text
-    values: Mapping[str, Mapping[str, float]]
-
-
-class _Models(BaseModel):
-    """Settings of the models that have one of `names` in theirs."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    names: list[str]
-    own_weights: bool = False
-    settings: list[Published]
-
-
-def read_papers(folder: Path) -> dict[str, list[_Models]]:
-    """Name of a file -> its entries. Raises `DataError` for a number without a setting or a source."""
-    found = {}
-    for file in sorted(folder.glob("*.yaml")):
-        try:
-            found[file.stem] = TypeAdapter(list[_Models]).validate_python(yaml.safe_load(file.read_text("utf-8")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"{file}: {place} is missing or wrong: every published number stands in a setting that has an id, a "
-                "setting and a source in words"
-            ) from None
-    return found
-
-
-def published_for(model_name: str) -> tuple[Published, ...]:
-    """What is published for a model, by its name; nothing for a model that nobody published numbers for."""
-    name = model_name.casefold().replace("_", "-")
-    entries = [entry for paper in _papers().values() for entry in paper]
-    entry = next((entry for entry in entries if any(part in name for part in entry.names)), None)
-    if entry is None or (entry.own_weights and " with " in name):
-        return ()
-    return tuple(entry.settings)
-
-
-def published_by_id(chosen: Sequence[str]) -> tuple[Published, ...]:
-    """The settings called "golden_noise/sdxl_pickapic", .... Raises `ConfigError` for a name that is none."""
-    known = {
-        f"{paper}/{setting.id}": setting
-        for paper, entries in _papers().items()
-        for entry in entries
-        for setting in entry.settings
-    }
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(
-                f"stage.published={shortened(name)}: there is no such setting; choose from {', '.join(known)}"
-                f"{nearest(name, known)}"
-            )
-    return tuple(known[name] for name in chosen)
-
-
-@cache
-def _papers() -> dict[str, list[_Models]]:
-    return read_papers(PAPERS)
 
 
 def published_table(found: Sequence[Published], summary: Summary) -> Table:

@@ -14,7 +14,8 @@ from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import check_tables
 from goldennoise.evaluation.report.grids import chosen, example_rows
 from goldennoise.evaluation.report.page import Figure, PageContent, render
-from goldennoise.evaluation.report.published import published_for, published_table
+from goldennoise.evaluation.report.paper_numbers import published_for
+from goldennoise.evaluation.report.published import published_table
 from goldennoise.evaluation.report.results import category_table, result_table
 from goldennoise.evaluation.report.sentences import headline
 from goldennoise.evaluation.summary import Summary

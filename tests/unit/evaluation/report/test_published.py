@@ -6,14 +6,8 @@ import pytest
 from unit.evaluation.report.summaries import GAIN, NOTHING, summary
 
 from goldennoise.errors import ConfigError, DataError
-from goldennoise.evaluation.report.published import (
-    PAPERS,
-    SCORERS,
-    Published,
-    published_by_id,
-    published_table,
-    read_papers,
-)
+from goldennoise.evaluation.report.paper_numbers import PAPERS, Published, published_by_id, read_papers
+from goldennoise.evaluation.report.published import SCORERS, published_table
 from goldennoise.evaluation.report.tables import to_text
 from goldennoise.evaluation.significance import detectable_difference
 from goldennoise.evaluation.summary import Result, ScorerInfo, Summary

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from unit.evaluation.report.summaries import CLIP, CLIP_GAIN, GAIN, NOTHING, summary
 
-from goldennoise.evaluation.report.published import published_for, published_table
+from goldennoise.evaluation.report.paper_numbers import published_for
+from goldennoise.evaluation.report.published import published_table
 from goldennoise.evaluation.report.results import category_table, main_scorer, result_table
 from goldennoise.evaluation.report.sentences import headline
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table, to_html, to_latex, to_markdown, to_text
