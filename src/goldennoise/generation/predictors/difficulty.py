@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from goldennoise.generation.predictors.base import JUDGED, ROLE, SAME, Predicted, Predictor
-from goldennoise.generation.units import PREFIX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +16,9 @@ class Difficulty(Predictor):
     """difficulty_<scorer> for every scorer: its mean over other noises of the same prompt."""
 
     def predicted(self, table: "pd.DataFrame") -> dict[str, Predicted]:
+        # The command line reads `READS` before torch is loaded.
+        from goldennoise.generation.units import PREFIX
+
         prompts = table.loc[table[ROLE] == JUDGED, "prompt_id"]
         found = {}
         for column in map(str, table):
