@@ -25,7 +25,7 @@ def test_models_are_compared_and_a_complete_comparison_loads_no_torch(tmp_path: 
     assert "difference to two [95 % interval]" in ended.stdout
     folder = tmp_path / "outputs/comparison/both/v1"
     assert sorted(file.name for file in folder.iterdir()) == [
-        "index.html", "record.json", "summary.json", "tables.md", "tables.tex",
+        "index.html", "record.json", "summary.json", "tables.json", "tables.md", "tables.tex",
     ]  # fmt: skip
     found = json.loads((folder / "summary.json").read_text())["arms"]["three"]
     assert found["runs"][0]["model"] == {"name": "shapes", "num_steps": 3, "guidance": 3.0}
