@@ -15,6 +15,7 @@ from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_r
 from goldennoise.evaluation.report.page import Figure, PageContent
 from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.results import (
+    DETECTABLE,
     category_table,
     correction_of,
     cost_note,
@@ -97,6 +98,7 @@ def comparison_table(arms: Arms, summary: Summary) -> Table:
         f"from the same source noise, but for the tone that model.tone gives it.",
         correction_of(summary).note,
         intervals_note(summary),
+        *([DETECTABLE] if correction_of(summary).num else []),
         "Wins, ties and losses: shares of (prompt, seed) pairs; scores within 0.001 % of each other tie.",
         cost_note(summary),
     ]

@@ -18,6 +18,8 @@ PALETTE = 8
 """Number of method colours the page defines: --method-0 ... --method-7."""
 
 _LEGEND_COLUMNS = 5
+_LEGEND_CHARACTERS, _MARKER_CHARACTERS = 110, 6
+"""That fit on a line above the axes, and of them what a marker takes with the space around it."""
 
 # Matplotlib knows no CSS variables: each stands in for one and is replaced in the SVG.
 TEXT, LINE, SOFT, ACCENT, RAISED = "#010203", "#010204", "#010205", "#010206", "#010207"
@@ -68,7 +70,10 @@ def new_pair(width: float, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
 
 
 def legend_above(axes: Axes, columns: int = _LEGEND_COLUMNS) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, handlelength=1.2, borderaxespad=0.2)
+    """columns: at most; fewer where the names are long."""
+    longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
+    fitting = max(1, min(columns, _LEGEND_CHARACTERS // (longest + _MARKER_CHARACTERS)))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=fitting, handlelength=1.2, borderaxespad=0.2)
 
 
 def errors_of(found: Sequence[Comparison], scale: Scale) -> np.ndarray:
