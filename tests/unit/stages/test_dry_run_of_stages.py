@@ -169,7 +169,7 @@ def test_networks_to_convert_and_scores_to_compare_are_told() -> None:
         ("stage=train_model", "model=flux_dev"),
         ("stage=sample", "stage.prompt=a ring", "method=[standard]"),
         ("stage=score", "stage.images=nowhere", "scorer=[]"),
-        ("stage=eval", "method=[standard,npnet_packaged]", "model=shapes_turbo"),
+        ("stage=eval", "method=[standard,npnet]", "method.npnet.artifact=packaged/shapes", "model=shapes_turbo"),
     ],
 )
 def test_a_mistake_is_refused_in_the_words_of_the_run(options: Sequence[str]) -> None:
