@@ -59,14 +59,15 @@ def prediction_table(found: Sequence[Judgement], num_seeds: int) -> Table:
         Column("predictor", numeric=False),
         Column("evaluations"),
         Column("pooled Spearman", interval),
-        Column("pooled Pearson", interval),
         Column("Spearman within a prompt", interval),
-        Column("tau-b within a prompt", interval),
-        Column("prompts"),
-        Column("regret", interval),
         Column("gain of the choice", interval),
         Column("gain at equal cost", interval),
         Column("best of m"),
+        # What repeats the above stands where a narrow page scrolls to.
+        Column("regret", interval),
+        Column("tau-b within a prompt", interval),
+        Column("pooled Pearson", interval),
+        Column("prompts"),
     ]
     notes = [
         f"Each predictor chooses one of {num_seeds} noises of a prompt. Intervals resample prompts.",
@@ -96,14 +97,14 @@ def _row(name: str, verdict: Verdict, judgement: Judgement, scale: Scale) -> lis
         Cell(name),
         Cell(f"{judgement.num_evaluations[name]:g}"),
         _signed(verdict.pooled_spearman, CORRELATION),
-        _signed(verdict.pooled_pearson, CORRELATION),
         _signed(verdict.within_spearman, CORRELATION),
-        _signed(verdict.within_kendall, CORRELATION),
-        Cell(str(verdict.num_within)),
-        _plain(verdict.regret, scale),
         _signed(verdict.gain, scale),
         NONE if equal is None else _signed(equal, scale),
         NONE if equal is None else Cell(paid),
+        _plain(verdict.regret, scale),
+        _signed(verdict.within_kendall, CORRELATION),
+        _signed(verdict.pooled_pearson, CORRELATION),
+        Cell(str(verdict.num_within)),
     ]
 
 
