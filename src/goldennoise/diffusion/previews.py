@@ -47,6 +47,7 @@ class LatentPreviews:
     def previews(
         self, noise: Tensor, embedding: "PromptEmbedding", step_seeds: Sequence[int] | None = None
     ) -> Iterator[Tensor]:
+        """See `DiffusionModel.previews`."""
         for step in self._steps(noise, embedding, self.num_steps, self.guidance, step_seeds):
             clean = step.latents if step.is_last else self._schedule.clean(step.output, step.given, step.timestep)
             yield clean.to(noise.dtype)
@@ -59,7 +60,7 @@ class LatentPreviews:
         guidance: float,
         step_seeds: Sequence[int] | None,
     ) -> Iterator[Taken]:
-        """Every pass is made when it is asked for; where gradients are enabled it is computed again on the way back."""
+        """A pass runs when the iterator reaches it. With gradients enabled the backward pass runs it again."""
         # Here and not before: golden noise is also made for pipelines that sample on their own.
         draws = step_draws(self._pipe.scheduler, step_seeds, len(noise)) if self.is_stochastic else {}
         scheduler, latents = self._begun(noise, num_steps)

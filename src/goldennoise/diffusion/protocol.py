@@ -194,7 +194,7 @@ class DiffusionModel(Protocol):
     ) -> Iterator[Tensor]:
         """Clean latents (B, C, h, w) that the model's own sampler predicts, after each of its passes of the denoiser.
 
-        The last are what `sample` gives for `noise`. A pass is made when its preview is asked for.
+        The last preview is the result of `sample`. A pass runs when the iterator reaches it.
         """
         ...
 

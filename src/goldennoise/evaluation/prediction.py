@@ -120,11 +120,11 @@ def expected_best_of(judged: Array, selected: Array, num: float) -> Array:
 def _best_of(judged: Array, selected: Array, num: int) -> Array:
     total = judged.shape[1]
     if num in (1, total):
-        # To the bit what a choice of one's own scores: two that choose alike differ by nothing.
+        # Computed as a predictor's choice is, so that two equal choices differ by exactly zero.
         return chosen_score(judged, selected if num == total else np.zeros_like(selected))
     order = np.argsort(-selected, axis=1, kind="stable")
     ranked, liked = np.take_along_axis(judged, order, axis=1), np.take_along_axis(selected, order, axis=1)
-    # Equals stand in one another's place: each has the mean of them.
+    # Each of several equals counts with their mean.
     same = liked[:, :, None] == liked[:, None, :]
     ranked = (same @ ranked[:, :, None])[:, :, 0] / same.sum(axis=2)
     # The subset's best has rank r if the other num - 1 all lie behind it.

@@ -1,4 +1,4 @@
-"""Features of images that are there already, in parts: a part is one file, written whole or not at all."""
+"""Features of existing images, in parts: a part is one file, written whole or not at all."""
 
 import itertools
 from collections.abc import Callable, Sequence

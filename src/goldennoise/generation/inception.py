@@ -31,7 +31,7 @@ def inception(path: str | None, device: torch.device) -> Callable[[Tensor], Tens
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
     source = path or URL_INCEPTION_V3
-    # The package would run what a file of weights says, so it gets tensors that were read without.
+    # The package unpickles its file of weights, which can run code. So our own reader reads the tensors.
     tensors = io.BytesIO()
     torch.save(_tensors(path, URL_INCEPTION_V3), tensors)
     tensors.seek(0)

@@ -25,7 +25,7 @@ from goldennoise.store.files import whole
 log = logging.getLogger(__name__)
 
 EVALUATIONS = "num_evaluations"
-"""Column of what a whole sampling takes of the model."""
+"""Column of the model evaluations of a whole sampling."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def run(config: RunConfig) -> None:
 
 
 def _checked(entry: Entry, root: Path) -> tuple[list[str], list[str]]:
-    """What is wrong with an artifact, and what else is to be told of it."""
+    """Faults of an artifact, and remarks that are no faults."""
     if entry.artifact is None:
         unfinished = [] if entry.state == "damaged" else ["unfinished"]
         return [f"damaged: {entry.problem}"] if entry.state == "damaged" else [], unfinished

@@ -24,7 +24,7 @@ TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Fetched:
-    """A set that is there. was_there: before it was asked for."""
+    """A set on this machine. was_there: whether it was there before `fetch`."""
 
     path: Path
     prompts: list[Prompt]

@@ -19,7 +19,7 @@ PALETTE = 8
 
 _LEGEND_COLUMNS = 5
 _LEGEND_CHARACTERS, _MARKER_CHARACTERS = 110, 6
-"""That fit on a line above the axes, and of them what a marker takes with the space around it."""
+"""Width of a line of the legend, and of a marker with its space, in characters."""
 
 # Matplotlib knows no CSS variables: each stands in for one and is replaced in the SVG.
 TEXT, LINE, SOFT, ACCENT, RAISED = "#010203", "#010204", "#010205", "#010206", "#010207"

@@ -1,4 +1,4 @@
-"""One page of many: what each of them says first, and below that their tables."""
+"""One page for many pages: the headline of each, then its sentences and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,5 +41,5 @@ def write_many(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt
 
 
 def _comment(name: str) -> str:
-    """What begins a line between tables: a heading of Markdown, a comment of LaTeX."""
+    """Prefix of the line between tables: a heading of Markdown, a comment of LaTeX."""
     return "%" if name.endswith(".tex") else "##"

@@ -1,4 +1,4 @@
-"""Which differences of a table are marked: those that are more than chance among all that the table compares."""
+"""Which differences of a table are marked: those whose corrected p-value is below 5 %."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ _BY_INTERVAL = "Bold or *: the 95 % interval of the difference excludes zero; no
 
 
 class Correction:
-    """Holm's, for the comparisons of one table. Those without a p-value stay as their intervals are."""
+    """Holm's correction for the comparisons of one table. One without a p-value is marked by its interval."""
 
     def __init__(self, found: Iterable[Comparison]) -> None:
-        """found: the comparisons of the table, the reference's with itself left out."""
+        """found: the comparisons of the table, without that of the reference with itself."""
         p_values = [one.p_value for one in found if one.p_value is not None]
         # Equal p-values have equal adjusted ones.
         self._adjusted = dict(zip(p_values, holm(p_values), strict=True))

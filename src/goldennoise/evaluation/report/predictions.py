@@ -63,7 +63,7 @@ def prediction_table(found: Sequence[Judgement], num_seeds: int) -> Table:
         Column("gain of the choice", interval),
         Column("gain at equal cost", interval),
         Column("best of m"),
-        # What repeats the above stands where a narrow page scrolls to.
+        # A narrow page hides the last columns, so they hold what repeats the others.
         Column("regret", interval),
         Column("tau-b within a prompt", interval),
         Column("pooled Pearson", interval),

@@ -85,6 +85,6 @@ def _is_better(summary: Summary, found: Comparison) -> bool | None:
 
 
 def doubt(summary: Summary) -> str:
-    """What is to be said of the main scorer if it may itself have selected, else nothing."""
+    """A warning if the main scorer may itself have selected, else nothing."""
     scorer = main_scorer(summary)
     return _DOUBT[summary.scorers[scorer].role].format(scorer=scorer)

@@ -66,7 +66,7 @@ def _axes(summary: Summary, options: Mapping[str, Mapping[str, Any]]) -> list[_A
 
 
 def _axis(title: str, values: Mapping[str, Any]) -> _Axis:
-    """Numbers lie where they are, anything else one after the other in its first order."""
+    """Numbers by their value; other values at equal distances, in the order in which they first appear."""
     different = [*dict.fromkeys(map(shown, values.values()))]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
         ticks = sorted({float(value) for value in values.values()})
