@@ -69,6 +69,7 @@ def test_an_image_each_way(
     assert differing.mean() > 0.5 if trained else not differing.any()
 
 
+@pytest.mark.slow
 def test_a_fine_tune_of_ones_own(model: Path, tmp_path: Path) -> None:
     prompts = [caption.text for caption in captions("train")[:8]]
     (tmp_path / "prompts.txt").write_text("\n".join(['a "quoted", odd circle', *prompts]) + "\n")

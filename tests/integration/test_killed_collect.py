@@ -5,33 +5,29 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from integration.command_line import run_ok, start
 from safetensors.torch import load_file
 
-NUM_KILLS = 10
-OVERRIDES = (
-    "stage=collect",
-    "experiment=smoke",
-    "stage.prompts_per_shard=2",
-    f"stage.num_prompts={2 * (NUM_KILLS + 2)}",
-)
-"""More shards than kills: a round finishes one shard at the most, so the work outlasts them all."""
 
-
-def test_killed_ten_times(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_again_and_again(tmp_path: Path, num_kills: int) -> None:
+    # More shards than kills: a round finishes one shard at the most, so the work outlasts them all.
+    size = f"stage.num_prompts={2 * (num_kills + 2)}"
+    overrides = ("stage=collect", "experiment=smoke", "stage.prompts_per_shard=2", size)
     dice = random.Random(0)
     draft = tmp_path / "killed/pairs/smoke/v1.partial"
     seen: dict[str, int] = {}
-    for _ in range(NUM_KILLS):
-        process = start(tmp_path / "killed", *OVERRIDES)
+    for _ in range(num_kills):
+        process = start(tmp_path / "killed", *overrides)
         _kill_at_a_random_moment(process, draft, dice)
         assert not (tmp_path / "killed/pairs/smoke/v1").exists()
         finished = {path.name: path.stat().st_mtime_ns for path in draft.glob("index-*.parquet")}
         for name, written_ns in seen.items():
             assert finished[name] == written_ns, f"{name} was made twice"
         seen = finished
-    run_ok(tmp_path / "killed", *OVERRIDES)
-    run_ok(tmp_path / "whole", *OVERRIDES)
+    run_ok(tmp_path / "killed", *overrides)
+    run_ok(tmp_path / "whole", *overrides)
     killed, whole = (tmp_path / name / "pairs/smoke/v1" for name in ("killed", "whole"))
     for shard in sorted(path.name for path in whole.glob("*.safetensors")):
         left, right = load_file(killed / shard), load_file(whole / shard)

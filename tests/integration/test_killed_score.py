@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from integration.command_line import goldennoise, run_ok, start
 from PIL import Image
 
@@ -15,6 +16,7 @@ from goldennoise.data.shapes.scenes import sample_scene
 NUM_IMAGES = 400
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(tmp_path: Path) -> None:
     captions = benchmark(NUM_IMAGES)
     dice = np.random.default_rng(0)

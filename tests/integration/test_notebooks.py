@@ -22,6 +22,7 @@ def test_notebook_runs(path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPat
     run_notebook(path, monkeypatch, pipeline, "smoke")
 
 
+@pytest.mark.slow
 def test_the_notebook_of_pairs_runs_on_those_of_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_ok(tmp_path, "experiment=demo", "stage=collect_layouts", "stage.num_prompts=12", "stage.num_seeds=1")
     (path,) = (path for path in NOTEBOOKS if "pairs" in path.stem)

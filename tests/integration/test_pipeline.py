@@ -96,6 +96,7 @@ def test_three_lines_of_python(pipeline: Path) -> None:
     assert images.shape == (2, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_a_network_given_away_and_taken_back_scores_the_same(pipeline: Path, tmp_path: Path) -> None:
     GoldenNoise.from_pretrained(pipeline / "npnet/smoke/v1").save_pretrained(tmp_path / "given")
     card = (tmp_path / "given/README.md").read_text()
@@ -143,6 +144,7 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, overrides: tuple[str, ...], s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_can_be_trained_for_a_reward(pipeline: Path) -> None:
     overrides = ("stage=train", "experiment=smoke", "stage.objective=reward", "stage.reward_steps=1")
     run_ok(pipeline, *overrides, "scorer=[shapes_clip]", "name=rewarded", "stage.pairs=pairs/smoke@v1")
@@ -155,6 +157,7 @@ def test_a_network_can_be_trained_for_a_reward(pipeline: Path) -> None:
     assert summary["scorers"]["shapes_verifier"]["role"] == "reporting"
 
 
+@pytest.mark.slow
 def test_a_lora_on_the_denoiser_learns_by_a_reward_and_costs_one_evaluation(tmp_path: Path) -> None:
     own = ("name=lora", "model.num_steps=2", "model.guidance=1")
     # The objective takes no notice of golden noise.
@@ -178,6 +181,7 @@ def test_a_lora_on_the_denoiser_learns_by_a_reward_and_costs_one_evaluation(tmp_
     assert pipe.get_active_adapters()
 
 
+@pytest.mark.slow
 def test_a_network_learns_from_layouts_of_renders_and_is_evaluated(tmp_path: Path) -> None:
     layouts = ("name=layouts", "model.num_steps=2")
     printed = run_ok(

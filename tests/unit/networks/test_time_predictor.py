@@ -75,7 +75,7 @@ def expected(network: TimePredictor, features: Tensor, time: Tensor) -> tuple[fl
     return 1 + np.exp(a), 1 + np.exp(b)
 
 
-@pytest.mark.parametrize(("width", "side"), [(48, 16), (320, 64), (1536, 64)])
+@pytest.mark.parametrize(("width", "side"), [(48, 16), (320, 64), pytest.param(1536, 64, marks=pytest.mark.slow)])
 @torch.no_grad()
 def test_it_computes_what_is_published(width: int, side: int) -> None:
     network, generator = scrambled(width), torch.Generator().manual_seed(2)
