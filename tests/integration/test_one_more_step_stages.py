@@ -61,6 +61,7 @@ def test_from_captions_to_scores(folder: Path) -> None:
                 "stage.num_prompts=2",
                 "method=[standard,one_more_step]",
                 "method.one_more_step.artifact=packaged/shapes",
+                "model.tone=null",
             ),
             "packaged/shapes predicts noise, not an image: give it to method=[npnet]",
         ),
