@@ -102,9 +102,9 @@ def test_stage_lists_every_field(stage: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "methods", "scorers", "split"),
     [
-        ("collect", ["re_denoise"], ["shapes_clip", "shapes_verifier"], "train"),
+        ("collect", ["re_denoise"], ["shapes_verifier", "shapes_clip"], "train"),
         ("train", [], [], "train"),
-        ("eval", ["standard", "re_denoise", "npnet", "best_of_n"], ["shapes_clip", "shapes_verifier"], "benchmark"),
+        ("eval", ["standard", "re_denoise", "npnet", "best_of_n"], ["shapes_verifier", "shapes_clip"], "benchmark"),
         ("report", [], [], "train"),
     ],
 )

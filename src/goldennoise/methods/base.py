@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldennoise.diffusion.evaluations import ZERO, Amount, Sampling
 from goldennoise.diffusion.plan import SamplingPlan
+from goldennoise.errors import ConfigError
 from goldennoise.store.options import Options, filled, option
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class MethodConfig(Options):
         """Names of the run's other methods that decide the noise too."""
         return ()
 
+    def refuse_unfit(self, model: Any) -> None:
+        """Raise `ConfigError` for options that do not fit `model`, the config of one: before anything is loaded."""
+
     def golden_evaluations(self, sampling: Sampling) -> Amount:  # noqa: ARG002
         """Of the model for the golden noise of a sample, without those of `methods()`."""
         return ZERO
@@ -59,6 +63,12 @@ class SearchConfig(MethodConfig):
 
     def scorers(self) -> tuple[str, ...]:
         return (self.scorer,)
+
+
+def refuse_second_tone(model: Any) -> None:
+    """Raise `ConfigError` where `model`, the config of one, gives source noise a tone already."""
+    if model.tone is not None:
+        raise ConfigError("it adds the tone that model.tone gives source noise already: set model.tone=null")
 
 
 class Method(ABC):

@@ -1,7 +1,7 @@
 """Sample several noises for a few steps and finish only the one whose predicted image a scorer likes best."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldennoise.diffusion.evaluations import Amount, Sampling
 from goldennoise.errors import require
@@ -27,8 +27,15 @@ class Config(SearchConfig):
     num_steps: int = option(5, number(least=1))
     """Steps of the model's sampler before its predicted image is scored, from 1 to the model's number of steps."""
 
+    def refuse_unfit(self, model: Any) -> None:
+        _require_steps(self.num_steps, model.num_steps)
+
     def golden_evaluations(self, sampling: Sampling) -> Amount:
         return sampling.steps(self.num_steps) * self.num_candidates
+
+
+def _require_steps(num_steps: int, most: int) -> None:
+    require(num_steps <= most, "num_steps", num_steps, f"at most {most}, the steps of the model's sampler")
 
 
 class EarlyStop(Method):
@@ -41,8 +48,7 @@ class EarlyStop(Method):
 
     def prepare(self, model: "DiffusionModel") -> None:
         """Raises `ConfigError` for more steps than the model's sampler takes."""
-        allowed = f"at most {model.num_steps}, the steps of the model's sampler"
-        require(self.num_steps <= model.num_steps, "num_steps", self.num_steps, allowed)
+        _require_steps(self.num_steps, model.num_steps)
 
     def golden(self, model: "DiffusionModel", batch: "SampleBatch") -> "Tensor":
         """The candidate of the best preview, the earliest of equals. Raises `ScorerError` for a non-finite score."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.data.captioned_images import CaptionedImages, Folder, images_called
 from goldennoise.errors import ModelError
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, MethodConfig, refuse_second_tone
 from goldennoise.store.options import NOT_NEGATIVE, filled, one_of, option
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Config(MethodConfig):
     strength: float | None = option(0.35, NOT_NEGATIVE)
     """Of the part, in units of the noise, at least 0; null for the forward process up to the sampler's first timestep,
     sqrt(alpha-bar) of the part and sqrt(1 - alpha-bar) of the noise."""
+
+    def refuse_unfit(self, model: Any) -> None:
+        if self.strength is None and self.part != "layout":
+            refuse_second_tone(model)
 
 
 class Layout(Method):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.errors import ModelError
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, MethodConfig, refuse_second_tone
 from goldennoise.networks.base import IMAGES
 from goldennoise.store.files import file_digest
 from goldennoise.store.identity import deciding, digest_of_lines
@@ -52,6 +52,9 @@ class Config(MethodConfig):
 
     def networks(self) -> tuple[str, ...]:
         return (self.artifact,)
+
+    def refuse_unfit(self, model: Any) -> None:
+        refuse_second_tone(model)
 
 
 class OneMoreStepMethod(Method):

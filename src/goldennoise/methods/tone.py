@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from goldennoise.data.captioned_images import Folder, images_called
 from goldennoise.diffusion.identity import tones_digest
 from goldennoise.errors import ModelError
-from goldennoise.methods.base import Method, MethodConfig
+from goldennoise.methods.base import Method, MethodConfig, refuse_second_tone
 from goldennoise.store.options import filled, number, one_of, option
 from goldennoise.store.paths import given_path
 
@@ -37,6 +37,9 @@ class Config(MethodConfig):
     columns file_name and text), or a .safetensors file that `Tones.save` wrote."""
     num_images: int = option(512, number(least=1))
     """Images that are encoded, at least 1; of a folder the first."""
+
+    def refuse_unfit(self, model: Any) -> None:
+        refuse_second_tone(model)
 
 
 class ToneMethod(Method):

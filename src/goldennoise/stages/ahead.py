@@ -64,7 +64,7 @@ class Ahead:
         path, num = self.config.prompts.path, self.config.stage.num_prompts or 1
         if path is None or given_path(path).exists():
             return load()
-        self.inputs[path] = f"missing: counts are of {num:,} prompts"
+        self.inputs[path] = f"missing: counts are for {num:,} {'prompt' if num == 1 else 'prompts'}"
         self._is_missing = True
         return [Prompt.of(f"prompt {number}") for number in range(num)]
 

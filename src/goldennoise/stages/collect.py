@@ -14,6 +14,7 @@ from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.estimate import num_batches
 from goldennoise.stages.job import Job, ScoredBy, opened
+from goldennoise.stages.networks import refuse_unfit_methods
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.identity import deciding
 from goldennoise.store.options import FINITE, Options, either, filled, number, option
@@ -117,6 +118,7 @@ def _chain(config: RunConfig) -> list[Any]:
                 f"method=[{name}]: it changes the schedule of sampling and not the noise, and pairs hold noise alone; "
                 "choose a method that changes the noise"
             )
+    refuse_unfit_methods(config)
     first = config.stage.source_network
     before = [] if first is None else [methods.component("npnet").Config(artifact=first)]
     return [*before, *config.method.values()]

@@ -59,7 +59,9 @@ def estimate(config: RunConfig, ahead: "Ahead") -> "Estimate":
 
 def _refuse_unfit(config: RunConfig) -> None:
     if find_spec("gradio") is None:
-        raise ConfigError("stage=demo_app: the page needs gradio, which is not installed; pip install goldennoise[app]")
+        raise ConfigError(
+            "stage=demo_app: the page needs gradio, which is not installed; install it with pip install gradio"
+        )
     sample.refuse_unfit(config)
 
 

@@ -16,7 +16,7 @@ from goldennoise.errors import ConfigError
 from goldennoise.scorers.protocol import Scorer
 from goldennoise.stages.estimate import image_costs, num_batches
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
-from goldennoise.stages.networks import selected_with
+from goldennoise.stages.networks import refuse_unfit_methods, selected_with
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
 from goldennoise.store.identity import deciding
@@ -120,6 +120,7 @@ def _refuse_unfit(config: RunConfig) -> None:
                 f"method.{name} uses {missing[0]}, which is none of the methods of this run ({chosen}), which "
                 "method=[...] chooses"
             )
+    refuse_unfit_methods(config)
     if not config.scorer:
         raise ConfigError("scorer=[]: eval needs at least one scorer, as in scorer=[shapes_verifier]")
 

@@ -23,8 +23,10 @@ def run(config: RunConfig) -> None:
     fetched, wanted = fetch(config.prompts, config.stage.source, config.stage.replace), config.prompts
     categories = len({prompt.category for prompt in fetched.prompts})
     of = f" of {categories} categories" if categories > 1 else ""
-    there = "is there already: " if fetched.was_there else ""
+    unread = "" if config.stage.source is None else ", stage.source is not read"
+    there = f"is there already{unread}: " if fetched.was_there else ""
     checked = "as published" if wanted.sha256 else "not checked, for no published one is known"
     print(f"{fetched.path}  {there}{len(fetched.prompts)} prompts{of}")
     print(f"SHA-256 {fetched.sha256} ({checked})")
-    print(f"version {wanted.version}; source: {wanted.source}; licence: {wanted.licence}")
+    told = {"version": wanted.version, "source": wanted.source, "licence": wanted.licence}
+    print("; ".join(f"{name}: {value}" for name, value in told.items() if value) or "a file of your own")

@@ -16,6 +16,15 @@ from goldennoise.training import objectives
 log = logging.getLogger(__name__)
 
 
+def refuse_unfit_methods(config: RunConfig) -> None:
+    """Raise `ConfigError`, naming the method, for one whose options do not fit the model's."""
+    for name, method in config.method.items():
+        try:
+            method.refuse_unfit(config.model)
+        except ConfigError as error:
+            raise ConfigError(f"method.{name}: {error}") from None
+
+
 def resolve_networks(store: ArtifactStore, methods: Iterable[Any]) -> dict[str, Artifact]:
     """Reference as written -> the network, of all that the configs of methods name; files checked."""
     kinds = {reference: method.artifact_kind for method in methods for reference in method.networks()}

@@ -217,14 +217,15 @@ def _finish(
 
 def _write_page(draft: Draft, found: "list[Judgement]", config: RunConfig) -> "Table":
     from goldennoise.evaluation.report.excerpts import Excerpt, write_report
+    from goldennoise.evaluation.report.numbers import grid_size
     from goldennoise.evaluation.report.page import render
     from goldennoise.evaluation.report.predictions import prediction_page
 
     stage, model = config.stage, config.model
     made = {
         "Model": f"{shown_name(model)}, {model.num_steps} steps, guidance {model.guidance:g}",
-        "Prompts and seeds": f"{stage.num_prompts} prompts × {stage.num_seeds} seeds, root seed {config.seed}",
-        "Learnt from": f"{stage.num_learnt_prompts} other prompts × {stage.num_learnt_seeds} seeds (features, critic)",
+        "Prompts and seeds": f"{grid_size(stage.num_prompts, stage.num_seeds)}, root seed {config.seed}",
+        "Features and critic": f"learnt from {grid_size(stage.num_learnt_prompts, stage.num_learnt_seeds)}, others",
         "Difficulty": f"{stage.num_same_seeds} other seeds of the same prompts",
         "Selects": stage.selecting_scorer,
         "Fingerprint": draft.fingerprint[:16],

@@ -14,6 +14,7 @@ from goldennoise.errors import ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.stages.estimate import image_costs
 from goldennoise.stages.job import ScoredBy, opened, run_identity
+from goldennoise.stages.networks import refuse_unfit_methods
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
 from goldennoise.store.options import Check, Options, either, number, option
@@ -126,6 +127,7 @@ def refuse_unfit(config: RunConfig) -> None:
             f"method=[{', '.join(config.method)}]: the source noise is set beside what another method makes of it; "
             "choose one, as in method=[re_denoise]"
         )
+    refuse_unfit_methods(config)
     if config.compute.devices != 1:
         raise ConfigError(
             f"compute.devices={config.compute.devices}: {config.stage.kind} runs in one process on one device; set "

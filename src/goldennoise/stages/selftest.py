@@ -34,9 +34,7 @@ def run(config: RunConfig) -> None:
             failed[name] = error
             print(f"{name}: FAILED; {error}")
     if failed:
-        first, *others = failed
-        more = f"; {', '.join(others)} failed too, as the lines above say" if others else ""
-        raise ScorerError(f"{first} failed its self-test: {failed[first]}{more}")
+        raise ScorerError(f"{len(failed)} of {len(config.scorer)} scorers failed, as told above: {', '.join(failed)}")
 
 
 def _refuse_unfit(config: RunConfig) -> None:

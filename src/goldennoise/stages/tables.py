@@ -19,13 +19,17 @@ PAGES = ("report", "comparison", "prediction")
 """Kinds of artifacts that are pages."""
 
 
+def _as_list(pages: Sequence[str]) -> str:
+    return str([*pages])
+
+
 @dataclass(frozen=True)
 class Config(Options):
     """Which pages."""
 
     kind: str = "tables"
     """Of this stage."""
-    pages: tuple[str, ...] = option((), Check(bool, 'the names of pages, such as ["report/shapes@v1"]'))
+    pages: tuple[str, ...] = option((), Check(bool, 'the names of pages, such as ["report/shapes@v1"]', _as_list))
     """Pages in their order, such as "report/shapes@v1" or "comparison/steps@latest"."""
 
     def __post_init__(self) -> None:
@@ -40,7 +44,9 @@ def run(config: RunConfig) -> Artifact:
     """
     with opened(config, "tables") as job:
         pages = [job.store.resolve(reference, _kind(reference)) for reference in config.stage.pages]
-        for page in pages:
+        for place, page in enumerate(pages):
+            if page.reference in [earlier.reference for earlier in pages[:place]]:
+                raise ConfigError(f"stage.pages: {page.reference} stands here twice; leave one out")
             page.check()
         if done := job.begin(lambda _: _identity(pages), pages, "index.html"):
             return done

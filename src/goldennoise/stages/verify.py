@@ -25,9 +25,12 @@ def run(config: RunConfig) -> None:
     """Print a line for each artifact: ok, unfinished, or what is wrong.
 
     An input that was deleted is told and is no failure: what was made from it stays whole. Raises `ArtifactError` at
-    the end if a file is damaged or an input was replaced, and what `chosen_entries` raises.
+    the end if a file is damaged or an input was replaced, and at once for a folder without artifacts; what
+    `chosen_entries` raises.
     """
     entries = chosen_entries(config.outputs, config.stage.artifacts)
+    if not entries:
+        raise ArtifactError(f"outputs={config.outputs} holds no artifact: name the folder that the stages wrote to")
     num_files = sum(len(entry.artifact.record["files"]) for entry in entries if entry.artifact)
     failed = []
     with Progress("verify", num_files, "files") as progress:
@@ -56,19 +59,20 @@ def _checked(entry: Entry, root: Path) -> tuple[list[str], list[str]]:
         reference = source["reference"]
         if reference.partition("/")[0] not in STAGE_OF_KIND:
             continue  # It comes from outside, such as a network of the hub.
-        found = _input(root, reference)
+        name, _, version = reference.partition("@")
+        folder = root / name / version
+        found = _input(folder)
         if found is None:
-            told.append(f"its input {reference} is gone")
+            told.append(f"its input {reference} is {'damaged' if folder.is_dir() else 'gone'}")
         elif found.fingerprint != source["fingerprint"]:
             wrong.append(f"its input {reference} was replaced by another")
     return wrong, told
 
 
-def _input(root: Path, reference: str) -> Artifact | None:
-    """The artifact of this name; None where it is gone or its record cannot be read, which a line of its own tells."""
-    name, _, version = reference.partition("@")
+def _input(folder: Path) -> Artifact | None:
+    """The artifact in it; None where it is gone or its record cannot be read, which a line of its own tells."""
     try:
-        return read_artifact(root / name / version)
+        return read_artifact(folder)
     except ArtifactError:
         return None
 

@@ -64,6 +64,32 @@ def test_an_evaluation_costs_what_was_told(folder: Path) -> None:
     assert (before.complete, estimate(*options).complete) == (None, artifact.reference)
 
 
+@pytest.mark.parametrize(
+    "stage", ["collect stage.preference=null", "eval stage.reference={0}", "sample stage.prompt=a"]
+)
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (
+            "early_stop",
+            r"^method\.early_stop: num_steps=5: num_steps must be at most 2, the steps of the model's sampler",
+        ),
+        ("tone", r"^method\.tone: it adds the tone that model\.tone gives source noise already: set model\.tone=null"),
+        ("one_more_step", r"^method\.one_more_step: it adds the tone that"),
+        ("layout method.layout.part=tone method.layout.strength=null", r"^method\.layout: it adds the tone that"),
+    ],
+)
+def test_a_method_that_does_not_fit_the_model_is_refused_before_anything_loads(
+    stage: str, method: str, expected: str
+) -> None:
+    name, *further = method.split()
+    options = [f"stage={part}" if i == 0 else part for i, part in enumerate(stage.format(name).split())]
+    config = load([*options, f"method=[{name}]", *further, "model.num_steps=2"])
+    for refused in (lambda: estimated(config), lambda: stages.component(config.stage.kind).run(config)):
+        with pytest.raises(ConfigError, match=expected):
+            refused()
+
+
 @pytest.mark.parametrize("preference", ["shapes_clip", "null"])
 def test_a_collection_costs_what_was_told(preference: str) -> None:
     options = ("stage=collect", *FEW, "method=[re_denoise]", f"stage.preference={preference}")

@@ -76,7 +76,7 @@ def test_a_file_is_downloaded_checked_and_told(server: str, capsys: pytest.Captu
     assert files(Path()) == ["sets/a.csv"]
     assert capsys.readouterr().out == (
         f"sets/a.csv  2 prompts of 2 categories\nSHA-256 {DIGEST} (as published)\n"
-        "version v1; source: A paper; licence: MIT\n"
+        "version: v1; source: A paper; licence: MIT\n"
     )
 
 
@@ -87,6 +87,8 @@ def test_a_right_file_is_left_without_a_network(server: str, capsys: pytest.Capt
     for overrides in ([], ["stage.replace=true"]):
         fetch.run(a_file(*overrides, url="http://127.0.0.1:9/set.csv"))
         assert "sets/a.csv  is there already: 2 prompts" in capsys.readouterr().out
+    fetch.run(a_file("stage.source=elsewhere.csv", url="http://127.0.0.1:9/set.csv"))
+    assert "sets/a.csv  is there already, stage.source is not read: 2 prompts" in capsys.readouterr().out
     assert Path("sets/a.csv").stat().st_mtime_ns == before
 
 
@@ -178,7 +180,7 @@ def test_no_network_and_no_address() -> None:
         fetch.run(a_file())
     with pytest.raises(ConfigError, match=r"prompts\.urls=file:///etc/passwd: an address begins with https"):
         fetch.run(a_file(url="file:///etc/passwd"))
-    with pytest.raises(ConfigError, match=r"prompts\.kind=shapes: this set is part of the package"):
+    with pytest.raises(ConfigError, match=r"prompts\.kind=shapes, the default, is part of the package"):
         fetch.run(load(["stage=fetch", "prompts=shapes_benchmark"]))
 
 

@@ -121,7 +121,10 @@ def test_what_is_no_choice(artifacts: Any) -> None:
 
 def test_an_empty_folder(store: ArtifactStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(store, capsys) == [f"{store.root} holds no artifact."]
-    assert verified(store, capsys) == ([], "")
+    assert verified(store, capsys) == (
+        [],
+        f"outputs={store.root} holds no artifact: name the folder that the stages wrote to",
+    )
 
 
 def test_unfinished_and_damaged_ones_are_shown_as_such(
@@ -145,7 +148,7 @@ def test_unfinished_and_damaged_ones_are_shown_as_such(
     assert lines[:2] == ["pairs/mine@v1: ok", "pairs/mine@v2: unfinished"]
     assert lines[2] == "npnet/imported@v1: damaged: it has no record.json"
     assert lines[4] == (
-        "checkpoint/mine@v1: damaged: content.txt, missing or with another checksum; its input npnet/mine@v1 is gone"
+        "checkpoint/mine@v1: damaged: content.txt, missing or with another checksum; its input npnet/mine@v1 is damaged"
     )
     failed = "npnet/imported@v1, npnet/mine@v1, checkpoint/mine@v1"
     assert sentence.startswith(f"3 of 5 artifacts in {store.root} failed ({failed}): restore them")

@@ -39,7 +39,7 @@ def tables(base: Run, *pages: str) -> Artifact:
 def test_the_page_has_the_tables_of_all_in_order(base: Run) -> None:
     artifact = tables(base, "report/b", "comparison/both@v1", "report/a@latest")
     page = (artifact.path / "index.html").read_text()
-    places = [page.index(f'<h2 id="{name}">') for name in ("b", "both", "a")]
+    places = [page.index(f'<h2 id="{part}-v1">') for part in ("report-b", "comparison-both", "report-a")]
     assert places == sorted(places)
     assert page.count("<caption>All prompts</caption>") == 3
     assert "The noise that sampling started from" not in page, "checks stay on the page itself"
@@ -72,6 +72,7 @@ def test_an_excerpt_is_read_as_it_was_written(base: Run) -> None:
     ("pages", "error", "message"),
     [
         (["scores/a"], ConfigError, r"stage\.pages: scores/a is no page; a page is report/NAME \(stage=report\), comp"),
+        (["report/a", "report/a@v1"], ConfigError, r"stage\.pages: report/a@v1 stands here twice; leave one out"),
         (["report/c"], ArtifactError, "no report artifact called c in"),
     ],
 )
@@ -81,7 +82,7 @@ def test_what_is_no_page_is_refused(base: Run, pages: list[str], error: type[Exc
 
 
 def test_without_pages_there_is_nothing_to_show() -> None:
-    with pytest.raises(ConfigError, match=r"pages=\(\): pages must be the names of pages"):
+    with pytest.raises(ConfigError, match=r"pages=\[\]: pages must be the names of pages"):
         Config(pages=())
 
 

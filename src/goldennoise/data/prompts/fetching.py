@@ -40,7 +40,9 @@ def fetch(config: PromptsConfig, copy: str | None, replace_other: bool) -> Fetch
     for another content than `config.sha256` says, from the source or at the path; the path stays as it was then.
     """
     if config.kind != "file":
-        raise ConfigError("prompts.kind=shapes: this set is part of the package; choose a published one: prompts=parti")
+        raise ConfigError(
+            "prompts.kind=shapes, the default, is part of the package; choose a published set, as in prompts=parti"
+        )
     path = given_path(config.path or "")
     is_folder = path.suffix.lower() not in READERS
     if path.exists() and path.is_dir() != is_folder:

@@ -79,8 +79,8 @@ def _text_column(path: Path, rows: Rows, name: str | None) -> str:
         return found[0]
     why = f"{len(found)} columns ({shown(found)}) may hold" if found else "no known column holds"
     raise DataError(
-        f"{path}: {why} the prompts; set prompts.text_column to one of the columns there: {shown(rows.columns)} "
-        "(in a file of prompts.held_out, call one of them prompt and no other so)"
+        f"{path}: {why} the prompts; call one of the columns prompt, or set prompts.text_column where the file is "
+        f"prompts.path; columns there: {shown(rows.columns)}"
     )
 
 
@@ -102,7 +102,11 @@ def _prompts(
         category = str(category) if type(category) is int else category
         if not isinstance(text, str) or not isinstance(category, str):
             column = shown([category_column if isinstance(text, str) and category_column else text_column])
-            defects.append(Defect(line, f"{column} is missing or no text", "give every line both as text"))
+            defects.append(
+                Defect(
+                    line, f"{column} is missing or no text", f"write the {column} of every {rows.places.unit} as text"
+                )
+            )
         elif not text.strip():
             numbered.append((line, None))
         elif wrong := _unfit("prompt", text) or _unfit("category", category):

@@ -1,10 +1,12 @@
 """What something is measured on is never trained on: training and benchmark prompts do not overlap."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
+from goldennoise.data.prompts.content import refuse_other_content
 from goldennoise.data.prompts.defects import shown
 from goldennoise.data.prompts.files import numbered_prompts, prompts_of_file
 from goldennoise.data.prompts.prompt import Prompt, PromptsConfig
@@ -14,6 +16,8 @@ from goldennoise.data.shapes.captions import captions
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.runtime.seeding import normalised
 from goldennoise.store.paths import given_path
+
+log = logging.getLogger(__name__)
 
 Benchmarks = Mapping[str, PromptsConfig]
 """Published test sets in files, by name."""
@@ -48,20 +52,32 @@ def load_training_prompts(
     kept = without(prompts, _held_out_texts(config))
     if not kept:
         raise DataError(f"all {len(prompts)} prompts are held out; take the file out of prompts.held_out")
+    num_held_out = len(prompts) - len(kept)
+    if num_held_out and config.kind == "file":
+        log.warning(
+            "%s: left out %d of %d prompts, which are benchmark captions of the shapes world or in prompts.held_out",
+            *(config.path, num_held_out, len(prompts)),
+        )
     chosen = first(kept, num_prompts)
     if config.kind == "file":
         found = shared_with([prompt.text for prompt in chosen], benchmarks)
         files = [*config.held_out, *(str(benchmarks[name].path) for name in found)]
         refuse_shared(str(config.path), found, f"leave them out with prompts.held_out=[{','.join(files)}]")
-    return chosen, len(prompts) - len(kept)
+    return chosen, num_held_out
 
 
 def shared_with(texts: Iterable[str], benchmarks: Benchmarks) -> dict[str, list[str]]:
-    """Name of a benchmark whose file is on this machine -> those of `texts` that are its prompts; none without any."""
+    """Name of a benchmark whose file is on this machine -> those of `texts` that are its prompts; none without any.
+
+    Raises `DataError` for a file that is not the published set: it could hide a prompt.
+    """
     of_text = {normalised(text): text for text in texts}
-    shared = {
-        name: [of_text[text] for text in _texts(config) if text in of_text] for name, config in benchmarks.items()
-    }
+    shared = {}
+    for name, config in benchmarks.items():
+        try:
+            shared[name] = [of_text[text] for text in _texts(config) if text in of_text]
+        except DataError as error:
+            raise DataError(f"training prompts are compared with the benchmark {name}, but {error}") from None
     return {name: found for name, found in shared.items() if found}
 
 
@@ -80,6 +96,7 @@ def _texts(config: PromptsConfig) -> list[str]:
     path = given_path(config.path or "")
     if not path.exists():
         return []
+    refuse_other_content(path, config)
     rows = read_rows(path, config.folder)
     numbered, _ = numbered_prompts(path, rows, replace(config, empty="refuse"))
     return list(dict.fromkeys(normalised(prompt.text) for _, prompt in numbered if prompt is not None))

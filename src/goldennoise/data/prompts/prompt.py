@@ -74,7 +74,12 @@ class PromptsConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.kind != "file" or bool(self.path), "path", self.path, "the path of a prompt file")
+        require(
+            self.kind != "file" or bool(self.path),
+            "path",
+            self.path,
+            "the path of a prompt file, as in prompts.path=FILE",
+        )
         require(self.kind != "file" or not self.tones, "tones", self.tones, "false for a prompt file")
 
 

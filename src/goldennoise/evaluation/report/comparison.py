@@ -12,6 +12,7 @@ from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import gap_table
 from goldennoise.evaluation.report.contents import settings
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
+from goldennoise.evaluation.report.numbers import grid_size
 from goldennoise.evaluation.report.page import Figure, PageContent
 from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.results import (
@@ -19,9 +20,9 @@ from goldennoise.evaluation.report.results import (
     category_table,
     correction_of,
     cost_note,
+    front_note,
     intervals_note,
     main_scorer,
-    pareto_front,
     result_table,
 )
 from goldennoise.evaluation.report.scorers import scorer_table
@@ -94,8 +95,8 @@ def comparison_table(arms: Arms, summary: Summary) -> Table:
     """Arms by every scorer, each beside what it costs."""
     table = result_table(summary)
     notes = [
-        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, paired. Models whose latents have one shape start "
-        f"from the same source noise, but for the tone that model.tone gives it.",
+        f"{grid_size(summary.num_prompts, summary.num_seeds)}, paired. Models with latents of one shape start from "
+        f"the same source noise; model.tone may add a tone to it.",
         correction_of(summary).note,
         intervals_note(summary),
         *([DETECTABLE] if correction_of(summary).num else []),
@@ -121,7 +122,7 @@ def _figures(summary: Summary) -> list[Figure]:
             f"Mean {scorer} with 95 % interval over model evaluations per image, one point per arm; the numbers are in "
             "the table of results.",
             f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
-            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}. "
+            f"{summary.reference}{front_note(summary)}. "
             "Arms of about equal cost are set a little apart.",
         ),
         Figure(
@@ -174,7 +175,7 @@ def _made(arms: Arms, summary: Summary) -> dict[str, str]:
     scores = arms[summary.reference][0].run.scores
     made = {arm: "; ".join(map(_made_with, runs)) for arm, runs in arms.items()}
     made["Prompts and seeds"] = (
-        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {scores.recorded('config', 'seed')}"
+        f"{grid_size(summary.num_prompts, summary.num_seeds)}, root seed {scores.recorded('config', 'seed')}"
     )
     told = (f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items())
     return made | {"Scorers": "; ".join(told)}

@@ -12,13 +12,14 @@ from goldennoise.evaluation.report import plots
 from goldennoise.evaluation.report.checks import check_tables
 from goldennoise.evaluation.report.excerpts import excerpt_of, write_report
 from goldennoise.evaluation.report.grids import RULE, deciding_scorer, example_rows
+from goldennoise.evaluation.report.numbers import grid_size
 from goldennoise.evaluation.report.page import Figure, PageContent, render
 from goldennoise.evaluation.report.paper_numbers import published_by_id, published_for
 from goldennoise.evaluation.report.published import published_table
 from goldennoise.evaluation.report.results import (
     category_table,
+    front_note,
     main_scorer,
-    pareto_front,
     result_table,
 )
 from goldennoise.evaluation.report.schedule_scores import schedules_of
@@ -70,9 +71,14 @@ def page_content(
         rows=example_rows(table, summary, num_examples, partial(image_file, scores.path)),
         grid_note=_grid_note(summary),
         method_colours=plots.method_numbers(summary),
-        published=published_table(published, summary) if published else None,
+        published=published_table(published, summary, _named(scores, summary)) if published else None,
         made=_made(scores, summary, missing),
     )
+
+
+def _named(scores: Artifact, summary: Summary) -> dict[str, str]:
+    """Kind of scorer -> its name; of two of a kind the first."""
+    return {scores.recorded("config", "scorer", name, "kind", kind=str): name for name in reversed(summary.scorers)}
 
 
 def _comparisons(summary: Summary) -> list[Figure]:
@@ -86,8 +92,8 @@ def _comparisons(summary: Summary) -> list[Figure]:
             f"Mean {scorer} with 95 % interval over model evaluations per image, one point per method; the numbers are "
             "in the table of results.",
             f"Mean {scorer} over what an image costs, with 95 % intervals of the mean. The dashed line is "
-            f"{summary.reference}, the solid one the Pareto front by these means: {', '.join(pareto_front(summary))}"
-            f"{doubt(summary)}. Methods of about equal cost are set a little apart.",
+            f"{summary.reference}{front_note(summary)}{doubt(summary)}. Methods of about equal cost are set a little "
+            "apart.",
         ),
         Figure(
             "By kind of prompt",
@@ -140,7 +146,7 @@ def _made(scores: Artifact, summary: Summary, missing: Sequence[str]) -> dict[st
     root_seed = scores.recorded("config", "seed")
     made = {
         "Model": f"{model['name']}, {model['num_steps']} steps, guidance {model['guidance']:g}",
-        "Prompts and seeds": f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, root seed {root_seed}",
+        "Prompts and seeds": f"{grid_size(summary.num_prompts, summary.num_seeds)}, root seed {root_seed}",
         "Methods": "; ".join(f"{name} ({settings(methods[name])})" for name in summary.methods),
         "Scorers": "; ".join(f"{name}, version {info.version}, {info.role}" for name, info in summary.scorers.items()),
         "Scores": f"{scores.reference}, fingerprint {scores.fingerprint[:16]}",

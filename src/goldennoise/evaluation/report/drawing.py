@@ -2,6 +2,7 @@
 scheme."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -77,9 +78,9 @@ def legend_above(axes: Axes, columns: int = _LEGEND_COLUMNS) -> None:
 
 
 def errors_of(found: Sequence[Comparison], scale: Scale) -> np.ndarray:
-    """Distances (2, n) from the means down and up to the ends of their intervals; none where there is no interval."""
+    """Distances (2, n) from the means down and up to the ends of their intervals; NaN where there is no interval."""
     ends = [
-        (0.0, 0.0)
+        (math.nan, math.nan)
         if one.mean_low is None or one.mean_high is None
         else (one.mean - one.mean_low, one.mean_high - one.mean)
         for one in found

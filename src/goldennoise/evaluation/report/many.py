@@ -12,9 +12,10 @@ from goldennoise.store.artifacts import Artifact
 
 @dataclass(frozen=True)
 class Part:
-    """One page on the page of many. name: of its artifact; link: to the page, from the page of many."""
+    """One page on the page of many. name, anchor: of its artifact; link: to the page, from the page of many."""
 
     name: str
+    anchor: str
     link: str
     excerpt: Excerpt
 
@@ -30,7 +31,12 @@ class Many:
 def write_many(folder: Path, title: str, pages: Sequence[tuple[Artifact, Excerpt]]) -> None:
     """index.html, tables.md and tables.tex in `folder`, a version's folder of the same store."""
     parts = [
-        Part(page.name, f"../../../{page.kind}/{page.name}/{page.version}/index.html", excerpt)
+        Part(
+            page.name,
+            f"{page.kind}-{page.name}-{page.version}",
+            f"../../../{page.kind}/{page.name}/{page.version}/index.html",
+            excerpt,
+        )
         for page, excerpt in pages
     ]
     (folder / "index.html").write_text(render(Many(title, parts), "many.html"), encoding="utf-8")

@@ -13,7 +13,9 @@ class Correction:
 
     def __init__(self, found: Iterable[Comparison]) -> None:
         """found: the comparisons of the table, without that of the reference with itself."""
-        p_values = [one.p_value for one in found if one.p_value is not None]
+        compared = [*found]
+        self.is_empty = not compared
+        p_values = [one.p_value for one in compared if one.p_value is not None]
         # Equal p-values have equal adjusted ones.
         self._adjusted = dict(zip(p_values, holm(p_values), strict=True))
         self.num = len(p_values)
@@ -30,6 +32,8 @@ class Correction:
     @property
     def note(self) -> str:
         """A footnote: what a mark means."""
+        if self.is_empty:
+            return "Nothing is compared: there is one method."
         if not self.num:
             return _BY_INTERVAL
         return (

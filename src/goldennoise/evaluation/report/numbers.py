@@ -52,6 +52,12 @@ def scale_of(summary: Summary, scorer: str) -> Scale:
     return Scale(1.0, decimals, info.unit, info.unit)
 
 
+def grid_size(num_prompts: int, num_seeds: int) -> str:
+    """ "1,024 prompts × 1 seed"."""
+    nouns = "prompt" if num_prompts == 1 else "prompts", "seed" if num_seeds == 1 else "seeds"
+    return f"{num_prompts:,} {nouns[0]} × {num_seeds} {nouns[1]}"
+
+
 def memory(num_bytes: int | None) -> str:
     """Mebibytes, or gibibytes from 10 of them on."""
     if num_bytes is None:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from goldennoise.errors import ConfigError, DataError, nearest, shortened
+from goldennoise.errors import ConfigError, DataError, nearest, one_line, shortened
 
 PAPERS = Path(__file__).parent / "papers"
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Row = Annotated[Mapping[_Text, _Number], Field(min_length=1)]
 
 
 class Published(BaseModel):
@@ -23,7 +25,7 @@ class Published(BaseModel):
     id: _Text
     setting: _Text
     source: _Text
-    values: Mapping[str, Mapping[str, float]]
+    values: Annotated[Mapping[_Text, _Row], Field(min_length=1)]
 
 
 class _Models(BaseModel):
@@ -31,7 +33,7 @@ class _Models(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    names: list[str]
+    names: list[_Text]
     own_weights: bool = False
     settings: list[Published]
 
@@ -41,15 +43,29 @@ def read_papers(folder: Path) -> dict[str, list[_Models]]:
     found = {}
     for file in sorted(folder.glob("*.yaml")):
         try:
-            found[file.stem] = TypeAdapter(list[_Models]).validate_python(yaml.safe_load(file.read_text("utf-8")))
+            found[file.stem] = TypeAdapter(list[_Models]).validate_python(_content(file))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
+            place = ".".join(map(str, first["loc"])) or "the file"
             raise DataError(
-                f"{file}: {place} is missing or wrong: every published number stands in a setting that has an id, a "
-                "setting and a source in words"
+                f"{file}: {place} is missing or wrong ({first['msg'].lower()}): every published number stands in a "
+                "setting that has an id, a setting and a source in words"
             ) from None
+        _refuse_repeated(file, [setting.id for entry in found[file.stem] for setting in entry.settings])
     return found
+
+
+def _content(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is no YAML in UTF-8: {one_line(str(error))}") from None
+
+
+def _refuse_repeated(file: Path, ids: Sequence[str]) -> None:
+    for place, one in enumerate(ids):
+        if one in ids[:place]:
+            raise DataError(f"{file}: two settings have the id {one}; every setting has its own")
 
 
 def published_for(model_name: str) -> tuple[Published, ...]:

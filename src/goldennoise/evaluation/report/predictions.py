@@ -67,7 +67,7 @@ def prediction_table(found: Sequence[Judgement], num_seeds: int) -> Table:
         Column("regret", interval),
         Column("tau-b within a prompt", interval),
         Column("pooled Pearson", interval),
-        Column("prompts"),
+        Column("prompts that count within"),
     ]
     notes = [
         f"Each predictor chooses one of {num_seeds} noises of a prompt. Intervals resample prompts.",

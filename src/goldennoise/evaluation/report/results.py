@@ -5,7 +5,7 @@ from statistics import mean
 
 from goldennoise import methods
 from goldennoise.evaluation.report.marks import Correction, p_text
-from goldennoise.evaluation.report.numbers import Scale, memory, scale_of, seconds
+from goldennoise.evaluation.report.numbers import Scale, grid_size, memory, scale_of, seconds
 from goldennoise.evaluation.report.protocol import protocol_notes
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table
 from goldennoise.evaluation.significance import detectable_difference
@@ -61,6 +61,14 @@ def pareto_front(summary: Summary) -> list[str]:
         if not front or quality[method] > quality[front[-1]]:
             front.append(method)
     return front
+
+
+def front_note(summary: Summary) -> str:
+    """Which methods are the Pareto front, after what the dashed line of the figure is."""
+    front = pareto_front(summary)
+    if len(front) == 1:
+        return f"; {front[0]} alone is the Pareto front by these means"
+    return f", the solid one the Pareto front by these means: {', '.join(front)}"
 
 
 def result_table(summary: Summary) -> Table:
@@ -178,7 +186,7 @@ def _about(info: ScorerInfo, scale: Scale) -> str:
 
 def _footnotes(summary: Summary, correction: Correction) -> list[str]:
     return [
-        f"{summary.num_prompts} prompts × {summary.num_seeds} seeds, every method from the same source noise.",
+        f"{grid_size(summary.num_prompts, summary.num_seeds)}, every method from the same source noise.",
         correction.note,
         intervals_note(summary),
         *([DETECTABLE] if correction.num else []),

@@ -50,6 +50,8 @@ def sentence(summary: Summary, method: str) -> str:
         verb = {True: "improves", False: "worsens", None: "changes"}[better]
         text = f"{method} {verb} {scorer} {compared}"
         text += _against_controls(summary, method) if better else ""
+    elif found.ties == 1:
+        text = f"{method} has the same {scorer} as {summary.reference} in every pair {cost}: no difference is shown"
     elif found.low is None:
         text = f"{method} changes {scorer} {compared}: fewer than {MIN_CLUSTERS} prompts show nothing"
     elif shows_difference(found):

@@ -1,11 +1,12 @@
 """Prompts of published test sets among those to train on: refused with a list, unless they are held out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldennoise.data.prompts import PromptsConfig, load_training_prompts
+from goldennoise.data.prompts import PromptsConfig, load_prompts, load_training_prompts
 from goldennoise.errors import ConfigError, DataError
 
 
@@ -45,6 +46,23 @@ def test_they_are_refused_with_how_many_of_which_set_and_what_to_hold_out(
         DataError, match=rf"1 prompt of .*prompts\.held_out=\[{tmp_path}/drawn\.csv,{tmp_path}/styles\]"
     ):
         load_training_prompts(config, None, benchmarks)
+
+
+def test_a_benchmark_that_is_not_the_published_one_could_hide_a_prompt(
+    tmp_path: Path, benchmarks: dict[str, PromptsConfig]
+) -> None:
+    damaged = {"drawn": replace(benchmarks["drawn"], sha256="0" * 64)}
+    with pytest.raises(
+        DataError, match=r"^training prompts are compared with the benchmark drawn, but .*drawn\.csv is n"
+    ):
+        load_training_prompts(own(tmp_path, "a tree"), None, damaged)
+
+
+def test_what_is_left_out_of_a_file_of_ones_own_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caption = load_prompts(PromptsConfig(split="benchmark"), 1)[0].text
+    prompts, num = load_training_prompts(own(tmp_path, "a tree", caption))
+    assert ([prompt.text for prompt in prompts], num) == (["a tree"], 1)
+    assert "own.txt: left out 1 of 2 prompts, which are benchmark captions of the shapes world or in" in caplog.text
 
 
 def test_the_files_of_the_message_hold_them_out(tmp_path: Path, benchmarks: dict[str, PromptsConfig]) -> None:

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from unit.evaluation.report.summaries import CLIP_GAIN, GAIN, NOTHING, summary
 
+from goldennoise.evaluation.report.drawing import errors_of
 from goldennoise.evaluation.report.marks import Correction, p_text
+from goldennoise.evaluation.report.numbers import Scale
 from goldennoise.evaluation.report.results import category_table, result_table
 from goldennoise.evaluation.report.sentences import headline
 from goldennoise.evaluation.report.tables import to_text
@@ -24,6 +27,16 @@ def test_comparisons_of_older_evaluations_are_marked_by_their_interval() -> None
     assert (old.shows(GAIN), old.shows(CLIP_GAIN), old.p_value(GAIN)) == (True, False, None)
     assert old.note.endswith("excludes zero; no correction for several comparisons.")
     assert "Detectable" not in to_text(result_table(summary()))
+
+
+def test_one_method_is_compared_with_nothing() -> None:
+    assert Correction([]).note == "Nothing is compared: there is one method."
+
+
+def test_a_bar_without_an_interval_has_no_ends() -> None:
+    errors = errors_of([GAIN, replace(GAIN, mean_low=None, mean_high=None)], Scale(100.0, 1, "%", "points"))
+    assert np.isnan(errors[:, 1]).all()
+    assert (errors[:, 0] > 0).all()
 
 
 def test_the_headline_claims_no_more_than_the_corrected_table() -> None:

@@ -175,7 +175,7 @@ def test_the_page_escapes_prompts_and_keeps_ids_unique(tmp_path: Path) -> None:
             rows=example_rows(table, found, 2, partial(image_file, tmp_path)),
             grid_note="A rule.",
             method_colours=plots.method_numbers(found),
-            published=published_table(published_for("sdxl"), found),
+            published=published_table(published_for("sdxl"), found, {}),
             made={"Command": "python -m goldennoise stage=eval"},
         )
     )

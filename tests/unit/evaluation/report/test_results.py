@@ -87,6 +87,10 @@ def test_an_interval_with_zero_shows_nothing() -> None:
 def test_a_few_prompts_show_nothing() -> None:
     assert "[no interval]" in headline(summary(replace(GAIN, low=None, high=None)))
     assert headline(summary(replace(GAIN, low=None, high=None))).endswith(": fewer than 6 prompts show nothing.")
+    same = replace(GAIN, difference=0.0, low=0.0, high=0.0, wins=0.0, ties=1.0, losses=0.0)
+    assert headline(summary(same)) == (
+        "npnet has the same verifier as standard in every pair at 1.00× the model evaluations: no difference is shown."
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,7 +251,7 @@ def test_published_numbers_belong_to_their_models() -> None:
     assert published_for("owner/sdxl with mine/style.safetensors") == published_for("stabilityai/sdxl-turbo") == ()
     assert published_for("Lykon/dreamshaper-xl-v2-turbo")[0].setting.startswith("DreamShaper")
     assert published_for("owner/lcm-sdxl")[0].values["NPNet"]["HPSv2"] == 26.83
-    text = to_text(published_table(published_for("sdxl"), summary()))
+    text = to_text(published_table(published_for("sdxl"), summary(), {}))
     assert text.count("published, not measured here") == 2
     assert "–" in text
 
