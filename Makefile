@@ -40,7 +40,7 @@ tables: setup  ## every published table on the shapes world, on one page
 	$(BIN)/python scripts/make_tables.py
 
 test: setup  ## all tests except the slow ones and those for a GPU
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not ray"
 
 test-slow: setup  ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m slow --timeout 7200

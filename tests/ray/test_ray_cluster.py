@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
+pytestmark = pytest.mark.ray
 
 NUM_PAIRS = 2000
 NUM_SHARDS = 50

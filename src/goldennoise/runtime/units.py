@@ -35,10 +35,11 @@ class Executor(Protocol):
     def decide(self, work: Callable[[], Any]) -> Any:
         """What `work` gives, a JSON value, everywhere the same: only one process calls it."""
 
-    def run(
-        self, units: Sequence[AnyUnit], folder: Path, make_worker: MakeWorker[AnyUnit], counter: Counter
-    ) -> None:
-        """Make all units of the draft in `folder`; return when the last one is finished. A worker is made only where there is a unit for it."""
+    def run(self, units: Sequence[AnyUnit], folder: Path, make_worker: MakeWorker[AnyUnit], counter: Counter) -> None:
+        """Make all units of the draft in `folder`; return when the last one is finished.
+
+        A worker is made only where there is a unit for it.
+        """
 
 
 def make_units(

@@ -12,7 +12,7 @@ from goldennoise import methods, scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, prompts_digest
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.errors import ArtifactError
+from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.networks.sources import network_at
 from goldennoise.runtime.executors.local import Local

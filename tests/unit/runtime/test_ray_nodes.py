@@ -132,18 +132,21 @@ def test_units_of_a_lost_worker_are_dealt_again_and_finished_ones_stay(
     make(tmp_path, [File(number, name) for number in range(8) for name in "ab"], made)
     assert sorted(made) == sorted({*made}), "a finished unit is not made again"
     assert len(made) == 16
-    assert caplog.text.count("a worker was lost in unit") == 3
+    assert caplog.text.count("which is dealt again: The actor died in call") == 3
 
 
 def test_units_that_end_every_worker_end_the_run(tmp_path: Path, cluster: Callable[..., Ray]) -> None:
     cluster(places=1, lose=lambda call: "before" if call > 4 else "")
-    with pytest.raises(GoldenNoiseError, match=r"^3 workers were lost in unit \d, the last one so: The actor died in"):
+    with pytest.raises(
+        GoldenNoiseError,
+        match=r"^3 workers were lost in unit \d; finished work is kept; Ray says of the last one: The",
+    ):
         make(tmp_path, [File(number) for number in range(4)], [])
 
 
 def test_workers_that_never_come_to_work_end_the_run(tmp_path: Path, cluster: Callable[..., Ray]) -> None:
     cluster(lose=lambda _: "before")
-    with pytest.raises(GoldenNoiseError, match=r"^3 workers were lost before their first unit, the last one so: The"):
+    with pytest.raises(GoldenNoiseError, match=r"^3 workers were lost before the first unit; finished work"):
         make(tmp_path, [File(0)], [])
 
 
@@ -189,7 +192,9 @@ def test_no_cluster_and_no_ray_are_one_sentence(
     with pytest.raises(ConfigError, match=r"^compute\.ray=nowhere:1: Failed to connect to nowhere; start one with ray"):
         make_units([File(0)], tmp_path, touching(tmp_path, []), nowhere, ("write", "lines"))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"^compute\.ray=auto: Ray is not installed; install the extra goldennoise\[r"):
+    with pytest.raises(
+        ConfigError, match=r"^compute\.ray=auto: Ray is not installed; install the extra goldennoise\[r"
+    ):
         make(tmp_path, [File(0)], [])
 
 

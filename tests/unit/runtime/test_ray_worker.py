@@ -50,7 +50,7 @@ def test_a_folder_that_is_not_shared_is_named(errand: Errand, tmp_path: Path) ->
             errand, folder=folder
         )
     told = refused(errand, start=tmp_path / "gone")
-    assert f"does not see {tmp_path}/gone, the folder that the command was started in: start it in" in told
+    assert f"does not see {tmp_path}/gone, where the command was started: start it in a" in told
 
 
 def test_another_version_is_named(errand: Errand) -> None:

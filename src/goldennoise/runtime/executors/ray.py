@@ -39,9 +39,7 @@ class Nodes:
     def decide(self, work: Callable[[], Any]) -> Any:
         return work()
 
-    def run(
-        self, units: Sequence[AnyUnit], folder: Path, make_worker: MakeWorker[AnyUnit], counter: Counter
-    ) -> None:
+    def run(self, units: Sequence[AnyUnit], folder: Path, make_worker: MakeWorker[AnyUnit], counter: Counter) -> None:
         """Raises `ConfigError` for a cluster that cannot be reached or has too little, or whose nodes have other
         packages; `ArtifactError` for a node that does not share `folder`; and what a worker raises."""
         if not units:
@@ -57,9 +55,7 @@ class Nodes:
 class _Office:
     """Deals groups of units to workers until all are made."""
 
-    def __init__(
-        self, ray: Any, hire: Callable[[], Any], groups: Sequence[Sequence[Any]], progress: Progress
-    ) -> None:
+    def __init__(self, ray: Any, hire: Callable[[], Any], groups: Sequence[Sequence[Any]], progress: Progress) -> None:
         self._ray, self._hire, self._progress = ray, hire, progress
         self._waiting = deque(groups)
         self._idle: list[Any] = []
@@ -106,12 +102,12 @@ class _Office:
             self._lost[number] += 1
             if group is not None:
                 self._waiting.appendleft(group)
-            told = "before its first unit" if group is None else f"in unit {number}, which is dealt again"
-            log.warning("a worker was lost %s: %s", told, shortened(one_line(str(error))))
+            where = "before the first unit" if group is None else f"in unit {number}"
+            told = one_line(str(error))
+            log.warning("a worker was lost %s, which is dealt again: %s", where, shortened(told))
             if self._lost[number] >= MOST_LOSSES:
                 raise GoldenNoiseError(
-                    f"{MOST_LOSSES} workers were lost {told.partition(',')[0]}, the last one so: "
-                    f"{one_line(str(error))}; finished work is kept"
+                    f"{MOST_LOSSES} workers were lost {where}; finished work is kept; Ray says of the last one: {told}"
                 ) from None
             return None
         if group is None:

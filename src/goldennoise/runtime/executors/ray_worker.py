@@ -86,8 +86,8 @@ class Worker:
             )
         if not self.errand.start.is_dir():
             raise ConfigError(
-                f"node {socket.gethostname()} does not see {self.errand.start}, the folder that the command was started "
-                "in: start it in one that all nodes share"
+                f"node {socket.gethostname()} does not see {self.errand.start}, where the command was started: start "
+                "it in a folder that all nodes share"
             )
 
     def _refuse_other_software(self) -> None:
