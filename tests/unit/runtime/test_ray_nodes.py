@@ -35,9 +35,10 @@ class Ray:
         self.placed: list[Any] = []
         self.num_calls = self.num_hired = self.most_hiring = 0
         self.options: dict[str, Any] = {}
+        self.is_lost = False
 
     def init(self, **options: Any) -> None:
-        if options["address"] == "nowhere:1":
+        if self.is_lost:
             raise ConnectionError("Failed to connect\nto nowhere")
 
     def shutdown(self) -> None: ...
@@ -187,10 +188,15 @@ def test_what_a_worker_takes_of_its_node(
 def test_no_cluster_and_no_ray_are_one_sentence(
     tmp_path: Path, cluster: Callable[..., Ray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster()
-    nowhere = Nodes(ComputeConfig(ray="nowhere:1"))
-    with pytest.raises(ConfigError, match=r"^compute\.ray=nowhere:1: Failed to connect to nowhere; start one with ray"):
-        make_units([File(0)], tmp_path, touching(tmp_path, []), nowhere, ("write", "lines"))
+    cluster().is_lost = True
+    with pytest.raises(ConfigError, match=r"^compute\.ray=auto: Failed to connect to nowhere; start one with ray"):
+        make(tmp_path, [File(0)], [])
+    for address in ("127.0.0.1:1", "127.0.0.1:99999"):
+        nowhere = Nodes(ComputeConfig(ray=address))
+        with pytest.raises(
+            ConfigError, match=rf"^compute\.ray={address}: there is no cluster \(.*\); start one with ray"
+        ):
+            make_units([File(0)], tmp_path, touching(tmp_path, []), nowhere, ("write", "lines"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(
         ConfigError, match=r"^compute\.ray=auto: Ray is not installed; install the extra goldennoise\[r"

@@ -7,6 +7,9 @@ Files go through the draft's folder, which all nodes share. Needs the extra `gol
 import logging
 import os
 import secrets
+import signal
+import socket
+import threading
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 MOST_LOSSES = 3
 """Workers that may end on the same units, or before their first, until the run ends too."""
+WAIT_S = 10.0
+"""For the address of a cluster to answer."""
 AHEAD = 8
 """Workers that wait for a place beside those that work: new nodes get them at once, and autoscalers see a demand."""
 
@@ -132,19 +137,38 @@ def _cluster(compute: ComputeConfig) -> Iterator[Any]:
         ) from None
     # Ray would send the folder of the environment that `uv run` made, and hide GPUs from a head that asks for none.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    _require_listener(compute.ray)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=compute.ray, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=_dashboard(compute)
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"compute.ray={compute.ray}: {one_line(str(error))}; start one with ray start --head, name it as "
-            "HOST:6379, or set compute.ray=local for one on this machine"
-        ) from None
+        raise _no_cluster(compute.ray, one_line(str(error))) from None
+    # Ray's own would abort this process.
+    if on_sigterm is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str | None) -> None:
+    """Raises `ConfigError` where nobody listens, for whom Ray would wait minutes."""
+    host, _, port = str(address).partition(":")
+    if port:
+        try:
+            socket.create_connection((host, int(port)), timeout=WAIT_S).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, f"there is no cluster ({error})") from None
+
+
+def _no_cluster(address: str | None, why: str) -> ConfigError:
+    return ConfigError(
+        f"compute.ray={address}: {why}; start one with ray start --head, name it as HOST:6379, or set compute.ray=local "
+        "for one on this machine"
+    )
 
 
 def _dashboard(compute: ComputeConfig) -> bool | None:
