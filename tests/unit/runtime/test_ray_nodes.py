@@ -37,7 +37,7 @@ class Ray:
         self.options: dict[str, Any] = {}
         self.is_lost = False
 
-    def init(self, **options: Any) -> None:
+    def init(self, **_: Any) -> None:
         if self.is_lost:
             raise ConnectionError("Failed to connect\nto nowhere")
 

@@ -166,8 +166,8 @@ def _require_listener(address: str | None) -> None:
 
 def _no_cluster(address: str | None, why: str) -> ConfigError:
     return ConfigError(
-        f"compute.ray={address}: {why}; start one with ray start --head, name it as HOST:6379, or set compute.ray=local "
-        "for one on this machine"
+        f"compute.ray={address}: {why}; start one with ray start --head, name it as HOST:6379, or set "
+        "compute.ray=local for one on this machine"
     )
 
 
