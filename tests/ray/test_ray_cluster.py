@@ -28,6 +28,14 @@ COLLECT = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def network() -> Iterator[None]:
+    """Programs may reach the cluster: its address is this machine's own, and no loopback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pairs of one process."""
@@ -39,10 +47,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """A head that has no CPU to work with, and two nodes of one each."""
-    here = {"node_ip_address": "127.0.0.1"}  # Tests reach no other address.
-    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})
-    made.here = here
-    nodes = [made.add_node(num_cpus=1, **here) for _ in range(2)]
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     made.workers = nodes
     yield made
     made.shutdown()
@@ -98,7 +104,7 @@ def test_a_node_is_lost_and_one_comes(alone: Path, cluster: Any, tmp_path: Path,
     assert process.poll() is None, process.communicate()
     cluster.remove_node(cluster.workers[dice.randrange(2)], allow_graceful=False)
     known = watched(process, draft, len(known) + dice.randint(1, 8), known)
-    cluster.add_node(num_cpus=1, **cluster.here)
+    cluster.add_node(num_cpus=1)
     known = watched(process, draft, NUM_SHARDS + 1, known)
     assert process.wait() == 0, process.communicate()
     final = tmp_path / "pairs/many/v1"
