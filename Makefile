@@ -1,4 +1,4 @@
-.PHONY: setup demo tables test test-slow parity lint format bench bench-models world clean
+.PHONY: setup demo tables test test-slow test-ray parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
 # The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
@@ -40,10 +40,14 @@ tables: setup  ## every published table on the shapes world, on one page
 	$(BIN)/python scripts/make_tables.py
 
 test: setup  ## all tests except the slow ones and those for a GPU
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not ray"
 
 test-slow: setup  ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m slow --timeout 7200
+
+test-ray: setup  ## a Ray cluster of several nodes on this machine; installs Ray
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/ray --timeout 1800
 
 parity: setup  ## compare the scorers with the packages that published them
 	$(BIN)/python scripts/parity

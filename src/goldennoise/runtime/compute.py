@@ -1,10 +1,11 @@
 """Where and how a stage runs: device, processes, batch size, memory, speed. None of it may change a result."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldennoise.errors import ConfigError, require
-from goldennoise.store.options import Options, either, number, one_of, option
+from goldennoise.store.options import NOT_NEGATIVE, Check, Options, either, number, one_of, option
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,10 @@ MOST = 1024
 """Threads or processes: many more than a machine has cores end the program, or the machine."""
 
 
+def _is_address(ray: str) -> bool:
+    return ray in ("auto", "local") or re.fullmatch(r"[^:/\s]+:\d+", ray) is not None
+
+
 @dataclass(frozen=True)
 class ComputeConfig(Options):
     """Where and how a stage computes."""
@@ -34,6 +39,14 @@ class ComputeConfig(Options):
     """auto takes CUDA if there is one, else cpu; cpu, cuda or mps."""
     devices: int = option(1, number(least=1))
     """Processes of torchrun or srun, which share the work; at least 1."""
+    ray: str | None = option(None, Check(_is_address, "auto, local or HOST:PORT"))
+    """Of the Ray cluster whose nodes make pairs, images, scores and latents: auto finds it, local starts one on this
+    machine, or HOST:PORT; null for the processes that were started."""
+    ray_cpus: int = option(1, number(least=1))
+    """CPUs of each Ray worker, at least 1."""
+    ray_gpus: float | None = option(None, NOT_NEGATIVE)
+    """GPUs of each Ray worker; below 1 several share one. null takes 1 where the cluster has GPUs, unless device is
+    cpu."""
     batch_size: int = option(16, number(least=1))
     """Prompts sampled at once, at least 1."""
     num_workers: int = option(0, number(least=0, most=MOST))
@@ -55,6 +68,7 @@ class ComputeConfig(Options):
         super().__post_init__()
         can_offload = self.device in ("auto", "cuda")
         require(not self.offload or can_offload, "offload", self.offload, f"false on {self.device}")
+        require(self.devices == 1 or self.ray is None, "devices", self.devices, "1 with Ray, which starts processes")
         require(self.devices == 1 or self.device != "mps", "devices", self.devices, "1 on mps")
 
     def torch_device(self) -> "torch.device":

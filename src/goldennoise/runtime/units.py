@@ -35,8 +35,11 @@ class Executor(Protocol):
     def decide(self, work: Callable[[], Any]) -> Any:
         """What `work` gives, a JSON value, everywhere the same: only one process calls it."""
 
-    def run(self, units: Sequence[AnyUnit], make_worker: MakeWorker[AnyUnit], counter: Counter) -> None:
-        """Make all units; return when the last one is finished. A worker is made only where there is a unit for it."""
+    def run(self, units: Sequence[AnyUnit], folder: Path, make_worker: MakeWorker[AnyUnit], counter: Counter) -> None:
+        """Make all units of the draft in `folder`; return when the last one is finished.
+
+        A worker is made only where there is a unit for it.
+        """
 
 
 def make_units(
@@ -50,4 +53,4 @@ def make_units(
     missing = executor.decide(lambda: [i for i, unit in enumerate(units) if not unit.is_finished(folder)])
     left = [units[i] for i in missing]
     num_done = sum(unit.size for unit in units) - sum(unit.size for unit in left)
-    executor.run(left, make_worker, Counter(*noun, num_done))
+    executor.run(left, folder, make_worker, Counter(*noun, num_done))

@@ -12,13 +12,14 @@ from goldennoise import methods, scorers
 from goldennoise.config.compose import RunConfig
 from goldennoise.data.prompts import Prompt, prompts_digest
 from goldennoise.diffusion.identity import model_identity
-from goldennoise.errors import ArtifactError
+from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.generation.loader import Loader
 from goldennoise.networks.sources import network_at
 from goldennoise.runtime.executors.local import Local
 from goldennoise.runtime.executors.ranks import Ranks
+from goldennoise.runtime.executors.ray import Nodes
 from goldennoise.runtime.processes import Processes, joined
-from goldennoise.runtime.units import AnyUnit, MakeWorker, make_units
+from goldennoise.runtime.units import AnyUnit, Executor, MakeWorker, make_units
 from goldennoise.stages.networks import refuse_other_models, resolve_networks
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.identity import as_begun
@@ -28,6 +29,10 @@ ScoredBy = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
 """Gives `scorers.identities` of those of the run's scorers, by name, that decide an artifact."""
 Decides = Callable[[ScoredBy], dict[str, Any]]
 """Gives what decides the content of an artifact."""
+
+
+UNDEALT = ("train", "train_schedule", "predict", "image_quality")
+"""Stages that compute, and not in units."""
 
 
 class Job:
@@ -44,7 +49,7 @@ class Job:
         self.config, self.kind, self.processes, self.stage = config, kind, processes, config.stage
         self.store = ArtifactStore(config.outputs)
         self.loader = loader
-        self.executor = Local() if processes.size == 1 else Ranks(processes)
+        self.executor = _executor(config, processes)
         self._held = held
         self._draft: Draft | None = None
 
@@ -129,6 +134,12 @@ class Job:
         return identities
 
 
+def _executor(config: RunConfig, processes: Processes) -> Executor:
+    if config.compute.ray is not None:
+        return Nodes(config.compute)
+    return Local() if processes.size == 1 else Ranks(processes)
+
+
 def distinct(inputs: Iterable[Artifact]) -> list[Artifact]:
     """Each artifact once."""
     return list({artifact.fingerprint: artifact for artifact in inputs}.values())
@@ -147,7 +158,15 @@ def known_scorers(
 
 @contextmanager
 def opened(config: RunConfig, kind: str, loader: Loader | None = None) -> Iterator[Job]:
-    """A job in all processes of a run; its draft is given back at the end. loader: one that others use too."""
+    """A job in all processes of a run; its draft is given back at the end. loader: one that others use too.
+
+    Raises `ConfigError` for a stage that computes without units where Ray should make them.
+    """
+    if config.compute.ray is not None and config.stage.kind in UNDEALT:
+        raise ConfigError(
+            f"compute.ray={config.compute.ray}: {config.stage.kind} has no units that Ray could deal out; run it with "
+            "another compute, as in stage.stages=[collect compute=ray,train]"
+        )
     with joined(config.compute) as processes, ExitStack() as held:
         yield Job(config, kind, loader or Loader(config), processes, held)
 

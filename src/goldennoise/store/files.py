@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ def whole(path: Path) -> Iterator[Path]:
     above `path` are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + UNFINISHED)
+    # Of two processes that write the same file, as when a node of a cluster is lost and is not, each has its own.
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     beside.touch()
     # safetensors puts a file of its own in the place, which its owner alone may read.
     mode = beside.stat().st_mode

@@ -202,7 +202,7 @@ def test_processes_share_the_shards_and_make_what_one_makes(tmp_path: Path) -> N
             return ShardWorker(collector(model=model), three)
 
         told: Any = SimpleNamespace(rank=rank, size=3, is_first=rank == 0, on_all=lambda work: work())
-        Ranks(told).run(shards, make_worker, Counter("collect", "pairs"))
+        Ranks(told).run(shards, tmp_path, make_worker, Counter("collect", "pairs"))
     merge(three, len(shards))
     assert [len(model.encoded) for model in models] == [8, 8, 7]
     for left, right in zip(pairs(one)[1:], pairs(three)[1:], strict=True):

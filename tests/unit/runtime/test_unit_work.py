@@ -1,48 +1,22 @@
 """Units: what is finished is not made again, whoever makes the rest, and each number falls to one process."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from unit.runtime.units import File, touching
 
 from goldennoise.runtime.executors.local import Local
 from goldennoise.runtime.executors.ranks import Ranks
-from goldennoise.runtime.progress import Progress
 from goldennoise.runtime.units import make_units
-
-
-@dataclass(frozen=True)
-class File:
-    """A unit of three items that is one file."""
-
-    number: int
-    name: str = "a"
-    size: int = 3
-
-    def path(self, folder: Path) -> Path:
-        return folder / f"{self.number}{self.name}"
-
-    def is_finished(self, folder: Path) -> bool:
-        return self.path(folder).exists()
-
-
-def maker(folder: Path, made: list[str]) -> Callable[[], Callable[[File, Progress], None]]:
-    def write(unit: File, progress: Progress) -> None:
-        made.append(unit.path(folder).name)
-        unit.path(folder).touch()
-        progress.update(unit.size)
-
-    return lambda: write
 
 
 def test_only_what_is_missing_is_made_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     units, made = [File(number) for number in range(5)], list[str]()
     for number in (0, 3):
         units[number].path(tmp_path).touch()
-    make_units(units, tmp_path, maker(tmp_path, made), Local(), ("write", "lines"))
+    make_units(units, tmp_path, touching(tmp_path, made), Local(), ("write", "lines"))
     assert made == ["1a", "2a", "4a"]
     assert "write: 100%, 15/15" in capsys.readouterr().err
 
@@ -65,6 +39,6 @@ def test_processes_share_what_is_missing_evenly_and_keep_a_number_to_one(tmp_pat
             rank=rank, size=2, is_first=rank == 0, from_first=lambda _: missing, on_all=lambda work: work()
         )
         made: list[str] = []
-        make_units(units, tmp_path, maker(tmp_path, made), Ranks(told), ("write", "lines"))
+        make_units(units, tmp_path, touching(tmp_path, made), Ranks(told), ("write", "lines"))
         shares.append(made)
     assert shares == [["0a", "0b", "2a", "2b"], ["1b", "4a", "4b"]]

@@ -1,6 +1,7 @@
 """This process alone."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from goldennoise.runtime.progress import Counter
@@ -16,7 +17,13 @@ class Local:
     def decide(self, work: Callable[[], Any]) -> Any:
         return work()
 
-    def run(self, units: Sequence[AnyUnit], make_worker: MakeWorker[AnyUnit], counter: Counter) -> None:
+    def run(
+        self,
+        units: Sequence[AnyUnit],
+        folder: Path,  # noqa: ARG002
+        make_worker: MakeWorker[AnyUnit],
+        counter: Counter,
+    ) -> None:
         if not units:
             return
         work = make_worker()
