@@ -1,4 +1,4 @@
-.PHONY: setup demo tables test test-slow parity lint format bench bench-models world clean
+.PHONY: setup demo tables test test-slow test-gpu parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
 # The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
@@ -44,6 +44,9 @@ test: setup  ## all tests except the slow ones and those for a GPU
 
 test-slow: setup  ## the tests that take minutes each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m slow --timeout 7200
+
+test-gpu: setup  ## checks and measurements on a GPU in 8 minutes; without one a dry run on the CPU
+	$(BIN)/python scripts/on_gpu --minutes 8
 
 parity: setup  ## compare the scorers with the packages that published them
 	$(BIN)/python scripts/parity
