@@ -39,6 +39,8 @@ def _about(content: Mapping[str, Any]) -> str:
     versions, machine = content.get("versions") or {}, content.get("machine") or {}
     packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     cuda = f", CUDA {machine['cuda']}" if machine.get("cuda") else ""
+    if content.get("models") == "tiny":
+        return "A dry run of tiny models on a CPU: these figures say nothing of a GPU or of full-size models."
     return (
         f"Measured on {shown(content.get('device'))}{cuda}, {shown(content.get('started'))} UTC, commit "
         f"{shown(content.get('commit'))}. Packages: {packages or DASH}."
@@ -48,7 +50,7 @@ def _about(content: Mapping[str, Any]) -> str:
 def _measurements(content: Mapping[str, Any]) -> str:
     peaks = {row.get("dtype"): row.get("tera_flop_per_s") for row in content.get("peaks") or []}
     columns: dict[str, Callable[[Row], str]] = {
-        "model": lambda row: shown(row.get("model")),
+        "model": lambda row: shown(row.get("model") or row.get("name")),
         "option": lambda row: shown(row.get("option")),
         "image": lambda row: shown(row.get("side_px"), "{} px"),
         "guided evaluation": lambda row: shown(row.get("evaluation_s"), "{:.4f} s"),

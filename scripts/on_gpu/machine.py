@@ -37,6 +37,7 @@ def described(device: torch.device) -> dict[str, Any]:
     return {
         "format": 1,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu (no GPU)",
+        "models": "full size" if on_gpu else "tiny",
         "started": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "machine": machine,
         "versions": {name: _version(name) for name in PACKAGES},

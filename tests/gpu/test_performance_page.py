@@ -66,6 +66,11 @@ def test_an_empty_file_gives_no_figure(tmp_path: Path) -> None:
     assert "Measured on -, - UTC, commit -. Packages: -." in text
 
 
+def test_a_dry_run_is_told_as_one(tmp_path: Path) -> None:
+    text = printed(MADE_UP | {"models": "tiny"}, tmp_path).stdout
+    assert text.startswith("A dry run of tiny models on a CPU: these figures say nothing of a GPU")
+
+
 def test_what_is_no_json_is_told_in_one_sentence(tmp_path: Path) -> None:
     done = printed("no json", tmp_path)
     assert done.returncode == 2
