@@ -91,7 +91,7 @@ def full_memory(place: Place) -> Found:
 
 
 def register() -> None:
-    for family in (SHAPES, *TINY):
+    for family in (*TINY, SHAPES):
         for dtype in HALF:
             add(f"images in {dtype}, {family}", half, 0.1, family=family, dtype=dtype)
     for family in (SHAPES, "stable_diffusion_xl", "flux"):
