@@ -1,4 +1,4 @@
-.PHONY: setup demo tables test test-slow test-ray parity lint format bench bench-models world clean
+.PHONY: setup demo tables test test-slow test-ray test-gpu parity lint format bench bench-models world clean
 .DEFAULT_GOAL := help
 
 # The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
@@ -48,6 +48,9 @@ test-slow: setup  ## the tests that take minutes each
 test-ray: setup  ## a Ray cluster of several nodes on this machine; installs Ray
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/ray --timeout 1800
+
+test-gpu: setup  ## checks and measurements on a GPU in 8 minutes; without one a dry run on the CPU
+	$(BIN)/python scripts/on_gpu --minutes 8
 
 parity: setup  ## compare the scorers with the packages that published them
 	$(BIN)/python scripts/parity

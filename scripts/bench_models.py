@@ -57,11 +57,12 @@ class FullSize:
 
 @dataclass(frozen=True)
 class Option:
-    """evaluates, decodes: whether that is measured, which some options have nothing to do with."""
+    """num_images: evaluated at once. evaluates, decodes: whether that is measured; some options do not act on it."""
 
     dtype: torch.dtype = torch.bfloat16
     compute: dict[str, Any] = field(default_factory=dict)
     vae_tiling: bool = False
+    num_images: int = 1
     evaluates: bool = True
     decodes: bool = True
 
@@ -74,9 +75,20 @@ class Measured:
     peak_gb: float
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What follows from a measurement, None without it. Shares are of the seconds of an image and of the peak."""
+
+    tera_flop_per_s: float | None
+    images_per_s: float | None
+    npnet_share: float | None
+    peak_share: float | None
+
+
 OPTIONS = {
     "model.dtype=bfloat16": Option(),
     "model.dtype=float32": Option(dtype=torch.float32),
+    "bfloat16, compute.batch_size=8": Option(num_images=8, decodes=False),
     "bfloat16, compute.channels_last=true": Option(compute={"channels_last": True}),
     "bfloat16, compute.compile=true": Option(compute={"compile": True}, decodes=False),
     "bfloat16, compute.decode_batch_size=1": Option(compute={"decode_batch_size": 1}),
@@ -108,23 +120,42 @@ def main() -> None:
             if arguments.decoding_only:
                 option = replace(option, evaluates=False)
             with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
-                measured = process.submit(measure, name, option, arguments.side, arguments.rounds).result()
-            print(f"  {text}: {described(measured, tera_flop, full_size.num_steps, arguments.peak_tflops)}", flush=True)
+                measured = process.submit(measure, full_size, option, arguments.side, arguments.rounds).result()
+            print(
+                f"  {text}: {described(measured, option, tera_flop, full_size.num_steps, arguments.peak_tflops)}",
+                flush=True,
+            )
 
 
-def described(measured: Measured, tera_flop: float, num_steps: int, peak_tflops: float | None) -> str:
+def figures(
+    measured: Measured, option: Option, tera_flop: float, num_steps: int, peak_tflops: float | None = None
+) -> Figures:
+    """tera_flop: of a guided evaluation of one image. num_steps: of an image."""
+    evaluation_s, decoding_s, npnet_s = measured.evaluation_s, measured.decoding_s, measured.npnet_s
+    rate = None if evaluation_s is None else option.num_images * tera_flop / evaluation_s
+    image_s = None
+    if evaluation_s is not None and decoding_s is not None:
+        image_s = num_steps * evaluation_s / option.num_images + decoding_s / NUM_DECODED
+    return Figures(
+        rate,
+        None if image_s is None else 1 / image_s,
+        None if image_s is None or npnet_s is None else npnet_s / option.num_images / image_s,
+        None if rate is None or peak_tflops is None else rate / peak_tflops,
+    )
+
+
+def described(measured: Measured, option: Option, tera_flop: float, num_steps: int, peak_tflops: float | None) -> str:
+    found = figures(measured, option, tera_flop, num_steps, peak_tflops)
     parts = []
     if measured.evaluation_s is not None:
-        rate = tera_flop / measured.evaluation_s
-        share = f", {rate / peak_tflops:.0%} of peak" if peak_tflops else ""
-        parts.append(f"evaluation {measured.evaluation_s:.3f} s ({rate:.2f} TFLOP/s{share})")
+        share = "" if found.peak_share is None else f", {found.peak_share:.0%} of peak"
+        parts.append(f"evaluation {measured.evaluation_s:.3f} s ({found.tera_flop_per_s:.2f} TFLOP/s{share})")
     if measured.decoding_s is not None:
         parts.append(f"decoding {NUM_DECODED} images {measured.decoding_s:.3f} s")
     if measured.npnet_s is not None:
         parts.append(f"NPNet {measured.npnet_s:.3f} s")
-    if measured.evaluation_s is not None and measured.decoding_s is not None and measured.npnet_s is not None:
-        image_s = num_steps * measured.evaluation_s + measured.decoding_s / NUM_DECODED
-        parts.append(f"{1 / image_s:.2g} images/s in {num_steps} steps, NPNet {measured.npnet_s / image_s:.2%} of one")
+    if found.images_per_s is not None and found.npnet_share is not None:
+        parts.append(f"{found.images_per_s:.2g} images/s in {num_steps} steps, NPNet {found.npnet_share:.2%} of one")
     return ", ".join([*parts, f"peak memory {measured.peak_gb:.1f} GB"])
 
 
@@ -137,8 +168,7 @@ def work(full_size: FullSize, side_px: int) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def measure(name: str, option: Option, side_px: int, num_rounds: int) -> Measured:
-    full_size = MODELS[name]
+def measure(full_size: FullSize, option: Option, side_px: int, num_rounds: int) -> Measured:
     compute = ComputeConfig(**option.compute)
     device = compute.torch_device()
     torch.manual_seed(0)
@@ -154,21 +184,26 @@ def measure(name: str, option: Option, side_px: int, num_rounds: int) -> Measure
     model = from_pipeline(pipe if compute.offload else pipe.to(device))
     model.run_with(compute, device)
     shape = model.shape_of(side_px, side_px)
-    latents = torch.randn(NUM_DECODED, *shape, device=device, dtype=option.dtype)
+    num = max(NUM_DECODED, option.num_images)
+    latents = torch.randn(num, *shape, device=device, dtype=option.dtype)
     evaluation_s = decoding_s = npnet_s = None
     if option.evaluates:
         npnet = seeded_npnet(NPNetConfig(shape, *full_size.text, ArchitectureConfig()), seed=0).eval().to(device)
         text = torch.randn(1, *full_size.text, device=device)
-        evaluation_s = median_s(lambda: evaluate(model, full_size, latents[:1]), num_rounds)
-        npnet_s = median_s(lambda: npnet(latents[:1].float(), text), num_rounds)
+        chosen = latents[: option.num_images]
+        text = text.expand(len(chosen), -1, -1)
+        evaluation_s = median_s(lambda: evaluate(model, full_size, chosen), num_rounds)
+        npnet_s = median_s(lambda: npnet(chosen.float(), text), num_rounds)
     if option.decodes:
-        decoding_s = median_s(lambda: model.decode(latents), num_rounds)
+        decoding_s = median_s(lambda: model.decode(latents[:NUM_DECODED]), num_rounds)
     return Measured(evaluation_s, decoding_s, npnet_s, peak_gb())
 
 
 def evaluate(model: LatentPipeline, full_size: FullSize, latents: Tensor) -> Tensor:
     parts = {"text": full_size.text, **full_size.extra}
-    given = {key: torch.ones(1, *shape, device=latents.device, dtype=model.dtype) for key, shape in parts.items()}
+    given = {
+        key: torch.ones(len(latents), *shape, device=latents.device, dtype=model.dtype) for key, shape in parts.items()
+    }
     text = given.pop("text")
     embedding = PromptEmbedding(text, text, given | {f"uncond_{key}": part for key, part in given.items()})
     return model.predict(latents, 1, embedding, GUIDANCE, full_size.num_steps)
@@ -227,7 +262,7 @@ def pixart_sigma() -> Any:
 
 
 class Tokenizer:
-    """In the place of one, which a pipeline does not do without."""
+    """In the place of one, which a pipeline needs."""
 
 
 def encoder() -> CLIPTextModel:

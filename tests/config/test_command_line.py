@@ -143,6 +143,8 @@ def test_only_the_first_process_prints(run: Run, monkeypatch: pytest.MonkeyPatch
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: no space left on the disk: free some "),
         (RuntimeError("Error: No space left on device (os error 28)"), 2, "error: no space left on the disk"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to"), 2, "error: no memory left on the GPU: set a smaller"),
+        (torch.AcceleratorError("CUDA error: out of memory"), 2, "error: no memory left on the GPU: set a smaller"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), 2, "error: no memory left on the GPU: set a"),
         (PermissionError(errno.EACCES, "Permission denied", "/data"), 2, "error: no permission for /data"),
         (KeyboardInterrupt(), 130, "\nStopped; the same command goes on from here.\n"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "outputs/pairs"), 2, "error: outputs/pairs: Not a dir"),

@@ -27,7 +27,9 @@ class LatentImages:
         """Images (B, 3, height, width), float32 in [0, 1], of latents (B, C, h, w)."""
         parts = latents.split(self._num_decoded or len(latents))
         images = torch.cat([self._decode(part) for part in parts]) if len(parts) > 1 else self._decode(latents)
-        self._pipe.maybe_free_model_hooks()  # offloaded, the decoder is to make room for what comes next
+        # Offloaded, the decoder is to make room for what comes next; but not before a gradient went back through it.
+        if not torch.is_grad_enabled():
+            self._pipe.maybe_free_model_hooks()
         return images
 
     def encode_images(self, images: Sequence[Tensor]) -> Tensor:

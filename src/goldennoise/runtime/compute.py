@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
+DETERMINISTIC_CUBLAS = ":4096:8"
+"""A workspace of cuBLAS in which it always sums in the same order."""
+
 ATTENTION = (
     "native",
     "_native_cudnn",
@@ -95,6 +98,9 @@ class ComputeConfig(Options):
             return torch.device("mps")
         if self.device == "cpu" or not available:
             return torch.device("cpu")
+        # Training sums in a fixed order. Torch looks at this variable once, at the first matrix product on the GPU, and
+        # that one comes before training: it encodes the prompts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", DETERMINISTIC_CUBLAS)
         index = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
         seen = torch.cuda.device_count()
         if index >= seen:

@@ -15,6 +15,9 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EROFS, errno
 NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")
 """What torch says in a plain RuntimeError, without a number."""
 
+NO_GPU_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What comes of a full GPU in place of torch's own error where its libraries, or its driver, ask for memory."""
+
 
 @contextmanager
 def machine_errors() -> Iterator[None]:
@@ -31,7 +34,8 @@ def machine_errors() -> Iterator[None]:
 def _ours(error: Exception) -> GoldenNoiseError | None:
     # Only a library that has loaded torch can raise torch's error.
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+    is_torchs = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    if is_torchs or any(words in str(error) for words in NO_GPU_MEMORY):
         return ModelError(
             "no memory left on the GPU: set a smaller compute.batch_size (in training stage.batch_size), "
             "compute.decode_batch_size=1, model.dtype=bfloat16, compute.offload=true, or model.vae_tiling=true for "

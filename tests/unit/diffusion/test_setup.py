@@ -131,6 +131,8 @@ def test_an_offloaded_model_is_built_on_the_cpu_and_every_network_takes_its_turn
     assert freed == [True]
     model.encode(["a cat"])  # where nothing was decoded the denoiser is still there
     assert freed == [True, True]
+    model.decode(gaussian_noise((4, 8, 8), [0]).requires_grad_())  # a gradient may go back through the decoder
+    assert freed == [True, True]
 
 
 @pytest.mark.slow

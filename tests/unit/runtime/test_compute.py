@@ -1,6 +1,7 @@
 """Devices, and telling a full disk from other failures."""
 
 import errno
+import os
 from typing import Any
 
 import pytest
@@ -11,6 +12,13 @@ from goldennoise.errors import ConfigError
 from goldennoise.generation.noise import noise_statistics
 from goldennoise.runtime.compute import ComputeConfig, computes_natively
 from goldennoise.store.files import disk_full
+
+
+@pytest.fixture(autouse=True)
+def _without_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a choice of the GPU sets is put back, too."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +38,19 @@ def test_device(monkeypatch: pytest.MonkeyPatch, device: str, available: bool, v
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert str(ComputeConfig(device=device).torch_device()) == expected
+
+
+def test_matrix_products_on_a_gpu_are_set_deterministic_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    ComputeConfig(device="cpu").torch_device()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    ComputeConfig().torch_device()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    ComputeConfig().torch_device()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 def test_more_processes_than_gpus_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
