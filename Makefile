@@ -1,4 +1,4 @@
-.PHONY: setup demo tables test test-slow test-ray test-gpu parity lint format bench bench-models world clean
+.PHONY: setup demo tables test test-slow test-ray test-gpu parity lint format bench bench-scale bench-models world clean
 .DEFAULT_GOAL := help
 
 # The first Python from 3.11 to 3.13; another one with PYTHON=PATH.
@@ -71,6 +71,9 @@ bench: setup  ## throughput of collect, and of every scorer at its published siz
 
 bench-models: setup  ## seconds and memory of full-size models with random weights (for a GPU)
 	$(BIN)/python scripts/bench_models.py sdxl pixart_sigma
+
+bench-scale: setup  ## seconds and memory by the number of pairs: 1,000, 10,000, 100,000
+	$(BIN)/python scripts/bench_scale.py
 
 world: setup  ## train, ship and measure the shapes world again (hours)
 	$(BIN)/python scripts/shapes_world

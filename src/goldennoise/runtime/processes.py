@@ -131,8 +131,24 @@ def _join(processes: Processes, compute: ComputeConfig) -> None:
     if distributed.is_initialized():
         return  # for an earlier stage of the same run
     backend = "cpu:gloo,cuda:nccl" if compute.torch_device().type == "cuda" else "gloo"
-    distributed.init_process_group(backend, rank=processes.rank, world_size=processes.size, timeout=LONGEST_WAIT)
+    store = _own_store(processes) if processes.launcher == "torchrun" and processes.num_nodes == 1 else None
+    distributed.init_process_group(
+        backend, rank=processes.rank, world_size=processes.size, store=store, timeout=LONGEST_WAIT
+    )
     atexit.register(distributed.destroy_process_group)
+
+
+def _own_store(processes: Processes) -> Any:
+    """What these processes tell each other their addresses by, apart from those that torchrun started before.
+
+    torchrun keeps one store through its restarts: a process would connect to the address of one that is dead. On
+    several machines the counts of restarts may differ, and processes with different ones would wait for each other.
+    """
+    from torch import distributed
+
+    store, _, _ = next(distributed.rendezvous("env://", processes.rank, processes.size, timeout=LONGEST_WAIT))
+    store.set_timeout(LONGEST_WAIT)
+    return distributed.PrefixStore(f"restart {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def _started() -> Processes:

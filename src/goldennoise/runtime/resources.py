@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from goldennoise.errors import ArtifactError, GoldenNoiseError, ModelError, shortened
 from goldennoise.store.files import disk_full
 
+UNITS = ("bytes", "KiB", "MiB", "GiB")
+"""Each 1,024 of the one before."""
+
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP)
 """What comes of a file where a folder should be, an overlong path, a read-only disk, a link to itself."""
 
@@ -17,6 +20,12 @@ NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")
 
 NO_GPU_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What comes of a full GPU in place of torch's own error where its libraries, or its driver, ask for memory."""
+
+
+def shown_size(num_bytes: int) -> str:
+    """In the largest unit that makes it at least 1, such as "1.4 GiB"."""
+    power = next((power for power in (3, 2, 1) if num_bytes >= 1024**power), 0)
+    return f"{num_bytes / 1024**power:,.1f} {UNITS[power]}" if power else f"{num_bytes} {UNITS[0]}"
 
 
 @contextmanager

@@ -6,9 +6,7 @@ from typing import Any
 
 from goldennoise import methods
 from goldennoise.diffusion.evaluations import ZERO, Amount, Sampling
-
-UNITS = ("bytes", "KiB", "MiB", "GiB")
-"""Each 1,024 of the one before."""
+from goldennoise.runtime.resources import shown_size
 
 
 @dataclass(frozen=True)
@@ -95,12 +93,7 @@ def aligned(rows: Sequence[tuple[str, str]]) -> str:
 def shown_bytes(amount: Amount) -> str:
     """In the largest unit that makes it at least 1: "1.4 GiB to 2.9 GiB"."""
     if amount.is_known:
-        return _in_unit(amount.least)
+        return shown_size(amount.least)
     if amount.most is None:
-        return f"at least {_in_unit(amount.least)}"
-    return f"{_in_unit(amount.least)} to {_in_unit(amount.most)}"
-
-
-def _in_unit(num_bytes: int) -> str:
-    power = next((power for power in (3, 2, 1) if num_bytes >= 1024**power), 0)
-    return f"{num_bytes / 1024**power:,.1f} {UNITS[power]}" if power else f"{num_bytes} {UNITS[0]}"
+        return f"at least {shown_size(amount.least)}"
+    return f"{shown_size(amount.least)} to {shown_size(amount.most)}"

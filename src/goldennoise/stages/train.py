@@ -107,6 +107,11 @@ def _fitting_loss(config: RunConfig) -> type[Objective]:
     loss = _loss(config)
     _refuse_unfit_model(config)
     _refuse_too_many_steps(config, loss)
+    if config.stage.frozen_inputs == "compute" and config.compute.num_workers:
+        raise ConfigError(
+            f"compute.num_workers={config.compute.num_workers}: with stage.frozen_inputs=compute the model encodes the "
+            "prompts of each batch in the process that trains; set compute.num_workers=0"
+        )
     return loss
 
 
@@ -178,7 +183,7 @@ def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> 
     """What decides the network: of the options of objectives those of its own alone."""
     own = {name for kind in objectives.kinds() for name in objectives.component(kind).Loss.own_options}
     # The artifact's inputs say which network it begins with, whatever that is called.
-    left_out = {"pairs", "init_network", *own.difference(loss.own_options)}
+    left_out = {"pairs", "init_network", "frozen_inputs", *own.difference(loss.own_options)}
     if config.stage.reward_clip is None:
         left_out.add("reward_clip")  # a reward is what it was before there was one
     options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}
@@ -220,7 +225,7 @@ def _train(job: Job, loss: type[Objective], pairs: Artifact, init: Sequence[Arti
     device, origin = config.compute.torch_device(), _origin(config, loss, pairs, init)
     version = job.reference.removeprefix("npnet/")
     log_folder = Path(config.outputs) / "logs" / "train" / version
-    needs_model = loss.needs_model or config.npnet.needs_model
+    needs_model = loss.needs_model or config.npnet.needs_model or config.stage.frozen_inputs == "compute"
     model = job.loader.model if processes.is_first or needs_model else None
     scorer = None if loss.scorer_option is None else job.loader.scorer(getattr(config.stage, loss.scorer_option))
     objective = loss(config.stage, model, scorer)

@@ -47,9 +47,12 @@ def _chosen(config: RunConfig, pairs: Artifact | None, ahead: Ahead) -> tuple[Am
 def _work(config: RunConfig, num: Amount, num_seeds: int, ahead: Ahead) -> dict[str, str]:
     """What is computed once of every pair and prompt and lies on the disk while the network trains."""
     model = ahead.model
+    if config.stage.frozen_inputs == "compute":
+        return {"work files": "checkpoints, while it trains"}
     if model.latent_shape is None or model.text_shape is None:
         return {}
     each = 4 * networks.network_config(config.npnet, model.latent_shape, *model.text_shape).num_frozen
     prompt = math.prod(model.text_shape) * (2 if config.model.dtype == "float16" else 4)
     least, most = (pairs * each + pairs // num_seeds * prompt for pairs in (num.least, num.most or 0))
-    return {"work files": f"{shown_bytes(Amount(least, most))}, and checkpoints, while it trains"}
+    told = f"{shown_bytes(Amount(least, most))}, which stage.frozen_inputs=compute does without, and checkpoints"
+    return {"work files": f"{told}, while it trains"}

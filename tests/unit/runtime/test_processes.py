@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ NUM = 2
 def share(work: str, made: Path) -> None:
     """What each process of the script does: its share, which process 1 takes longer for and puts into `made`.
 
-    Process 1 meets a mistake in it if `work` is "broken", a full disk if it is "full".
+    Process 1 meets a mistake in it if `work` is "broken", a full disk if it is "full". If it is "killed", process 0 is,
+    the first time that they are started.
     """
 
     def own() -> None:
@@ -32,8 +34,15 @@ def share(work: str, made: Path) -> None:
             time.sleep(1)
             made.touch()
 
+    again = os.environ["TORCHELASTIC_RESTART_COUNT"] != "0"
+    if work == "killed" and again and os.environ["RANK"] == "0":
+        time.sleep(3)  # the other one looks for its address meanwhile
     try:
         with joined(ComputeConfig(device="cpu", devices=NUM)) as group:
+            if work == "killed" and not again:
+                if group.is_first:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
             told = group.from_first(lambda: {"rank": group.rank})
             group.on_all(own)
             said = f"done {group.rank} {told} {made.exists()}"
@@ -41,6 +50,20 @@ def share(work: str, made: Path) -> None:
         said = f"raised {os.environ['RANK']}: {error}"
     # In one write: the lines of two processes must not run into each other.
     sys.stdout.write(said + "\n")
+
+
+def torchrun(work: str, made: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Two processes that run this file."""
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "--nproc-per-node", str(NUM)]
+    return subprocess.run(
+        [*command, __file__, work, str(made)],
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,19 +80,17 @@ def share(work: str, made: Path) -> None:
 def test_all_wait_for_the_last_and_a_mistake_is_raised_by_the_first(
     tmp_path: Path, work: str, expected: set[str]
 ) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(NUM)]
-    done = subprocess.run(
-        [*command, __file__, work, str(tmp_path / "made")],
-        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = torchrun(work, tmp_path / "made", "--standalone")
     assert {line for line in done.stdout.splitlines() if line} == expected, done.stderr
     assert ("error in process 1: a picture is missing" in done.stderr) == (work == "broken")
     assert (done.returncode == 0) == (work == "whole")
+
+
+def test_processes_that_torchrun_starts_again_find_each_other(tmp_path: Path) -> None:
+    done = torchrun("killed", tmp_path / "made", "--max-restarts", "1")
+    assert done.returncode == 0, done.stderr
+    said = {line for line in done.stdout.splitlines() if line}
+    assert said == {"done 0 {'rank': 0} True", "done 1 {'rank': 0} True"}
 
 
 def test_one_process_raises_its_own_mistakes() -> None:

@@ -1,6 +1,7 @@
 """A dry run of every stage: what it tells, against what the run makes, and that it makes nothing."""
 
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,16 @@ def test_the_pairs_of_an_earlier_stage_say_what_training_takes() -> None:
         assert found.counts["pairs to learn from"] == expected
         assert found.evaluations == Amount(0, 0)
     assert estimate(*options).evaluations is None
+
+
+def test_the_disk_that_training_takes_is_told_with_the_option_that_takes_none() -> None:
+    collect = estimate("stage=collect", "stage.num_prompts=20", "stage.preference=null", "scorer=[]")
+    told = [
+        estimate("stage=train", f"stage.frozen_inputs={kind}", earlier=[collect]).notes["work files"]
+        for kind in ("disk", "compute")
+    ]
+    assert re.match(r"[\d.]+ [KM]iB, which stage\.frozen_inputs=compute does without, and checkpoints", told[0])
+    assert told[1] == "checkpoints, while it trains"
 
 
 def test_a_model_that_is_trained_before_is_no_missing_one() -> None:

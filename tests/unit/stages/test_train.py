@@ -83,6 +83,24 @@ def test_pairs_become_a_network(outputs: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "npnet/learnable@v1 is complete.\n"
 
 
+def test_how_frozen_inputs_come_about_decides_nothing(outputs: Path) -> None:
+    trained = [
+        train.run(run_config(outputs, replace(OPTIONS, frozen_inputs=kind), name=kind)) for kind in ("disk", "compute")
+    ]
+    assert trained[0].record["identity"] == trained[1].record["identity"]
+    assert trained[0].record["files"]["model.safetensors"] == trained[1].record["files"]["model.safetensors"]
+    again = run_config(outputs, replace(OPTIONS, frozen_inputs="compute"), name="disk")
+    assert train.run(again).reference == trained[0].reference
+
+
+def test_inputs_are_not_computed_in_loader_processes(outputs: Path) -> None:
+    config = run_config(
+        outputs, replace(OPTIONS, frozen_inputs="compute"), compute=ComputeConfig(device="cpu", num_workers=2)
+    )
+    with pytest.raises(ConfigError, match=r"^compute\.num_workers=2: .*; set compute\.num_workers=0$"):
+        train.run(config)
+
+
 def test_a_damaged_network_is_trained_again_to_the_same_files(outputs: Path) -> None:
     config = run_config(outputs, OPTIONS)
     before = train.run(config)

@@ -13,7 +13,7 @@ from goldennoise.data.pairs.reader import PairReader
 from goldennoise.errors import DataError
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.engine.batches import BatchPart, GlobalBatches, held_out
-from goldennoise.training.engine.frozen_inputs import FrozenInputs
+from goldennoise.training.engine.frozen_inputs import Inputs
 from goldennoise.training.engine.look_alikes import LookAlikeBatches
 from goldennoise.training.engine.options import TrainingOptions
 
@@ -60,7 +60,7 @@ def chosen_rows(reader: PairReader, keep_rejected: bool) -> np.ndarray:
 class PairDataset(Dataset[PairBatch]):
     """Reads whole parts of batches; row i is the pair at index position `rows[i]`."""
 
-    def __init__(self, reader: PairReader, rows: np.ndarray, inputs: FrozenInputs) -> None:
+    def __init__(self, reader: PairReader, rows: np.ndarray, inputs: Inputs) -> None:
         self.reader = reader
         self.rows = rows
         self.inputs = inputs

@@ -1,5 +1,6 @@
 """Training a network on noise pairs: data, network and Lightning trainer put together."""
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from goldennoise.store.tensors import mismatch
 from goldennoise.training.engine.callbacks import History
 from goldennoise.training.engine.checkpoints import LastAndBest, read_checkpoint
 from goldennoise.training.engine.data import PairData, PairDataset, chosen_rows
-from goldennoise.training.engine.frozen_inputs import open_frozen_inputs, write_frozen_inputs
+from goldennoise.training.engine.frozen_inputs import ComputedInputs, Inputs, open_frozen_inputs, write_frozen_inputs
 from goldennoise.training.engine.module import NoiseTraining
 from goldennoise.training.engine.options import WORK, TrainingOptions
 from goldennoise.training.engine.samples import Examples, SampleImages
@@ -48,7 +49,8 @@ class TrainingCounts:
 class Training:
     """A network to train: what it is, what it learns from and what for.
 
-    model: the frozen model that the pairs of `reader` are for; only the first process needs it. folder: gets
+    model: the frozen model that the pairs of `reader` are for; only the first process needs it, and with
+    options.frozen_inputs "compute" every one. folder: gets
     training.csv, samples/ and work/.
     """
 
@@ -135,9 +137,17 @@ def _identity_loss(data: PairData, module: NoiseTraining, device: torch.device) 
 
 
 def _prepared(training: Training) -> PairData:
-    """The data of all processes, after the first has written the frozen inputs."""
-    reader, model, options, setting = training.reader, training.model, training.options, training.setting
-    folder, rows = training.folder / WORK / "inputs", chosen_rows(reader, options.keep_rejected)
+    """The data of all processes."""
+    reader, options, setting = training.reader, training.options, training.setting
+    rows = chosen_rows(reader, options.keep_rejected)
+    dataset = PairDataset(reader, rows, _inputs(training, rows))
+    return PairData(dataset, options, training.seed, setting.num_workers, training.objective.group_size)
+
+
+def _inputs(training: Training, rows: np.ndarray) -> Inputs:
+    """Computed for each batch, or on the disk, where the first process has written them."""
+    reader, model, setting = training.reader, training.model, training.setting
+    folder, computes = training.folder / WORK / "inputs", training.options.frozen_inputs == "compute"
 
     def prepare() -> dict[str, object]:
         assert model is not None, "the first process has the model"
@@ -146,13 +156,18 @@ def _prepared(training: Training) -> PairData:
                 f"{model.name} makes latents {model.latent_shape}, and the pairs hold {reader.latent_shape}: train "
                 "with the model they were collected with"
             )
+        if computes:
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that wrote them
+            return {}
         with torch.no_grad():
             write_frozen_inputs(folder, reader, rows, model, training.architecture, setting.prompts_at_once)
         return {}
 
     setting.processes.from_first(prepare)
-    dataset = PairDataset(reader, rows, open_frozen_inputs(folder, reader, rows))
-    return PairData(dataset, options, training.seed, setting.num_workers, training.objective.group_size)
+    if not computes:
+        return open_frozen_inputs(folder, reader, rows)
+    assert model is not None, "every process has it"
+    return ComputedInputs(reader, rows, model, training.architecture, setting.prompts_at_once)
 
 
 def _examples(data: PairData, model: DiffusionModel, num: int) -> Examples:

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import logging
+import math
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from goldennoise.errors import ArtifactError
 from goldennoise.networks import network_config
 from goldennoise.networks.base import Architecture
 from goldennoise.networks.network import GoldenNetwork, blank_network
+from goldennoise.runtime.resources import shown_size
 from goldennoise.store.files import remove, write_json
 from goldennoise.store.record import read_json
 
@@ -25,10 +29,40 @@ CONTENTS = "contents.json"
 EMBEDS, FROZEN = "prompt_embeds", "frozen_"
 PAIRS_AT_ONCE = 64
 
+log = logging.getLogger(__name__)
+
+
+class Embeddings(Protocol):
+    """Of the different prompts, (prompts, tokens, dim): a memory-mapped array, or one that is computed when asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray: ...
+
+
+class Inputs(Protocol):
+    """What a network is given beside the noise, for each of the chosen pairs.
+
+    prompt_of: (N,) the prompt of each pair.
+    """
+
+    @property
+    def prompt_embeds(self) -> Embeddings: ...
+
+    @property
+    def prompt_of(self) -> np.ndarray: ...
+
+    def prompts(self, rows: np.ndarray) -> Tensor:
+        """(B, tokens, dim), fp32: each pair's own prompt."""
+
+    def frozen_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """The network's `frozen_inputs` of each pair's source noise, fp32."""
+
 
 @dataclass(frozen=True)
 class FrozenInputs:
-    """Memory-mapped arrays, one row per chosen pair, so that memory does not grow with the data.
+    """`Inputs` on the disk. Memory-mapped arrays, one row per chosen pair, so that memory does not grow with the data.
 
     prompt_embeds: (prompts, tokens, dim); prompt_of: (N,) the prompt of each pair.
     frozen: the network's `frozen_inputs` of the source noises, each (N, ...).
@@ -47,6 +81,48 @@ class FrozenInputs:
         return tuple(torch.from_numpy(part[rows]) for part in self.frozen)
 
 
+class EncodedPrompts:
+    """`Embeddings` that the model makes of those prompts that are asked for."""
+
+    def __init__(self, model: DiffusionModel, prompts: list[str], at_once: int) -> None:
+        self._model, self._prompts, self._at_once = model, prompts, at_once
+        self.shape = (len(prompts), *self[np.zeros(1, dtype=np.int64)].shape[1:])
+
+    @torch.no_grad()
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        different, places = np.unique(numbers, return_inverse=True)
+        texts = [self._prompts[number] for number in different]
+        parts = [self._model.encode(texts[start:stop]).cond for start, stop in _chunks(len(texts), self._at_once)]
+        return np.asarray(torch.cat(parts).float().cpu().numpy()[places])
+
+
+class ComputedInputs:
+    """`Inputs` that are computed when they are asked for, on the model's device. Nothing is written."""
+
+    def __init__(
+        self,
+        reader: PairReader,
+        rows: np.ndarray,
+        model: DiffusionModel,
+        architecture: Architecture,
+        prompts_at_once: int = 32,
+    ) -> None:
+        prompts, self.prompt_of = _prompts(reader, rows)
+        self.prompt_embeds = EncodedPrompts(model, prompts, prompts_at_once)
+        self._reader, self._rows, self._device = reader, rows, model.device
+        num_tokens, text_dim = self.prompt_embeds.shape[1:]
+        self._network = blank_network(network_config(architecture, reader.latent_shape, num_tokens, text_dim))
+
+    def prompts(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.prompt_embeds[self.prompt_of[rows]])
+
+    @torch.no_grad()
+    def frozen_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        source, _ = self._reader.noise(self._rows[rows])
+        frozen = self._network.frozen_inputs(source.to(self._device, torch.float32))
+        return tuple(part.cpu() for part in frozen)
+
+
 def write_frozen_inputs(
     folder: Path,
     reader: PairReader,
@@ -57,7 +133,8 @@ def write_frozen_inputs(
 ) -> None:
     """Compute them for the pairs at `rows` of the reader's index, unless `folder` holds exactly these already.
 
-    Those of the noise are computed on the model's device. A folder that is unfinished or damaged is made again.
+    Those of the noise are computed on the model's device. A folder that is unfinished or damaged is made again. Raises
+    `ArtifactError` before anything is written to a disk with too little space.
     """
     contents = _contents(reader, rows, model, architecture)
     if _told(folder) == contents | {"bytes": _sizes(folder)}:
@@ -66,8 +143,12 @@ def write_frozen_inputs(
     remove(folder / CONTENTS)
     for file in folder.glob("*.npy"):
         remove(file)
-    num_tokens, text_dim = _write_prompt_embeds(folder, reader, rows, model, prompts_at_once)
-    config = network_config(architecture, reader.latent_shape, num_tokens, text_dim)
+    prompts, _ = _prompts(reader, rows)
+    first = model.encode(prompts[:1]).cond
+    config = network_config(architecture, reader.latent_shape, first.shape[1], first.shape[2])
+    of_prompts = len(prompts) * math.prod(first.shape[1:]) * _stored_type(first).itemsize
+    _require_space(folder, of_prompts + len(rows) * 4 * config.num_frozen)
+    _write_prompt_embeds(folder, prompts, first, model, prompts_at_once)
     _write_frozen(folder, reader, rows, blank_network(config), model.device)
     write_json(folder / CONTENTS, contents | {"bytes": _sizes(folder)})
 
@@ -110,18 +191,35 @@ def _prompts(reader: PairReader, rows: np.ndarray) -> tuple[list[str], np.ndarra
     return texts.loc[list(ids)].tolist(), prompt_of
 
 
-def _write_prompt_embeds(
-    folder: Path, reader: PairReader, rows: np.ndarray, model: DiffusionModel, at_once: int
-) -> tuple[int, int]:
-    """Returns (tokens, dim). Half-precision embeddings stay so, which is exact and takes half the disk."""
-    prompts, _ = _prompts(reader, rows)
-    first = model.encode(prompts[:1]).cond
-    dtype = np.dtype(np.float16 if first.dtype == torch.float16 else np.float32)
+def _stored_type(embeds: Tensor) -> np.dtype:
+    """Half-precision embeddings stay so, which is exact and takes half the disk."""
+    return np.dtype(np.float16 if embeds.dtype == torch.float16 else np.float32)
+
+
+def _require_space(folder: Path, num_bytes: int) -> None:
+    """Say what will be written; raise `ArtifactError` where the disk has less."""
+    free, needed = shutil.disk_usage(folder).free, shown_size(num_bytes)
+    if free < num_bytes:
+        raise ArtifactError(
+            f"{folder}: embeddings of prompts and factors of noises need {needed}, and its disk has "
+            f"{shown_size(free)} free: make room, choose another disk with outputs=DIR, or set "
+            "stage.frozen_inputs=compute, which writes none"
+        )
+    log.info(
+        "embeddings of prompts and factors of noises take %s in %s while the network trains; "
+        "stage.frozen_inputs=compute writes none",
+        needed,
+        folder,
+    )
+
+
+def _write_prompt_embeds(folder: Path, prompts: list[str], first: Tensor, model: DiffusionModel, at_once: int) -> None:
+    """first: embedding of the first prompt, which tells shape and type."""
+    dtype = _stored_type(first)
     with _new_array(folder / f"{EMBEDS}.npy", (len(prompts), *first.shape[1:]), dtype) as file:
         for start, stop in _chunks(len(prompts), at_once):
             embeds = model.encode(prompts[start:stop]).cond
             file.write(embeds.float().cpu().numpy().astype(dtype).tobytes())
-    return first.shape[1], first.shape[2]
 
 
 def _write_frozen(

@@ -8,13 +8,13 @@ from torch import Tensor
 from goldennoise.errors import ConfigError, DataError
 from goldennoise.runtime.seeding import derive_seed
 from goldennoise.training.engine.batches import GlobalBatches
-from goldennoise.training.engine.frozen_inputs import FrozenInputs
+from goldennoise.training.engine.frozen_inputs import Embeddings, Inputs
 
 NUM_LOOK_ALIKES = 48
 """Prompts nearest to one by their mean token, itself among them: its groups are drawn from these."""
 
 
-def nearest_prompts(prompt_embeds: np.ndarray, prompts: np.ndarray) -> Tensor:
+def nearest_prompts(prompt_embeds: Embeddings, prompts: np.ndarray) -> Tensor:
     """(P, k) for every prompt the k = `NUM_LOOK_ALIKES` nearest by mean token, itself first; all P if they are fewer.
 
     prompts: (P,) rows of `prompt_embeds` (N, tokens, dim), of which a part at a time is read. The mean over tokens
@@ -47,7 +47,7 @@ class LookAlikeBatches(GlobalBatches):
         seed: int | None,
         rank: int,
         num_ranks: int,
-        inputs: FrozenInputs,
+        inputs: Inputs,
         group_size: int,
     ) -> None:
         """inputs: of all rows of the data. seed: None for the same batches every epoch."""

@@ -55,6 +55,9 @@ class TrainingOptions(Options):
     """How often sample images are made; 0 for none."""
     num_samples: int = option(4, _SAMPLES)
     """How many sample images are made; 0 for none."""
+    frozen_inputs: str = option("disk", one_of("disk", "compute"), identity=False)
+    """Where prompt embeddings and the factors of noises come from: disk computes them once and keeps them there while
+    the network trains; compute computes those of each batch, every epoch again."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
