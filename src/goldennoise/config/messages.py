@@ -36,6 +36,7 @@ LONGEST_OPTION = 200
 """Characters of the name of an option, which is a file."""
 MOST_TOLD = 16
 """Options that a message lists."""
+_PLUGINS = "; optuna and submitit are installed with uv pip install -e '.[sweeps]'"
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -168,7 +169,7 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
         sentence = unknown_choice(group, option, options(group) or error.options or [])
         # A file's name has slashes and dots of its own.
         own = f"; for a file of your own write prompts=file prompts.path={_short(option)}"
-        return sentence + own if group == "prompts" else sentence
+        return sentence + {"prompts": own, "hydra/sweeper": _PLUGINS, "hydra/launcher": _PLUGINS}.get(group, "")
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return not_set(cause.full_key)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
