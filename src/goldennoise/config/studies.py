@@ -110,8 +110,8 @@ def _refuse_unfit(config: DictConfig) -> str:
     metric = next((one for one in reversed(own) if one), None)
     if metric is None:
         raise ConfigError(
-            "hydra/sweeper=optuna: it needs a number to optimise; set stage.objective_metric=val_loss with stage=train, "
-            'val_error with train_model or distil, or "SCORER of METHOD" with eval'
+            "hydra/sweeper=optuna: needs a number to optimise; set stage.objective_metric=val_loss of stage=train, "
+            'val_error of train_model or distil, or "SCORER of METHOD" of eval'
         )
     if config.dry_run:
         raise ConfigError("dry_run=true: hydra/sweeper=optuna needs results; leave hydra/sweeper=optuna out")

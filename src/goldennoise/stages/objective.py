@@ -57,6 +57,14 @@ def measured(artifact: Artifact, metric: str) -> float:
     raise ArtifactError(f"{artifact.reference} has no number {shortened(metric)}: name one that its stage gives")
 
 
+def lower_is_better(artifact: Artifact, metric: str) -> bool:
+    """Whether the lowest number is the best: of losses and errors, and of scorers that say so."""
+    if artifact.kind != "scores":
+        return True
+    scorers = read_json(artifact.path / "summary.json")["scorers"]
+    return scorers[metric.partition(" of ")[0]]["higher_is_better"] is False
+
+
 def _of_eval(config: RunConfig) -> list[str]:
     return [f"{scorer} of {method}" for scorer in config.scorer for method in config.method]
 
