@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import hydra
@@ -124,15 +125,16 @@ def launch(task: Callable[[RunConfig], float | None], complain: Callable[[Golden
     sys.argv[1:], study = as_arguments(sys.argv[1:])
     # Hydra then raises what goes wrong instead of printing it and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    if study is None or study.num_complete < study.num_trials:
-        try:
-            _hydra(job, here)
-        except GoldenNoiseError as error:
-            # Launchers bring the mistakes of other processes; those of this one are told.
-            if error not in failed:
-                raise
-    if study is not None:
-        print(study)
+    with study or nullcontext():
+        if study is None or study.num_complete < study.num_trials:
+            try:
+                _hydra(job, here)
+            except GoldenNoiseError as error:
+                # Launchers bring the mistakes of other processes; those of this one are told.
+                if error not in failed:
+                    raise
+        if study is not None:
+            print(study)
     return not failed
 
 

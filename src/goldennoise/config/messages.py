@@ -166,9 +166,9 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
         group, _, option = error.missing_cfg_file.partition("/")
         if not options(group):
             group, _, option = error.missing_cfg_file.rpartition("/")
-        sentence = unknown_choice(group, option, options(group) or error.options or [])
         # A file's name has slashes and dots of its own.
         own = f"; for a file of your own write prompts=file prompts.path={_short(option)}" if group == "prompts" else ""
+        sentence = unknown_choice(group, option, options(group) or error.options or [])
         return sentence + (_PLUGINS if group in ("hydra/sweeper", "hydra/launcher") else own)
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return not_set(cause.full_key)

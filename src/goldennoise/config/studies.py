@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,9 +35,9 @@ _DIRECTIONS = ("minimize", "maximize")
 
 @dataclass(frozen=True)
 class Study:
-    """A study that a command line begins or continues, for as long as `held`.
+    """A study that a command line begins or continues; a context manager that gives it back to other commands.
 
-    overrides: for Hydra. num_trials: how many complete ones the command asks for.
+    overrides: for Hydra. num_trials: how many complete ones the command asks for. held: None for a storage of others.
     """
 
     metric: str
@@ -50,6 +50,13 @@ class Study:
     def num_complete(self) -> int:
         """Trials that gave a number."""
         return len(_trials(self._study, "COMPLETE"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.held is not None:
+            self.held.release()
 
     def __str__(self) -> str:
         """The best trial, with its parameters as overrides."""

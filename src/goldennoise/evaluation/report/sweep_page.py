@@ -88,7 +88,8 @@ def _table(swept: Swept) -> Table:
         for reference, value in swept.values.items()
     ]
     order = "lowest" if swept.lower_is_better else "highest"
-    notes = [f"The {order} {swept.metric} stands first, and its artifact is marked. Options that differ: {', '.join(swept.options) or 'none'}."]
+    differ = ", ".join(swept.options) or "none"
+    notes = [f"The {order} {swept.metric} stands first, and its artifact is marked. Options that differ: {differ}."]
     return Table("The sweep", columns, [Section("all artifacts", "", rows)], notes)
 
 
