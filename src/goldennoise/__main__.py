@@ -7,6 +7,8 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -17,19 +19,27 @@ from omegaconf import DictConfig
 from goldennoise.config.compose import RunConfig, composed, located, typed
 from goldennoise.config.files import conf_folder, options
 from goldennoise.config.messages import COMPOSITION_ERRORS, as_sentence, readable
+from goldennoise.config.studies import Study, study_of
 from goldennoise.errors import ConfigError, GoldenNoiseError, one_line, shortened
 from goldennoise.runtime.resources import machine_errors
 
 log = logging.getLogger("goldennoise")
 
 
-def run_stage(config: RunConfig) -> None:
+def run_stage(config: RunConfig) -> float | None:
+    """Run a stage. Returns the number that a sweep goes by, None where the stage has none or none is chosen."""
     from goldennoise.stages import component
+    from goldennoise.stages.objective import measured
 
     with machine_errors():
         artifact = component(config.stage.kind).run(located(config))
+        metric = getattr(config.stage, "objective_metric", None)
+        found = None if metric is None else measured(artifact, metric)
     if artifact is not None and os.environ.get("RANK", "0") == "0":
         print(f"{artifact.reference}  {artifact.path}")
+        if found is not None:
+            print(f"{metric} = {found:.6g}")
+    return found
 
 
 def _tell(parts: Sequence[RunConfig]) -> None:
@@ -86,60 +96,112 @@ def _on_sigterm() -> list[int]:
     return received
 
 
-def launch(task: Callable[[RunConfig], None], complain: Callable[[GoldenNoiseError], None]) -> bool:
+def launch(task: Callable[[RunConfig], float | None], complain: Callable[[GoldenNoiseError], None]) -> bool:
     """Run `task` for the command line's config, or for each of a sweep's; whether all went well.
 
     A mistake inside a job goes to `complain`, and a sweep goes on with its next job; a sweep on several devices is
     refused (exit code 2). Raises `ConfigError` for a command line that cannot be composed.
     """
     failed: list[GoldenNoiseError] = []
-    started = False
+    here = Here()
 
-    def job(tree: DictConfig) -> None:
-        nonlocal started
-        started = True
+    def job(tree: DictConfig) -> float | None:
+        here.started = True
         try:
-            # A relative path means the folder that the command was started in, whatever hydra.job.chdir says.
-            os.chdir(HydraConfig.get().runtime.cwd)
-            _refuse_other_recipe(HydraConfig.get().runtime.choices)
-            config = typed(tree)
-            if HydraConfig.get().mode == RunMode.MULTIRUN and config.compute.devices > 1:
-                complain(_sweep_refusal(config.compute.devices))
-                # The one kind of exit that Hydra does not keep until the other jobs have run.
-                sys.exit(2)
-            parts = _stages(config)
-            if config.dry_run:
-                _tell(parts)
-                return
-            for part in parts:
-                task(part)
+            return _run_job(tree, task, complain)
         except GoldenNoiseError as error:
             log.info("error: %s", error)
             complain(error)
             failed.append(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                # When the jobs have run, the sweeper learns so that one failed, in whichever process it ran.
+                raise
+            return None
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                error.add_note(JOB)
+            raise
 
-    sys.argv[1:] = as_arguments(sys.argv[1:])
+    sys.argv[1:], study = as_arguments(sys.argv[1:])
     # Hydra then raises what goes wrong instead of printing it and leaving with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    with study or nullcontext():
+        if study is None or study.num_complete < study.num_trials:
+            try:
+                _hydra(job, here)
+            except GoldenNoiseError as error:
+                # Launchers bring the mistakes of other processes; those of this one are told.
+                if error not in failed:
+                    raise
+        if study is not None:
+            print(study)
+    return not failed
+
+
+@dataclass
+class Here:
+    """Of this process. started: whether a job began in it."""
+
+    started: bool = False
+
+
+JOB = "Raised by a job of the sweep."
+"""Marks what a job raised, whichever process it ran in."""
+
+
+def _hydra(job: Callable[[DictConfig], float | None], here: Here) -> None:
+    """Run `job` as Hydra composes the command line; what is wrong with that becomes a `ConfigError`."""
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
-    except COMPOSITION_ERRORS as error:
-        if started:
+    except Exception as error:
+        if here.started or JOB in getattr(error, "__notes__", ()) or isinstance(error, GoldenNoiseError):
             raise
-        raise ConfigError(as_sentence(error, sys.argv[1:])) from None
-    except (AssertionError, AttributeError, TypeError):
-        # What Hydra makes of its own options is checked by nobody.
-        own = [argument for argument in sys.argv[1:] if argument.lstrip("+~").startswith("hydra")]
-        if started or not own:
+        told = _told(error)
+        if told is None:
             raise
-        raise ConfigError(f"{shortened(', '.join(own))}: Hydra cannot use its own options so; leave them out") from None
-    except OSError as error:
-        if started:
-            raise
-        raise ConfigError(
-            f"{shortened(error.filename)} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
-        ) from None
-    return not failed
+        raise ConfigError(told) from None
+
+
+def _told(error: Exception) -> str | None:
+    """What Hydra raised before any job, in the user's words; None for a defect of ours."""
+    # What Hydra makes of its own options is checked by nobody.
+    own = [argument for argument in sys.argv[1:] if argument.lstrip("+~").startswith("hydra")]
+    if isinstance(error, COMPOSITION_ERRORS):
+        return as_sentence(error, sys.argv[1:])
+    if isinstance(error, AssertionError | AttributeError | TypeError) and own:
+        return f"{shortened(', '.join(own))}: Hydra cannot use its own options so; leave them out"
+    if isinstance(error, OSError):
+        return f"{shortened(error.filename)} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
+    if type(error).__module__.startswith("submitit."):
+        return f"a job of the sweep ended without a result: {one_line(str(error), 400)}"
+    return None
+
+
+def _run_job(
+    tree: DictConfig, task: Callable[[RunConfig], float | None], complain: Callable[[GoldenNoiseError], None]
+) -> float | None:
+    """Run the stages of one composed config. Returns the number of the last that has one."""
+    from goldennoise.stages.objective import refuse_unfit_metric
+
+    # A relative path means the folder that the command was started in, whatever hydra.job.chdir says.
+    os.chdir(HydraConfig.get().runtime.cwd)
+    _refuse_other_recipe(HydraConfig.get().runtime.choices)
+    config = typed(tree)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and config.compute.devices > 1:
+        refusal = _sweep_refusal(config.compute.devices)
+        if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+            raise refusal
+        complain(refusal)
+        # The one kind of exit that Hydra does not keep until the other jobs have run.
+        sys.exit(2)
+    parts = _stages(config)
+    for part in parts:
+        refuse_unfit_metric(part)
+    if config.dry_run:
+        _tell(parts)
+        return None
+    numbers = [task(part) for part in parts]
+    return next((number for number in reversed(numbers) if number is not None), None)
 
 
 def _stages(config: RunConfig) -> list[RunConfig]:
@@ -172,8 +234,8 @@ def _sweep_refusal(devices: int) -> ConfigError:
     )
 
 
-def as_arguments(arguments: Sequence[str]) -> list[str]:
-    """The command line as Hydra reads it: the overrides, made `readable`, then the flags.
+def as_arguments(arguments: Sequence[str]) -> tuple[list[str], Study | None]:
+    """The command line as Hydra reads it: the overrides, made `readable`, then the flags; and the study of a sweep.
 
     Raises `ConfigError` for a flag that does not exist, and what `readable` raises.
     """
@@ -192,7 +254,9 @@ def as_arguments(arguments: Sequence[str]) -> list[str]:
         raise ConfigError("--experimental-rerun reads a pickle, which could run code: give the options themselves")
     sweep = known.multirun or any(override.startswith("hydra.mode=MULTIRUN") for override in overrides)
     readable(known.overrides)
-    return [*readable(overrides, sweep), *flags]
+    overrides = readable(overrides, sweep)
+    study = study_of(overrides) if sweep else None
+    return [*(overrides if study is None else study.overrides), *flags], study
 
 
 def _is_override(argument: str) -> bool:

@@ -283,7 +283,21 @@ def test_sweep_runs_once_per_value_and_goes_on_after_a_mistake(run: Run) -> None
     assert seen == [1, 2]
     assert code == 2
     assert "report/shapes@v1" in out
-    assert "error: no prompts" in err
+    assert err.count("error: no prompts") == 1
+
+
+def test_a_defect_in_a_job_of_a_sweep_keeps_its_traceback(run: Run) -> None:
+    with pytest.raises(ValueError, match="ours") as raised:
+        run("-m", "seed=1,2", stage=failing(ValueError("ours")))
+    assert "Raised by a job of the sweep." in raised.value.__notes__
+
+
+@pytest.mark.parametrize("group", ["hydra/sweeper", "hydra/launcher"])
+def test_a_plugin_that_is_not_installed_is_told_how_to_install(run: Run, group: str) -> None:
+    code, _, err = run("-m", "seed=1,2", f"{group}=nonsense", stage=lambda _: pytest.fail("no stage runs"))
+    assert code == 2
+    assert err.startswith(f"error: {group}=nonsense: there is no such {group}; choose from ")
+    assert err.endswith("optuna and submitit are installed with uv pip install -e '.[sweeps]'\n")
 
 
 def test_sweep_on_several_devices_is_refused(run: Run) -> None:

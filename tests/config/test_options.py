@@ -22,7 +22,7 @@ STAGES = sorted(path.stem for path in (CONF / "stage").glob("*.yaml"))
 OPTIONS = [
     (path.parent.name, path.stem)
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name not in ("stage", "experiment")
+    if path.parent.name not in ("stage", "experiment", "sweep")
 ]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 ARMS = "training_noise_shapes"
@@ -64,7 +64,7 @@ def test_a_fixed_schedule_takes_a_density_by_name_or_with_options(written: str, 
 
 
 def test_every_group_is_a_field_of_the_run() -> None:
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment"}
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} - {"experiment", "sweep"}
     root = set(yaml_values(CONF / "config.yaml")) - {"defaults", "hydra"}
     assert {field.name for field in fields(RunConfig)} == groups | root
 

@@ -36,6 +36,7 @@ LONGEST_OPTION = 200
 """Characters of the name of an option, which is a file."""
 MOST_TOLD = 16
 """Options that a message lists."""
+_PLUGINS = "; optuna and submitit are installed with uv pip install -e '.[sweeps]'"
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -165,10 +166,10 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
         group, _, option = error.missing_cfg_file.partition("/")
         if not options(group):
             group, _, option = error.missing_cfg_file.rpartition("/")
-        sentence = unknown_choice(group, option, options(group) or error.options or [])
         # A file's name has slashes and dots of its own.
-        own = f"; for a file of your own write prompts=file prompts.path={_short(option)}"
-        return sentence + own if group == "prompts" else sentence
+        own = f"; for a file of your own write prompts=file prompts.path={_short(option)}" if group == "prompts" else ""
+        sentence = unknown_choice(group, option, options(group) or error.options or [])
+        return sentence + (_PLUGINS if group in ("hydra/sweeper", "hydra/launcher") else own)
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return not_set(cause.full_key)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:

@@ -9,6 +9,8 @@ from goldennoise.store.artifacts import Artifact
 
 Settings = Mapping[str, Any]
 """Dotted option -> its value."""
+_HOW = ("compute", "logger", "outputs", "dry_run", "name", "version")
+"""Parts of a config that decide no content."""
 
 
 def settings_of(scores: Artifact, method: str) -> dict[str, Any]:
@@ -16,6 +18,14 @@ def settings_of(scores: Artifact, method: str) -> dict[str, Any]:
     model = scores.recorded("config", "model", kind=dict)
     own = scores.recorded("config", "method", method, kind=dict)
     return _flat(model, "model.") | _flat(own, f"method.{method}.")
+
+
+def options_of(artifact: Artifact) -> dict[str, Any]:
+    """What a user can set that may decide an artifact, and `inputs`, what it was made from."""
+    config = artifact.recorded("config", kind=dict)
+    own = _flat({key: value for key, value in config.items() if key not in _HOW}, "")
+    inputs = ", ".join(source["reference"] for source in artifact.recorded("inputs", kind=list))
+    return {key: value for key, value in own.items() if key != "stage.objective_metric"} | {"inputs": inputs}
 
 
 def differing(settings: Mapping[str, Sequence[Settings]]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.stages.model_training import Task, estimated, trained
+from goldennoise.stages.objective import ObjectiveOptions
 from goldennoise.store.artifacts import Artifact
 from goldennoise.training.denoiser.options import DistilOptions
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(DistilOptions):
+class Config(DistilOptions, ObjectiveOptions):
     """What to learn from and how."""
 
     kind: str = "distil"

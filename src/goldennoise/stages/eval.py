@@ -17,10 +17,11 @@ from goldennoise.scorers.protocol import Scorer
 from goldennoise.stages.estimate import image_costs, num_batches
 from goldennoise.stages.job import Job, ScoredBy, opened, run_identity
 from goldennoise.stages.networks import refuse_unfit_methods, selected_with
+from goldennoise.stages.objective import ObjectiveOptions
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.files import whole
 from goldennoise.store.identity import deciding
-from goldennoise.store.options import Options, either, filled, number, option
+from goldennoise.store.options import either, filled, number, option
 
 if TYPE_CHECKING:
     from goldennoise.evaluation.summary import Summary
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(ObjectiveOptions):
     """What is compared, on how many prompts and seeds."""
 
     kind: str = "eval"

@@ -15,6 +15,7 @@ from goldennoise.diffusion.schedules.schedulers import LCM_STEPS
 from goldennoise.errors import ArtifactError, ConfigError, ModelError, require
 from goldennoise.scorers.protocol import refuse_reporting_only
 from goldennoise.stages.job import Job, ScoredBy, opened
+from goldennoise.stages.objective import ObjectiveOptions
 from goldennoise.stages.training_estimate import training_estimate
 from goldennoise.store.artifacts import Artifact, ArtifactStore, Draft
 from goldennoise.store.files import write_json
@@ -36,7 +37,7 @@ OUTCOME = "training.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TrainingOptions):
+class Config(TrainingOptions, ObjectiveOptions):
     """What to learn from and how."""
 
     kind: str = "train"
@@ -183,7 +184,8 @@ def _identity(config: RunConfig, loss: type[Objective], scored_by: ScoredBy) -> 
     """What decides the network: of the options of objectives those of its own alone."""
     own = {name for kind in objectives.kinds() for name in objectives.component(kind).Loss.own_options}
     # The artifact's inputs say which network it begins with, whatever that is called.
-    left_out = {"pairs", "init_network", "frozen_inputs", *own.difference(loss.own_options)}
+    how = {"pairs", "init_network", "frozen_inputs", "objective_metric"}
+    left_out = how | own.difference(loss.own_options)
     if config.stage.reward_clip is None:
         left_out.add("reward_clip")  # a reward is what it was before there was one
     options = {name: value for name, value in asdict(config.stage).items() if name not in left_out}

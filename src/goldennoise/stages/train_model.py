@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ConfigError
 from goldennoise.stages.model_training import Task, estimated, trained
+from goldennoise.stages.objective import ObjectiveOptions
 from goldennoise.store.artifacts import Artifact
 from goldennoise.training.denoiser.options import DenoiserOptions
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(DenoiserOptions):
+class Config(DenoiserOptions, ObjectiveOptions):
     """What to learn from and how."""
 
     kind: str = "train_model"

@@ -22,6 +22,7 @@ STAGE_OF_KIND = {
     "checkpoint": "convert",
     "samples": "sample",
     "comparison": "compare",
+    "sweep": "sweep",
     "prediction": "predict",
     "tables": "tables",
     "image_quality": "image_quality",

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from goldennoise.evaluation.report.drawing import LINE, METHODS, RAISED, SOFT, STYLE, as_svg, new_figure
+from goldennoise.evaluation.report.drawing import ACCENT, LINE, METHODS, RAISED, SOFT, STYLE, as_svg, new_figure
 from goldennoise.evaluation.report.numbers import scale_of
 from goldennoise.evaluation.report.plots import method_numbers
 from goldennoise.evaluation.report.results import main_scorer, pareto_front
@@ -37,15 +37,37 @@ def parallel_coordinates(summary: Summary, options: Mapping[str, Mapping[str, An
 
     Lines of the Pareto front have the colours of their arms, the others are grey.
     """
-    axes = _axes(summary, options)
     looks, front = method_numbers(summary), pareto_front(summary)
+    return _drawn(_axes(summary, options), {arm: METHODS[looks[arm]] for arm in summary.methods if arm in front})
+
+
+def coordinates_of_sweep(
+    options: Mapping[str, Mapping[str, Any]], metric: str, values: Mapping[str, float], best: str
+) -> str:
+    """A line through the options and the number `metric` of every artifact of a sweep; the best is coloured.
+
+    options: dotted option -> artifact -> value; the first `MOST_OPTIONS`. values: artifact -> its number.
+    """
+    chosen = [*options.items()][:MOST_OPTIONS]
+    last = _numeric(metric, values, [min(values.values()), max(values.values())], None)
+    return _drawn([*(_axis(name, of_each) for name, of_each in chosen), last], {best: ACCENT})
+
+
+def _drawn(axes: Sequence[_Axis], colours: Mapping[str, str]) -> str:
+    """colours: of the lines that stand out; the others are grey and lie below them."""
     with matplotlib.rc_context(STYLE):
         figure, drawn = new_figure(9.6, 4.4, 1)
-        for arm in sorted(summary.methods, key=lambda arm: arm in front):
-            colour, width = (METHODS[looks[arm]], 2.4) if arm in front else (SOFT, 1.0)
+        for arm in sorted(axes[0].places, key=lambda arm: arm in colours):
+            colour, width = (colours[arm], 2.4) if arm in colours else (SOFT, 1.0)
             heights = [axis.places[arm] for axis in axes]
             drawn.plot(
-                range(len(axes)), heights, color=colour, lw=width, alpha=1.0 if arm in front else 0.5, marker="o", ms=4
+                range(len(axes)),
+                heights,
+                color=colour,
+                lw=width,
+                alpha=1.0 if arm in colours else 0.5,
+                marker="o",
+                ms=4,
             )
         for place, axis in enumerate(axes):
             _draw_axis(drawn, place, axis, 0 if len(axes) <= _MOST_LEVEL else 20)
