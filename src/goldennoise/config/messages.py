@@ -167,9 +167,9 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
         if not options(group):
             group, _, option = error.missing_cfg_file.rpartition("/")
         # A file's name has slashes and dots of its own.
-        own = f"; for a file of your own write prompts=file prompts.path={_short(option)}" if group == "prompts" else ""
-        sentence = unknown_choice(group, option, options(group) or error.options or [])
-        return sentence + (_PLUGINS if group in ("hydra/sweeper", "hydra/launcher") else own)
+        own = f"; for a file of your own write prompts=file prompts.path={_short(option)}"
+        further = {"prompts": own, "hydra/sweeper": _PLUGINS, "hydra/launcher": _PLUGINS}.get(group, "")
+        return unknown_choice(group, option, options(group) or error.options or []) + further
     if isinstance(cause, MissingMandatoryValue) and cause.full_key:
         return not_set(cause.full_key)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
