@@ -166,7 +166,6 @@ def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
         group, _, option = error.missing_cfg_file.partition("/")
         if not options(group):
             group, _, option = error.missing_cfg_file.rpartition("/")
-        # A file's name has slashes and dots of its own.
         own = f"; for a file of your own write prompts=file prompts.path={_short(option)}"
         further = {"prompts": own, "hydra/sweeper": _PLUGINS, "hydra/launcher": _PLUGINS}.get(group, "")
         return unknown_choice(group, option, options(group) or error.options or []) + further
