@@ -50,8 +50,7 @@ class Training:
     """A network to train: what it is, what it learns from and what for.
 
     model: the frozen model that the pairs of `reader` are for; only the first process needs it, and with
-    options.frozen_inputs "compute" every one. folder: gets
-    training.csv, samples/ and work/.
+    options.frozen_inputs "compute" every one. folder: gets training.csv, samples/ and work/.
     """
 
     reader: PairReader
