@@ -102,8 +102,7 @@ def launch(task: Callable[[RunConfig], float | None], complain: Callable[[Golden
     A mistake inside a job goes to `complain`, and a sweep goes on with its next job; a sweep on several devices is
     refused (exit code 2). Raises `ConfigError` for a command line that cannot be composed.
     """
-    failed: list[GoldenNoiseError] = []
-    here = Here()
+    here, failed = Here(), list[GoldenNoiseError]()
 
     def job(tree: DictConfig) -> float | None:
         here.started = True

@@ -151,8 +151,7 @@ def _chosen(override: Override) -> list[Any]:
     value = override.value()
     if not isinstance(value, ChoiceSweep):
         return [value]
-    parts: list[Any] = value.list
-    return [Override._convert_value(part) for part in parts]
+    return [Override._convert_value(part) for part in value.list]
 
 
 def as_sentence(error: BaseException, overrides: Sequence[str] = ()) -> str:
