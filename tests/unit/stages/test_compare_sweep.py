@@ -53,7 +53,7 @@ def test_the_page_draws_a_line_through_the_options_of_every_arm(base: Run) -> No
     for told in (">num_steps<", ">guidance<", ">model evaluations<", ">brightness, grey<", ">2<", ">3<", ">4<", ">6<"):
         assert told in figure, told
     assert figure.count('id="parallel-coordinates-line2d_') >= 3
-    assert "Pareto front by these means: 2/" in html
+    assert "; 2/3 alone is the Pareto front by these means" in html
     assert "Options that differ: model.num_steps, model.guidance." in html
     two = (compared(base, {"one": "sweep@v1", "other": "sweep@v3"}).path / "index.html").read_text()
     assert "Options, cost and quality" not in two

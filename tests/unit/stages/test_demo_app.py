@@ -91,7 +91,7 @@ def test_a_network_of_another_model_is_the_users_decision(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("models")
 def test_without_gradio_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_app, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"gradio, which is not installed; pip install goldennoise\[app\]$"):
+    with pytest.raises(ConfigError, match=r"gradio, which is not installed; install it with pip install gradio$"):
         demo_app.run(a_run(tmp_path))
 
 

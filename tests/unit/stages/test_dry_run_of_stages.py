@@ -129,7 +129,7 @@ def test_what_an_earlier_stage_makes_is_no_missing_input() -> None:
     parts = [load([f"stage={stage}", "experiment=smoke"]) for stage in ("collect", "train", "eval", "report")]
     collect, train, evaluation, report = (text.splitlines() for text in told(parts).split("\n\n")[:4])
     assert collect[0] == "stage collect -> pairs/smoke (not made yet)"
-    assert [line.split() for line in train if "input" in line] == [
+    assert [line.split() for line in train if line.startswith("  input")] == [
         ["input", "pairs/smoke@latest", "made", "by", "stage", "collect", "before"]
     ]
     assert "made by stage train before" in "".join(evaluation)
