@@ -70,7 +70,8 @@ def test_collect_ends_with_its_scorers_process(tmp_path: Path) -> None:
     assert written.items() <= {path.name: path.stat().st_mtime_ns for path in pairs.glob("v1/index-*")}.items()
 
 
-@pytest.mark.parametrize("whole_group", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [True, False])
 def test_train_ends_with_its_workers(pipeline: Path, whole_group: bool) -> None:
     name = f"terminated{whole_group}"
     overrides = ("stage=train", "experiment=smoke", "stage.pairs=pairs/smoke@latest", f"name={name}")

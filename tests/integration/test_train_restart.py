@@ -14,7 +14,6 @@ from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.record import Artifact
 
 OPTIONS = replace(BRIEF, num_epochs=30, batch_size=4, schedule="cosine", sample_every_epochs=3, num_samples=2)
-NUM_KILLS = 10
 
 
 def run_stage(outputs: Path) -> None:
@@ -58,12 +57,13 @@ def trained(outputs: Path) -> Artifact:
     return ArtifactStore(outputs).resolve("learnable", "npnet")
 
 
-def test_killed_again_and_again_it_ends_as_one_long_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_ends_as_one_long_run(tmp_path: Path, num_kills: int) -> None:
     outputs = tmp_path / "long", tmp_path / "killed"
     for folder in outputs:
         write_pairs_artifact(folder)
     delays = random.Random(0)
-    kills = [killed(outputs[1], delays.uniform(0, 0.15)) for _ in range(NUM_KILLS)]
+    kills = [killed(outputs[1], delays.uniform(0, 0.15)) for _ in range(num_kills)]
     assert all(kills), "the training is too short to be killed so often"
     long, restarted = (trained(folder) for folder in outputs)
     assert restarted.record["files"] == long.record["files"]

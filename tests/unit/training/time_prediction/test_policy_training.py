@@ -199,6 +199,7 @@ def test_a_price_on_steps_shortens_chains(tmp_path: Path) -> None:
     assert sum(steps[-3:]) < 0.8 * sum(steps[:3])
 
 
+@pytest.mark.slow
 def test_a_reward_that_takes_no_notice_of_steps_keeps_their_number(tmp_path: Path) -> None:
     options = replace(BRIEF, step_price=0.0, num_updates=25, num_rollouts=8, max_steps=28)
     steps = torch.tensor(steps_of(tmp_path, options, Constant(spread=1.0)))
