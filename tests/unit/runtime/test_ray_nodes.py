@@ -35,7 +35,7 @@ class Ray:
         self.placed: list[Any] = []
         self.num_calls = self.num_hired = self.most_hiring = 0
         self.options: dict[str, Any] = {}
-        self.is_lost = False
+        self.is_lost, self.why = False, ""
 
     def init(self, **_: Any) -> None:
         if self.is_lost:
@@ -83,7 +83,7 @@ class Ray:
         answer = None if lost == "before" else act()
         if lost:
             self.placed.remove(worker)
-            raise LostError(f"The actor died\nin call {ref}")
+            raise LostError(f"The actor died\nin call {ref}{self.why}")
         return answer
 
 
@@ -143,6 +143,13 @@ def test_units_that_end_every_worker_end_the_run(tmp_path: Path, cluster: Callab
         match=r"^3 workers were lost in unit \d; finished work is kept; Ray says of the last one: The",
     ):
         make(tmp_path, [File(number) for number in range(4)], [])
+
+
+def test_lost_nodes_are_no_fault_of_the_units(tmp_path: Path, cluster: Callable[..., Ray]) -> None:
+    made: list[str] = []
+    cluster(lose=lambda call: "before" if call < 30 else "").why = " because its node has died. Node Id: 1"
+    make(tmp_path, [File(number) for number in range(4)], made)
+    assert sorted(made) == ["0a", "1a", "2a", "3a"]
 
 
 def test_workers_that_never_come_to_work_end_the_run(tmp_path: Path, cluster: Callable[..., Ray]) -> None:

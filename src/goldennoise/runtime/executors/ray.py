@@ -28,7 +28,9 @@ from goldennoise.store.files import UNFINISHED
 log = logging.getLogger(__name__)
 
 MOST_LOSSES = 3
-"""Workers that may end on the same units, or before their first, until the run ends too."""
+"""Workers that may end on the same units, or before their first, until the run ends too; lost nodes do not count."""
+OF_THE_NODE = ("its node has died", "The actor never ran")
+"""Of Ray's words for a lost worker, those that say that its node was lost. That is no fault of the units."""
 WAIT_S = 10.0
 """For the address of a cluster to answer."""
 AHEAD = 8
@@ -104,11 +106,11 @@ class _Office:
             answer: Answer = self._ray.get(ready)
         except self._ray.exceptions.RayActorError as error:
             number = -1 if group is None else group[0].number
-            self._lost[number] += 1
+            told = one_line(str(error))
+            self._lost[number] += not any(words in told for words in OF_THE_NODE)
             if group is not None:
                 self._waiting.appendleft(group)
             where = "before the first unit" if group is None else f"in unit {number}"
-            told = one_line(str(error))
             log.warning("a worker was lost %s, which is dealt again: %s", where, shortened(told))
             if self._lost[number] >= MOST_LOSSES:
                 raise GoldenNoiseError(
