@@ -19,6 +19,7 @@ from goldennoise.networks.npnet import NetworkConfig as NPNetConfig
 from goldennoise.networks.npnet.singular_values import svd_factors
 from goldennoise.training.engine.fit import Training, train_npnet
 from goldennoise.training.engine.frozen_inputs import ComputedInputs, open_frozen_inputs, write_frozen_inputs
+from goldennoise.training.engine.options import WORK
 from goldennoise.training.objectives.regression import Loss
 
 SHUFFLED = np.array([11, 3, 30, 3, 0])
@@ -118,7 +119,7 @@ def test_a_network_trained_without_files_is_the_same(reader: PairReader, tmp_pat
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
     assert list((tmp_path / "disk").rglob("*.npy"))
     assert not list((tmp_path / "compute").rglob("*.npy"))
-    assert not (tmp_path / "compute/work/inputs").exists()
+    assert not (tmp_path / "compute" / WORK / "inputs").exists()
 
 
 def stored_bytes(folder: Path) -> int:
