@@ -64,26 +64,27 @@ class PairDataset(Dataset[PairBatch]):
         self.reader = reader
         self.rows = rows
         self.inputs = inputs
-        self.prompts = reader.index["prompt"].to_numpy(dtype=object)[rows]
         # A pair that lost anything is worth nothing: a negative weight would drive the network away without end.
         gains = np.maximum(reader.index["gain"].to_numpy()[rows], 0.0)
         self.gains = gains / gains.mean() if gains.any() else np.ones(len(rows))
-        samples = zip(reader.index["prompt_id"].iloc[rows], reader.index["seed"].iloc[rows], strict=True)
-        self.step_seeds = [derive_seed(0, "steps", prompt, seed) for prompt, seed in samples]
 
     def __getitem__(self, part: BatchPart) -> PairBatch:
-        source, golden = self.reader.noise(self.rows[part.rows])
+        rows = self.rows[part.rows]
+        source, golden = self.reader.noise(rows)
+        # Texts and seeds of this batch only: those of all pairs are memory that grows with the data.
+        index = self.reader.index.iloc[rows]
+        samples = zip(index["prompt_id"], index["seed"], strict=True)
         return PairBatch(
             source.float(),
             golden.float(),
             self.inputs.prompts(part.rows),
             self.inputs.frozen_of(part.rows),
-            self.prompts[part.rows].tolist(),
+            index["prompt"].tolist(),
             torch.from_numpy(self.gains[part.rows]).float(),
             torch.from_numpy(part.weights),
             torch.from_numpy(part.places),
             part.num_global,
-            [self.step_seeds[row] for row in part.rows],
+            [derive_seed(0, "steps", prompt, seed) for prompt, seed in samples],
         )
 
 
