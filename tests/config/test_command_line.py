@@ -297,7 +297,7 @@ def test_a_plugin_that_is_not_installed_is_told_how_to_install(run: Run, group: 
     code, _, err = run("-m", "seed=1,2", f"{group}=nonsense", stage=lambda _: pytest.fail("no stage runs"))
     assert code == 2
     assert err.startswith(f"error: {group}=nonsense: there is no such {group}; choose from ")
-    assert err.endswith("optuna and submitit are installed with uv pip install -e '.[sweeps]'\n")
+    assert err.endswith("are installed with uv pip install -e '.[sweeps]', ray with hydra-ray-launcher\n")
 
 
 def test_sweep_on_several_devices_is_refused(run: Run) -> None:

@@ -36,7 +36,7 @@ LONGEST_OPTION = 200
 """Characters of the name of an option, which is a file."""
 MOST_TOLD = 16
 """Options that a message lists."""
-_PLUGINS = "; optuna and submitit are installed with uv pip install -e '.[sweeps]'"
+_PLUGINS = "; optuna and submitit are installed with uv pip install -e '.[sweeps]', ray with hydra-ray-launcher"
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
