@@ -12,10 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from items import items
-from machine import described
-from runs import Runs
+START = time.monotonic()  # loading the libraries counts
+
+import torch  # noqa: E402
+from items import items  # noqa: E402
+from machine import described  # noqa: E402
+from runs import Runs  # noqa: E402
 
 MINUTES = 8.0
 SPARE_S = 10
@@ -33,7 +35,7 @@ def main() -> None:
     chosen = [item for item in items(device) if item.name.startswith(arguments.only)]
     output = arguments.output or Path(os.environ.get("OUT", "outputs")) / "gpu.json"
     output.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + 60 * arguments.minutes - SPARE_S
+    deadline = START + 60 * arguments.minutes - SPARE_S
     about = described(device) | {"minutes_allowed": arguments.minutes}
     with tempfile.TemporaryDirectory(prefix="goldennoise_gpu_") as folder:
         runs = Runs(device.type, chosen, deadline, output, about, Path(folder))
