@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from integration.command_line import ROOT, run_ok
+from safetensors.torch import load_file
 
 from goldennoise.store.artifacts import ArtifactStore
 from goldennoise.store.record import Artifact
 
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2", "-m", "goldennoise")
-TRAIN = ("experiment=smoke", "stage=train", "stage.num_epochs=12", "stage.sample_every_epochs=0", "compute=ddp")
+TRAIN = ("experiment=smoke", "stage=train", "stage.num_epochs=12", "stage.sample_every_epochs=0")
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +31,21 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(outputs: Path, pairs: Path) -> subprocess.Popen[str]:
     shutil.copytree(pairs, outputs / "pairs")
     return subprocess.Popen(
-        [sys.executable, *TORCHRUN, *TRAIN, "compute.device=cpu", f"outputs={outputs}"],
+        [sys.executable, *TORCHRUN, *TRAIN, "compute=ddp", "compute.device=cpu", f"outputs={outputs}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+def wait_for_epochs(job: subprocess.Popen[str], outputs: Path) -> None:
+    """Until two epochs are written."""
+    history = outputs / "npnet/smoke/v1.partial/training.csv"
+    while job.poll() is None and not (history.is_file() and len(history.read_text().splitlines()) > 2):
+        time.sleep(0.02)
+    assert job.poll() is None, "the training is too short to be killed"
 
 
 def process_of_rank(torchrun: int, rank: int) -> int:
@@ -68,11 +78,27 @@ def undisturbed(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifa
 def test_a_killed_process_costs_an_epoch_and_not_the_job(
     pairs: Path, undisturbed: Artifact, tmp_path: Path, rank: int
 ) -> None:
-    job, history = started(tmp_path, pairs), tmp_path / "npnet/smoke/v1.partial/training.csv"
-    while job.poll() is None and not (history.is_file() and len(history.read_text().splitlines()) > 2):
-        time.sleep(0.02)
-    assert job.poll() is None, "the training is too short to be killed"
+    job = started(tmp_path, pairs)
+    wait_for_epochs(job, tmp_path)
     os.kill(process_of_rank(job.pid, rank), signal.SIGKILL)
     restarted = trained(job, tmp_path)
     assert restarted.record["files"] == undisturbed.record["files"]
     assert restarted.record["counts"] == undisturbed.record["counts"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_killed_job_of_two_processes_goes_on_in_one(pairs: Path, undisturbed: Artifact, tmp_path: Path) -> None:
+    job = started(tmp_path, pairs)
+    wait_for_epochs(job, tmp_path)
+    workers = [process_of_rank(job.pid, rank) for rank in range(2)]
+    for process in (job.pid, *workers):
+        os.kill(process, signal.SIGKILL)
+    job.wait()
+    first_epoch = (tmp_path / "npnet/smoke/v1.partial/training.csv").read_text().splitlines()[:2]
+    run_ok(tmp_path, *TRAIN, "compute.device=cpu")
+    alone = ArtifactStore(tmp_path).resolve("smoke", "npnet")
+    assert (alone.path / "training.csv").read_text().splitlines()[:2] == first_epoch, "it does not begin anew"
+    one, two = (load_file(artifact.path / "model.safetensors") for artifact in (alone, undisturbed))
+    for name, weight in two.items():
+        torch.testing.assert_close(one[name], weight, rtol=0, atol=1e-4)
