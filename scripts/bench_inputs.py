@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--text-dtype", choices=DTYPES, default="float32", help="of the text encoders")
     arguments = parser.parse_args()
+    if arguments.batch_size < 1 or arguments.rounds < 1:
+        parser.error("--batch-size and --rounds are at least 1")
     num, dtype = arguments.batch_size, DTYPES[arguments.text_dtype]
     device = ComputeConfig().torch_device()
     torch.manual_seed(0)

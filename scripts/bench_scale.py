@@ -20,6 +20,7 @@ NPNET = (
     "npnet.vector_hidden=16",
     "npnet.value_hidden=32",
 )
+KINDS = ["disk", "compute"]
 SECONDS_BETWEEN = 0.2
 MIB = 2**20
 
@@ -38,11 +39,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--outputs", type=Path, default=Path("outputs/bench_scale"))
     parser.add_argument(
-        "--frozen-inputs", nargs="+", default=["disk", "compute"], help="values of the option to train by"
+        "--frozen-inputs", nargs="+", choices=KINDS, default=KINDS, help="values of the option to train by"
     )
     parser.add_argument("--batch-size", type=int, default=256, help="pairs of an optimiser step")
     parser.add_argument("--seeds", type=int, default=10, help="pairs of each prompt; it divides every number of pairs")
     options = parser.parse_args()
+    if options.seeds < 1 or options.batch_size < 1:
+        parser.error("--seeds and --batch-size are at least 1")
+    if any(num < 2 * options.seeds or num % options.seeds for num in options.pairs):
+        parser.error(f"--pairs: each is a multiple of --seeds, {options.seeds}, and has at least two prompts")
     print(f"{'pairs':>8}  {'run':<15} {'seconds':>8} {'ms a pair':>10} {'anonymous':>10} {'mapped':>9}  stored")
     for num in options.pairs:
         folder = options.outputs / f"pairs-{num}"

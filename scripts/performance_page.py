@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 DASH = "-"
+FORMAT = 1
+"""Of the file."""
 Row = Mapping[str, Any]
 
 
@@ -20,6 +22,8 @@ def main() -> None:
     file = parser.parse_args().file
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
     except (OSError, ValueError) as error:
         print(f"error: {file} is no JSON of make test-gpu ({error}): give the gpu.json that it wrote", file=sys.stderr)
         sys.exit(2)

@@ -32,7 +32,10 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(_first_line(device), flush=True)
-    chosen = [item for item in items(device) if item.name.startswith(arguments.only)]
+    known = items(device)
+    chosen = [item for item in known if item.name.startswith(arguments.only)]
+    if not chosen:
+        parser.error(f"--only {arguments.only}: no item begins so; there are {', '.join(item.name for item in known)}")
     output = arguments.output or Path(os.environ.get("OUT", "outputs")) / "gpu.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     deadline = START + 60 * arguments.minutes - SPARE_S

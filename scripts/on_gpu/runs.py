@@ -73,9 +73,11 @@ class Runs:
         file.touch()
         command = [sys.executable, str(WORKER), self.device, str(file), *(item.name for item in group)]
         paths = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
+        # A process that was stopped while it compiled leaves half a library in the cache.
+        own = {"PYTHONPATH": paths, "TORCHINDUCTOR_CACHE_DIR": str(self.folder / f"compiled-{len(self.results)}")}
         with (self.folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, start_new_session=True,
+                command, cwd=ROOT, env=os.environ | own, start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=stderr,
             )  # fmt: skip
             reason = self._watch(process, file, {item.name: item for item in group})

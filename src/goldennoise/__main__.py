@@ -14,7 +14,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from goldennoise.config.compose import RunConfig, composed, located, typed
 from goldennoise.config.files import conf_folder, options
@@ -180,8 +180,6 @@ def _run_job(
     tree: DictConfig, task: Callable[[RunConfig], float | None], complain: Callable[[GoldenNoiseError], None]
 ) -> float | None:
     """Run the stages of one composed config. Returns the number of the last that has one."""
-    from goldennoise.stages.objective import refuse_unfit_metric
-
     # A relative path means the folder that the command was started in, whatever hydra.job.chdir says.
     os.chdir(HydraConfig.get().runtime.cwd)
     _refuse_other_recipe(HydraConfig.get().runtime.choices)
@@ -193,9 +191,8 @@ def _run_job(
         complain(refusal)
         # The one kind of exit that Hydra does not keep until the other jobs have run.
         sys.exit(2)
-    parts = _stages(config)
-    for part in parts:
-        refuse_unfit_metric(part)
+    parts = _stages(config, HydraConfig.get().overrides.task, HydraConfig.get().runtime.choices)
+    _refuse_unfit(parts)
     if config.dry_run:
         _tell(parts)
         return None
@@ -203,15 +200,41 @@ def _run_job(
     return next((number for number in reversed(numbers) if number is not None), None)
 
 
-def _stages(config: RunConfig) -> list[RunConfig]:
-    """The config itself; for stage=all those of its stages, all of them checked before the first runs."""
+def _refuse_unfit(parts: Sequence[RunConfig]) -> None:
+    """Raise `ConfigError` for what would end one of the stages of a run after others have taken their time."""
+    from goldennoise.stages.job import refuse_undealt
+    from goldennoise.stages.objective import refuse_unfit_metric
+
+    for part in parts:
+        refuse_undealt(part)
+        refuse_unfit_metric(part)
+
+
+def _refuse_unfit_sweep(tree: DictConfig, swept: Sequence[str]) -> None:
+    """The same for a sweep by one number, before its study is made. tree: of one job, with Hydra's own config."""
+    from goldennoise.stages.objective import refuse_unfit_space
+
+    choices = tree.hydra.runtime.choices
+    _refuse_other_recipe(choices)
+    config = typed(OmegaConf.masked_copy(tree, [str(key) for key in tree if key != "hydra"]))
+    parts = _stages(config, tree.hydra.overrides.task, choices)
+    _refuse_unfit(parts)
+    for part in parts:
+        refuse_unfit_space(part, swept)
+
+
+def _stages(config: RunConfig, given: Sequence[str], choices: Mapping[str, str | None]) -> list[RunConfig]:
+    """The config itself; for stage=all those of its stages, all of them checked before the first runs.
+
+    given: overrides of the run. choices: group -> option, of the run.
+    """
     if config.stage.kind != "all":
         return [config]
-    overrides = [part for part in HydraConfig.get().overrides.task if not part.startswith(("stage=", "stage.stages="))]
+    overrides = [part for part in given if not part.startswith(("stage=", "stage.stages="))]
     parts = []
     for entry in config.stage.stages:
         stage, *own = entry.split()
-        _refuse_other_recipe({**HydraConfig.get().runtime.choices, "stage": stage})
+        _refuse_other_recipe({**choices, "stage": stage})
         parts.append(composed([*overrides, f"stage={stage}", *own]))
     return parts
 
@@ -254,7 +277,9 @@ def as_arguments(arguments: Sequence[str]) -> tuple[list[str], Study | None]:
     sweep = known.multirun or any(override.startswith("hydra.mode=MULTIRUN") for override in overrides)
     readable(known.overrides)
     overrides = readable(overrides, sweep)
-    study = study_of(overrides) if sweep else None
+    if not sweep and (alone := [one for one in overrides if one.startswith(("hydra/sweeper=", "hydra/launcher="))]):
+        raise ConfigError(f"{alone[0]}: it acts on a sweep; add -m")
+    study = study_of(overrides, _refuse_unfit_sweep) if sweep else None
     return [*(overrides if study is None else study.overrides), *flags], study
 
 

@@ -300,6 +300,20 @@ def test_a_plugin_that_is_not_installed_is_told_how_to_install(run: Run, group: 
     assert err.endswith("are installed with uv pip install -e '.[sweeps]', ray with hydra-ray-launcher\n")
 
 
+@pytest.mark.parametrize("chosen", ["hydra/sweeper=basic", "hydra/launcher=basic"])
+def test_a_plugin_without_a_sweep_is_refused(run: Run, chosen: str) -> None:
+    code, _, err = run(chosen, stage=lambda _: pytest.fail("no stage runs"))
+    assert (code, err) == (2, f"error: {chosen}: it acts on a sweep; add -m\n")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_stage_that_ray_cannot_deal_out_is_refused_before_the_first(tmp_path: Path, dry_run: bool) -> None:
+    done = in_a_process(tmp_path, "stage=all", "compute=ray", f"dry_run={dry_run}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: compute.ray=auto: train has no units that Ray could deal out; run it with")
+    assert not (tmp_path / "outputs/pairs").exists()
+
+
 def test_sweep_on_several_devices_is_refused(run: Run) -> None:
     code, _, err = run("compute.devices=2", "seed=1,2", "-m", stage=failing(AssertionError("must not run")))
     assert code == 2

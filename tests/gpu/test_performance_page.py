@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "performance_page.py"
 MADE_UP: dict[str, Any] = {
     "format": 1,
@@ -61,7 +63,7 @@ def test_every_figure_is_the_files_and_what_is_missing_is_a_dash(tmp_path: Path)
 
 
 def test_an_empty_file_gives_no_figure(tmp_path: Path) -> None:
-    text = printed({}, tmp_path).stdout
+    text = printed({"format": 1}, tmp_path).stdout
     assert not re.search(r"\d", text)
     assert "Measured on -, - UTC, commit -. Packages: -." in text
 
@@ -71,8 +73,9 @@ def test_a_dry_run_is_told_as_one(tmp_path: Path) -> None:
     assert text.startswith("A dry run of tiny models on a CPU: these figures say nothing of a GPU")
 
 
-def test_what_is_no_json_is_told_in_one_sentence(tmp_path: Path) -> None:
-    done = printed("no json", tmp_path)
+@pytest.mark.parametrize("content", ["no json", [], {}, {"format": 2}])
+def test_what_is_no_file_of_ours_is_told_in_one_sentence(tmp_path: Path, content: Any) -> None:
+    done = printed(content, tmp_path)
     assert done.returncode == 2
     assert "is no JSON of make test-gpu" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,9 +5,10 @@ this reads the study and tells the plugin what is left.
 """
 
 import hashlib
+import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString
 from omegaconf import DictConfig
 
 from goldennoise.config.files import conf_folder
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _HOW = ("compute", "logger", "outputs", "dry_run")
 """Options that decide no result: a study goes on whatever they are."""
 _DIRECTIONS = ("minimize", "maximize")
+RefuseUnfit = Callable[[DictConfig, Sequence[str]], None]
+"""Raises `ConfigError` for what a job would refuse. Given the config of one, with Hydra's, and the swept options."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +71,27 @@ class Study:
         return f"{name}: {self.num_complete} trials, the best has {self.metric} = {best.value:.6g} with {options}"
 
 
-def study_of(overrides: Sequence[str]) -> Study | None:
+def study_of(overrides: Sequence[str], refuse_unfit: RefuseUnfit) -> Study | None:
     """The study of a sweep's overrides; None unless hydra/sweeper=optuna is among them.
 
     What was running when an earlier command was stopped runs first, with the same parameters.
-    Raises `ConfigError` for what cannot be swept so, and for a study that cannot be read.
+    Raises `ConfigError` for what cannot be swept so, what `refuse_unfit` raises, and for a study that cannot be read.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     if not any(one.key_or_group == "hydra/sweeper" and one.value() == "optuna" for one in parsed):
         return None
     # With a launcher that runs one job after the other, a trial learns from the one before.
     first = [] if any(one.key_or_group == "hydra/launcher" for one in parsed) else ["hydra.sweeper.n_jobs=1"]
-    config = _composed([*first, *(str(one.input_line) for one in parsed if not one.is_sweep_override())])
+    config = _composed([*first, *map(_one_value, parsed)])
     metric, sweeper = _refuse_unfit(config), config.hydra.sweeper
+    swept = [*(one.key_or_group for one in parsed if one.is_sweep_override()), *(sweeper.params or ())]
+    if not swept:
+        raise ConfigError(
+            "hydra/sweeper=optuna: no option is swept; give one a space, as in "
+            "'stage.learning_rate=tag(log, interval(1e-5, 1e-2))'"
+        )
+    with _initialised():
+        refuse_unfit(config, swept)
     given = any(one.key_or_group == "hydra.sweeper.direction" for one in parsed)
     direction = _direction(sweeper.direction) if given else _DIRECTIONS[" of " in metric]
     name = sweeper.study_name or f"{config.name}-{_digest(parsed, sweeper, direction)}"
@@ -98,13 +109,35 @@ def study_of(overrides: Sequence[str]) -> Study | None:
     return Study(metric, [*first, *overrides, *last], sweeper.n_trials, held, study)
 
 
+def _initialised() -> Any:
+    return hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder()))
+
+
 def _composed(overrides: Sequence[str]) -> DictConfig:
-    """The config of a sweep without what is swept."""
+    """The config of one job."""
     try:
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        with _initialised():
             return hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
     except COMPOSITION_ERRORS as error:
         raise ConfigError(as_sentence(error, overrides)) from None
+
+
+def _one_value(one: Override) -> str:
+    """An override with a value of its space: the first of a list, the middle of an interval."""
+    if not one.is_sweep_override():
+        return str(one.input_line)
+    key, space = str(one.input_line).partition("=")[0], one.value()
+    if isinstance(space, Glob):
+        raise ConfigError(f"{one.input_line}: Optuna needs the values themselves, as in {key}=choice(...)")
+    if not isinstance(space, IntervalSweep):
+        return f"{key}={next(iter(one.sweep_string_iterator()))}"
+    low, high, is_log = space.start, space.end, "log" in space.tags
+    if low is None or high is None or not low < high or (is_log and low <= 0):
+        above = ", above 0" if is_log else ""
+        raise ConfigError(f"{one.input_line}: an interval has two numbers{above}, the lower one first")
+    if isinstance(low, int) and isinstance(high, int):
+        return f"{key}={low}"
+    return f"{key}={math.sqrt(low * high) if is_log else (low + high) / 2}"
 
 
 def _refuse_unfit(config: DictConfig) -> str:
@@ -153,7 +186,12 @@ def _own_storage(outputs: str, name: str) -> tuple[str, Lock]:
     """The database of a study in `outputs`; two commands at once would each take the other's trials for stopped."""
     require((allowed := allowed_name(name)) is None, "hydra.sweeper.study_name", name, str(allowed))
     folder = Path(os.path.relpath(expanded(outputs))) / "sweeps"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder.absolute()} cannot be made ({error.strerror}): choose a folder with outputs=DIR"
+        ) from None
     return f"sqlite:///{folder / name}.db", Lock(folder / f".{name}.db.lock")
 
 

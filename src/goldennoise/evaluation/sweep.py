@@ -21,11 +21,9 @@ def settings_of(scores: Artifact, method: str) -> dict[str, Any]:
 
 
 def options_of(artifact: Artifact) -> dict[str, Any]:
-    """What a user can set that may decide an artifact, and `inputs`, what it was made from."""
+    """What a user can set that may decide an artifact."""
     config = artifact.recorded("config", kind=dict)
-    own = _flat({key: value for key, value in config.items() if key not in _HOW}, "")
-    inputs = ", ".join(source["reference"] for source in artifact.recorded("inputs", kind=list))
-    return {key: value for key, value in own.items() if key != "stage.objective_metric"} | {"inputs": inputs}
+    return _flat({key: value for key, value in config.items() if key not in _HOW}, "")
 
 
 def differing(settings: Mapping[str, Sequence[Settings]]) -> dict[str, dict[str, Any]]:

@@ -31,7 +31,8 @@ MOST = 1024
 
 
 def _is_address(ray: str) -> bool:
-    return ray in ("auto", "local") or re.fullmatch(r"[^:/\s]+:\d+", ray) is not None
+    found = re.fullmatch(r"[^:/\s]+:(\d+)", ray)
+    return ray in ("auto", "local") or (found is not None and int(found[1]) < 2**16)
 
 
 @dataclass(frozen=True)

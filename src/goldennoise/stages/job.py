@@ -156,17 +156,22 @@ def known_scorers(
     return identities
 
 
+def refuse_undealt(config: RunConfig) -> None:
+    """Raise `ConfigError` for a stage that computes without units where Ray should make them."""
+    if config.compute.ray is not None and config.stage.kind in UNDEALT:
+        raise ConfigError(
+            f"compute.ray={config.compute.ray}: {config.stage.kind} has no units that Ray could deal out; run it with "
+            'another compute, as in \'stage.stages=["collect compute=ray","train"]\''
+        )
+
+
 @contextmanager
 def opened(config: RunConfig, kind: str, loader: Loader | None = None) -> Iterator[Job]:
     """A job in all processes of a run; its draft is given back at the end. loader: one that others use too.
 
-    Raises `ConfigError` for a stage that computes without units where Ray should make them.
+    Raises what `refuse_undealt` raises.
     """
-    if config.compute.ray is not None and config.stage.kind in UNDEALT:
-        raise ConfigError(
-            f"compute.ray={config.compute.ray}: {config.stage.kind} has no units that Ray could deal out; run it with "
-            "another compute, as in stage.stages=[collect compute=ray,train]"
-        )
+    refuse_undealt(config)
     with joined(config.compute) as processes, ExitStack() as held:
         yield Job(config, kind, loader or Loader(config), processes, held)
 

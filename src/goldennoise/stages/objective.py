@@ -1,11 +1,12 @@
 """The one number of a finished artifact that a sweep goes by."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from goldennoise.config.benchmarks import benchmark_sets
-from goldennoise.config.compose import RunConfig
-from goldennoise.data.prompts import load_prompts, shared_with
+from goldennoise.config.compose import RunConfig, fill
+from goldennoise.data.prompts import PromptsConfig, load_prompts, shared_with
 from goldennoise.errors import ArtifactError, ConfigError, nearest, shortened
 from goldennoise.store.options import Options, filled, option
 from goldennoise.store.paths import given_path
@@ -15,6 +16,18 @@ COUNTED = {"npnet": "val_loss", "model": "val_error"}
 """Kind of artifact -> the count that is measured on what was held out. Lower is better."""
 COUNTED_BY = {"train": "val_loss", "train_model": "val_error", "distil": "val_error"}
 """Stage -> the same of its artifact."""
+_IMAGES = ("seed", "stage.images", "stage.num_images", "stage.num_validation")
+MEASURED_ON = {
+    "train": (
+        *("seed", "stage.pairs", "stage.validation_share", "stage.keep_rejected", "stage.objective"),
+        *("stage.reward_scorer", "stage.reward_steps", "stage.reward_weight"),
+    ),
+    "train_model": (*_IMAGES, "stage.zero_terminal"),
+    "distil": (*_IMAGES, "stage.student_steps", "stage.solver_steps"),
+    "eval": ("seed", "prompts", "stage.num_prompts", "stage.num_seeds", "scorer"),
+}
+"""Stage -> options, or parts of the config, that change what its number is measured on or by: numbers that differ in
+these cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +51,27 @@ def refuse_unfit_metric(config: RunConfig) -> None:
             f"stage.objective_metric={shortened(metric)}: stage={stage.kind} gives no such number; choose from "
             f"{', '.join(known)}{nearest(metric, known)}"
         )
-    if stage.kind == "eval" and (benchmark := _benchmark(config)):
+    if stage.kind == "eval" and (benchmark := _benchmark(config.prompts, _texts(config))):
         raise ConfigError(
             f"stage.objective_metric={metric}: the prompts are those of {benchmark}, and a benchmark chooses no "
             "setting; choose others, such as prompts=shapes_validation"
         )
+
+
+def refuse_unfit_space(config: RunConfig, swept: Sequence[str]) -> None:
+    """Raise `ConfigError` for swept options that change what the number of the stage is measured on."""
+    metric = getattr(config.stage, "objective_metric", None)
+    if metric is not None and (changing := changing_what_is_measured(config.stage.kind, swept)):
+        raise ConfigError(
+            f"{changing[0]}: it changes what {metric} is measured on, so the numbers of its values cannot be compared; "
+            "sweep another option"
+        )
+
+
+def changing_what_is_measured(stage: str, options: Iterable[str]) -> list[str]:
+    """Those of the options, such as "stage.pairs", that do."""
+    parts = MEASURED_ON.get(stage, ())
+    return [option for option in options if any(option == part or option.startswith(f"{part}.") for part in parts)]
 
 
 def measured(artifact: Artifact, metric: str) -> float:
@@ -51,10 +80,27 @@ def measured(artifact: Artifact, metric: str) -> float:
     Of the reference of an evaluation it is the mean score, of another method the mean difference from the reference.
     Raises `ArtifactError` where the artifact does not have it.
     """
-    found = _score(artifact, metric) if artifact.kind == "scores" else artifact.record["counts"].get(metric)
+    known = _known(artifact)
+    found = _number(artifact, metric) if metric in known else None
     if isinstance(found, int | float) and math.isfinite(found):
         return float(found)
-    raise ArtifactError(f"{artifact.reference} has no number {shortened(metric)}: name one that its stage gives")
+    raise ArtifactError(
+        f"{artifact.reference} has no number {shortened(metric)}: choose from {', '.join(known)}"
+        f"{nearest(metric, known)}"
+    )
+
+
+def refuse_benchmark_scores(scores: Artifact) -> None:
+    """Raise `ConfigError` for scores of a benchmark, by which nothing may be chosen."""
+    import pandas as pd
+
+    prompts = fill("prompts", PromptsConfig, scores.recorded("config", "prompts", kind=dict))
+    texts = pd.read_parquet(scores.path / "scores.parquet", columns=["prompt"])["prompt"].unique().tolist()
+    if benchmark := _benchmark(prompts, texts):
+        raise ConfigError(
+            f"stage.artifacts={scores.reference}: its prompts are those of {benchmark}, and a benchmark chooses no "
+            "setting; stage=compare shows such scores beside each other"
+        )
 
 
 def lower_is_better(artifact: Artifact, metric: str) -> bool:
@@ -69,23 +115,34 @@ def _of_eval(config: RunConfig) -> list[str]:
     return [f"{scorer} of {method}" for scorer in config.scorer for method in config.method]
 
 
-def _benchmark(config: RunConfig) -> str:
-    """The published test set that an evaluation is on, as a message names it; empty for none."""
-    prompts = config.prompts
+def _texts(config: RunConfig) -> list[str]:
+    """Of the prompts of an evaluation's file; none where it is not there."""
+    path = config.prompts.path
+    if path is None or not given_path(path).exists():
+        return []
+    return [prompt.text for prompt in load_prompts(config.prompts, config.stage.num_prompts)]
+
+
+def _benchmark(prompts: PromptsConfig, texts: Sequence[str]) -> str:
+    """The published test set that prompts are of, as a message names it; empty for none. texts: theirs."""
     if prompts.benchmark or (prompts.kind == "shapes" and prompts.split == "benchmark"):
         return f"a benchmark ({prompts.path or 'prompts=shapes_benchmark'})"
-    if prompts.path is None or not given_path(prompts.path).exists():
-        return ""
-    texts = [prompt.text for prompt in load_prompts(prompts, config.stage.num_prompts)]
     shared = shared_with(texts, benchmark_sets())
     return ", ".join(f"the benchmark {name} ({len(found)} of them)" for name, found in shared.items())
 
 
-def _score(artifact: Artifact, metric: str) -> object:
+def _number(artifact: Artifact, metric: str) -> object:
+    if artifact.kind != "scores":
+        return artifact.record["counts"][metric]
     scorer, _, method = metric.partition(" of ")
     summary = read_json(artifact.path / "summary.json")
-    try:
-        result = summary["methods"][method]["scorers"][scorer]
-        return result["mean" if method == summary["reference"] else "difference"]
-    except (KeyError, TypeError):
-        return None
+    result = summary["methods"][method]["scorers"][scorer]
+    return result["mean" if method == summary["reference"] else "difference"]
+
+
+def _known(artifact: Artifact) -> list[str]:
+    """The numbers of an artifact."""
+    if artifact.kind != "scores":
+        return [COUNTED[artifact.kind]]
+    summary = read_json(artifact.path / "summary.json")
+    return [f"{scorer} of {method}" for scorer in summary["scorers"] for method in summary["methods"]]

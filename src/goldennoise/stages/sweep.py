@@ -1,13 +1,21 @@
 """sweep: artifacts of a sweep -> a table in the order of one number, and a line through the options of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from goldennoise.config.compose import RunConfig
 from goldennoise.errors import ConfigError
+from goldennoise.evaluation.sweep import differing, options_of
+from goldennoise.stages import component
 from goldennoise.stages.job import opened
-from goldennoise.stages.objective import COUNTED, lower_is_better, measured
+from goldennoise.stages.objective import (
+    COUNTED,
+    changing_what_is_measured,
+    lower_is_better,
+    measured,
+    refuse_benchmark_scores,
+)
 from goldennoise.store.artifacts import Artifact, Draft
 from goldennoise.store.options import Options, filled, option
 from goldennoise.store.record import STAGE_OF_KIND
@@ -36,7 +44,8 @@ class Config(Options):
 def run(config: RunConfig) -> Artifact:
     """The sweep artifact: index.html, tables.md and tables.tex. Of several processes rank 0 makes it.
 
-    Raises `ConfigError` for artifacts without a number, `ArtifactError` for one that is missing, damaged or lacks it.
+    Raises `ConfigError` for artifacts without a number and for scores of a benchmark, `ArtifactError` for one that is
+    missing, damaged or lacks it.
     """
     stage, kind = config.stage, _kind(config.stage.artifacts)
     with opened(config, "sweep") as job:
@@ -45,6 +54,9 @@ def run(config: RunConfig) -> Artifact:
             raise ConfigError(
                 f"stage.artifacts={stage.artifacts}: it means {found[0].reference} alone, and a sweep has at least two"
             )
+        if kind == "scores":
+            for scores in found:
+                refuse_benchmark_scores(scores)
         metric = stage.metric or _metric(found[0])
         numbers = [measured(each, metric) for each in found]
         if done := job.begin(lambda _: _identity(metric, found), found, "index.html"):
@@ -84,10 +96,26 @@ def _write(draft: Draft, metric: str, found: Sequence[Artifact], numbers: Sequen
     from goldennoise.evaluation.report.sweep_page import Swept, write_sweep
     from goldennoise.evaluation.report.tables import to_text
 
-    swept = Swept(metric, lower_is_better(found[0], metric), found, numbers)
+    kind = found[0].recorded("config", "stage", "kind")
+    options = differing({each.reference: [_options(each)] for each in found})
+    values = dict(zip([each.reference for each in found], numbers, strict=True))
+    swept = Swept(metric, lower_is_better(found[0], metric), values, options, changing_what_is_measured(kind, options))
     table = write_sweep(draft.path, draft.reference, swept)
-    artifact = draft.commit({"artifacts": len(found), "best": swept.values[swept.best]})
+    artifact = draft.commit({"artifacts": len(found), "best": swept.values[swept.best[0]]})
     print(to_text(table))
-    print(f"{swept.headline}\n{swept.mend}")
+    print("\n".join([swept.headline, *swept.sentences]))
     print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")
     return artifact
+
+
+def _options(artifact: Artifact) -> dict[str, Any]:
+    """What a user can set that decides an artifact, and what it was made from."""
+    options, stage = options_of(artifact), component(artifact.recorded("config", "stage", "kind")).Config
+    for each in fields(stage):
+        if not each.metadata.get("identity", True):
+            options.pop(f"stage.{each.name}", None)
+    inputs = [source["reference"] for source in artifact.recorded("inputs", kind=list)]
+    if artifact.kind == "npnet":
+        # Their version, where the option says @latest.
+        options["stage.pairs"], *inputs = inputs
+    return options | {"inputs": ", ".join(inputs)}

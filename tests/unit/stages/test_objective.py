@@ -1,24 +1,26 @@
 """The number of an artifact that a sweep goes by, and the page of a sweep."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from unit.generation import fakes
 from unit.generation.fakes import Run, ShiftConfig
 
 from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import load
-from goldennoise.data.prompts import load_prompts
+from goldennoise.data.prompts import PromptsConfig, load_prompts
 from goldennoise.errors import ArtifactError, ConfigError
 from goldennoise.stages import eval as evaluation
 from goldennoise.stages import sweep
-from goldennoise.stages.objective import measured, refuse_unfit_metric
+from goldennoise.stages.objective import MEASURED_ON, measured, refuse_unfit_metric, refuse_unfit_space
 from goldennoise.store.artifacts import Artifact, ArtifactStore
 from goldennoise.store.record import read_json
 
 METRIC = "brightness of shifted"
+OWN = PromptsConfig(kind="file", path="own.txt")
 
 
 @pytest.fixture
@@ -28,10 +30,17 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     stage = evaluation.Config(num_prompts=6, num_seeds=2, num_bootstrap=200, objective_metric=METRIC)
     base = Run(stage, str(tmp_path), {}, prompts=6)
     for amount in (0.1, 0.3, 0.2):
-        evaluation.run(
-            replace(base, name="s", method={"standard": ShiftConfig(), "shifted": ShiftConfig(amount=amount)})
-        )
+        evaluate(base, "s", amount)
     return base
+
+
+def evaluate(base: Run, name: str, amount: float, prompts: PromptsConfig = OWN) -> None:
+    """Prompts are in the record what they are of a run of the command line."""
+    method = {"standard": ShiftConfig(), "shifted": ShiftConfig(amount=amount)}
+    file = evaluation.run(replace(base, name=name, method=method)).path / "record.json"
+    record = read_json(file)
+    record["config"]["prompts"] = asdict(prompts)
+    file.write_text(json.dumps(record))
 
 
 def page(base: Run, artifacts: str = "scores/s@*", metric: str | None = None) -> Artifact:
@@ -45,7 +54,7 @@ def test_the_reference_has_a_mean_and_others_a_difference(tmp_path: Path) -> Non
     assert measured(scores, METRIC) == methods["shifted"]["scorers"]["brightness"]["difference"] != 0
     assert measured(scores, "brightness of standard") == methods["standard"]["scorers"]["brightness"]["mean"]
     for missing in ("brightness of other", "other of shifted", "val_loss"):
-        with pytest.raises(ArtifactError, match=rf"scores/s@v2 has no number {missing}"):
+        with pytest.raises(ArtifactError, match=rf"scores/s@v2 has no number {missing}: choose from .*{METRIC}"):
             measured(scores, missing)
 
 
@@ -71,6 +80,74 @@ def test_the_page_has_the_best_first_with_its_options(swept: Run, capsys: pytest
 def test_the_scorer_says_which_end_is_the_best(swept: Run) -> None:
     for metric, order in ((METRIC, "lowest"), ("reddish of shifted", "highest")):
         assert f"The {order} {metric} stands first" in (page(swept, metric=metric).path / "index.html").read_text()
+
+
+def test_a_tie_has_no_best(swept: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    table = (page(swept, metric="brightness of standard").path / "tables.md").read_text()
+    assert table.count("**scores/s@v") == 3
+    out = capsys.readouterr().out
+    assert "Of 3 artifacts 3 have the best number: brightness of standard = " in out
+    assert "Its options" not in out
+
+
+def test_numbers_on_other_prompts_are_said_to_be_incomparable(swept: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(replace(swept, stage=replace(swept.stage, num_seeds=1)), "s", 0.1)
+    html = (page(swept).path / "index.html").read_text()
+    told = f"These numbers cannot be compared: stage.num_seeds differ, and so does what {METRIC} is measured on."
+    assert told in html
+    assert told in capsys.readouterr().out
+
+
+def test_options_that_decide_nothing_are_no_axis(swept: Run) -> None:
+    evaluate(replace(swept, stage=replace(swept.stage, prompts_per_part=3)), "s", 0.5)
+    record = page(swept).path / "tables.md"
+    assert "prompts_per_part" not in record.read_text()
+    assert "amount" in record.read_text()
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [PromptsConfig(kind="shapes", split="benchmark"), PromptsConfig(kind="file", path="a.txt", benchmark=True)],
+)
+def test_a_benchmark_orders_nothing(swept: Run, prompts: PromptsConfig) -> None:
+    for amount in (0.1, 0.2):
+        evaluate(swept, "b", amount, prompts)
+    with pytest.raises(ConfigError, match=r"scores/b@v1: its prompts are those of a benchmark \(.*\), and a benchmark"):
+        page(swept, "scores/b@*")
+
+
+def test_a_benchmark_in_a_file_of_ones_own_orders_nothing(swept: Run) -> None:
+    for amount in (0.1, 0.2):
+        evaluate(swept, "b", amount)
+    table = ArtifactStore(swept.outputs).resolve("scores/b@v1", "scores").path / "scores.parquet"
+    text = load_prompts(benchmark_sets()["geneval"], 1)[0].text.upper() + "."
+    pd.read_parquet(table).assign(prompt=text).to_parquet(table)
+    with pytest.raises(ConfigError, match=r"those of the benchmark geneval \(1 of them\)"):
+        page(swept, "scores/b@*")
+
+
+@pytest.mark.parametrize(
+    ("stage", "option"),
+    [
+        *(("train", option) for option in ("seed", "stage.pairs", "stage.validation_share")),
+        *(("eval", option) for option in ("prompts", "prompts.path", "scorer.shapes_clip.weight")),
+        ("distil", "stage.student_steps"),
+    ],
+)
+def test_what_changes_the_measure_is_not_swept(stage: str, option: str) -> None:
+    metrics = {"train": "val_loss", "distil": "val_error", "eval": "shapes_clip of npnet"}
+    config = load([f"stage={stage}", "prompts=shapes_validation", f"stage.objective_metric={metrics[stage]}"])
+    with pytest.raises(ConfigError, match=rf"^{option}: it changes what {metrics[stage]} is measured on"):
+        refuse_unfit_space(config, ["stage.learning_rate", option])
+    refuse_unfit_space(config, ["stage.learning_rate", "model.guidance", "promptly"])
+
+
+def test_the_options_of_measures_are_there() -> None:
+    for stage, parts in MEASURED_ON.items():
+        config = load([f"stage={stage}"])
+        for part in parts:
+            owner = config.stage if part.startswith("stage.") else config
+            assert hasattr(owner, part.removeprefix("stage.")), part
 
 
 @pytest.mark.parametrize(

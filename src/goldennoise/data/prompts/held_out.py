@@ -1,6 +1,7 @@
 """What something is measured on is never trained on: training and benchmark prompts do not overlap."""
 
 import logging
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -25,9 +26,15 @@ NONE: Benchmarks = MappingProxyType({})
 
 
 def without(prompts: Sequence[Prompt], held_out: Iterable[str]) -> list[Prompt]:
-    """The prompts whose normalised text is none of the held-out texts, in order."""
-    forbidden = {normalised(text) for text in held_out}
-    return [prompt for prompt in prompts if normalised(prompt.text) not in forbidden]
+    """The prompts whose words are those of none of the held-out texts, in order."""
+    forbidden = {_words(text) for text in held_out}
+    return [prompt for prompt in prompts if _words(prompt.text) not in forbidden]
+
+
+def _words(text: str) -> str:
+    """A text as it is compared here: `normalised`, without invisible characters and the punctuation at its end."""
+    visible = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return normalised(visible).rstrip(" .,;:!?")
 
 
 def load_training_prompts(
@@ -71,7 +78,7 @@ def shared_with(texts: Iterable[str], benchmarks: Benchmarks) -> dict[str, list[
 
     Raises `DataError` for a file that is not the published set: it could hide a prompt.
     """
-    of_text = {normalised(text): text for text in texts}
+    of_text = {_words(text): text for text in texts}
     shared = {}
     for name, config in benchmarks.items():
         try:
@@ -92,14 +99,14 @@ def refuse_shared(source: str, found: Mapping[str, Sequence[str]], mend: str) ->
 
 
 def _texts(config: PromptsConfig) -> list[str]:
-    """Normalised, of a benchmark; none where its file is not there. A line that is damaged has none."""
+    """As `_words` has them, of a benchmark; none where its file is not there. A line that is damaged has none."""
     path = given_path(config.path or "")
     if not path.exists():
         return []
     refuse_other_content(path, config)
     rows = read_rows(path, config.folder)
     numbered, _ = numbered_prompts(path, rows, replace(config, empty="refuse"))
-    return list(dict.fromkeys(normalised(prompt.text) for _, prompt in numbered if prompt is not None))
+    return list(dict.fromkeys(_words(prompt.text) for _, prompt in numbered if prompt is not None))
 
 
 def _held_out_texts(config: PromptsConfig) -> list[str]:

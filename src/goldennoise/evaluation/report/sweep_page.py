@@ -1,7 +1,7 @@
 """The page of a sweep: its artifacts in the order of one number, and a line through the options of each."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,48 +10,58 @@ from typing import Any
 from goldennoise.evaluation.report.page import Figure, render
 from goldennoise.evaluation.report.sweep_plot import MOST_OPTIONS, coordinates_of_sweep
 from goldennoise.evaluation.report.tables import Cell, Column, Section, Table, to_latex, to_markdown
-from goldennoise.evaluation.sweep import differing, options_of, shown
-from goldennoise.store.artifacts import Artifact
+from goldennoise.evaluation.sweep import shown
 
 
 @dataclass(frozen=True)
 class Swept:
-    """Artifacts of a sweep and the number `metric` of each."""
+    """Artifacts of a sweep.
+
+    numbers: reference -> number `metric`. options: dotted option -> reference -> value, of those that differ.
+    incomparable: those of the options that change what the number is measured on.
+    """
 
     metric: str
     lower_is_better: bool
-    artifacts: Sequence[Artifact]
-    numbers: Sequence[float]
+    numbers: Mapping[str, float]
+    options: Mapping[str, Mapping[str, Any]]
+    incomparable: Sequence[str] = ()
 
     @cached_property
     def values(self) -> dict[str, float]:
         """Reference -> number, the best first."""
-        found = zip((each.reference for each in self.artifacts), self.numbers, strict=True)
-        return dict(sorted(found, key=lambda one: one[1] if self.lower_is_better else -one[1]))
-
-    @property
-    def best(self) -> str:
-        """Its reference."""
-        return next(iter(self.values))
+        return dict(sorted(self.numbers.items(), key=lambda one: one[1] if self.lower_is_better else -one[1]))
 
     @cached_property
-    def options(self) -> dict[str, dict[str, Any]]:
-        """Dotted option -> reference -> value, of those that differ."""
-        return differing({each.reference: [options_of(each)] for each in self.artifacts})
+    def best(self) -> list[str]:
+        """References with the best number."""
+        (_, best), *_ = self.values.items()
+        return [reference for reference, value in self.values.items() if value == best]
 
     @property
     def headline(self) -> str:
         """Which one is the best."""
-        return (
-            f"Of {len(self.artifacts)} artifacts {self.best} is the best: {self.metric} = {self.values[self.best]:.6g}"
-        )
+        told = f"{self.metric} = {self.values[self.best[0]]:.6g}"
+        if len(self.best) > 1:
+            return f"Of {len(self.values)} artifacts {len(self.best)} have the best number: {told}"
+        return f"Of {len(self.values)} artifacts {self.best[0]} is the best: {told}"
 
     @property
-    def mend(self) -> str:
-        """What the best was made with, of what differs, as a command line has it."""
-        chosen = {key: values[self.best] for key, values in self.options.items() if key != "inputs"}
-        written = (f"{key}={'null' if value is None else value}" for key, value in chosen.items())
-        return f"Its options: {shlex.join(written)}" if chosen else "No option differs."
+    def sentences(self) -> list[str]:
+        """What the best was made with, of what differs, as a command line has it; and what forbids to compare."""
+        told = []
+        if self.incomparable:
+            told.append(
+                f"These numbers cannot be compared: {', '.join(self.incomparable)} differ, and so does what "
+                f"{self.metric} is measured on."
+            )
+        if not self.options:
+            return [*told, "No option differs."]
+        if len(self.best) == 1:
+            chosen = {key: values[self.best[0]] for key, values in self.options.items() if key != "inputs"}
+            written = (f"{key}={'null' if value is None else value}" for key, value in chosen.items())
+            told.append(f"Its options: {shlex.join(written)}")
+        return told
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class SweepContent:
 def write_sweep(folder: Path, title: str, swept: Swept) -> Table:
     """index.html, tables.md and tables.tex in `folder`. Returns the table."""
     table = _table(swept)
-    content = SweepContent(title, swept.headline, [swept.mend], table, _figures(swept))
+    content = SweepContent(title, swept.headline, swept.sentences, table, _figures(swept))
     (folder / "index.html").write_text(render(content, "sweep.html"), encoding="utf-8")
     (folder / "tables.md").write_text(to_markdown(table), encoding="utf-8")
     (folder / "tables.tex").write_text(to_latex(table), encoding="utf-8")
@@ -81,7 +91,7 @@ def _table(swept: Swept) -> Table:
     columns += [Column(option.rpartition(".")[2], numeric=False) for option in chosen]
     rows = [
         [
-            Cell(reference, strong=reference == swept.best),
+            Cell(reference, strong=reference in swept.best),
             Cell(f"{value:.6g}"),
             *(Cell(shown(values[reference])) for values in chosen.values()),
         ]
@@ -90,6 +100,8 @@ def _table(swept: Swept) -> Table:
     order = "lowest" if swept.lower_is_better else "highest"
     differ = ", ".join(swept.options) or "none"
     notes = [f"The {order} {swept.metric} stands first, and its artifact is marked. Options that differ: {differ}."]
+    if len(chosen) < len(swept.options):
+        notes.append(f"Columns and axes are those of the first {len(chosen)}.")
     return Table("The sweep", columns, [Section("all artifacts", "", rows)], notes)
 
 
@@ -99,7 +111,7 @@ def _figures(swept: Swept) -> list[Figure]:
     return [
         Figure(
             "Options and result",
-            coordinates_of_sweep(swept.options, swept.metric, swept.values, swept.best),
+            coordinates_of_sweep(swept.options, swept.metric, swept.values, swept.best[0]),
             f"A line per artifact through its options and its {swept.metric}; the numbers are in the table.",
             f"A line per artifact. The last axis is {swept.metric}. The coloured line is the best.",
         )

@@ -1,5 +1,6 @@
 """Parallel coordinates: an axis for each option that differs between arms, for the cost and for the main scorer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ MOST_OPTIONS = 7
 """Axes of further options would stand too close."""
 
 _MOST_TICKS = 8
+_LOG_FROM = 50.0
+"""Ratio of the largest value of an option to the smallest from which its axis is logarithmic."""
 _MOST_LEVEL = 5
 """Titles of more axes would touch, so they are turned."""
 
@@ -88,7 +91,8 @@ def _axes(summary: Summary, options: Mapping[str, Mapping[str, Any]]) -> list[_A
 
 
 def _axis(title: str, values: Mapping[str, Any]) -> _Axis:
-    """Numbers by their value; other values at equal distances, in the order in which they first appear."""
+    """Numbers by their value, over orders of magnitude by its logarithm; other values at equal distances, in the order
+    in which they first appear."""
     different = [*dict.fromkeys(map(shown, values.values()))]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
         ticks = sorted({float(value) for value in values.values()})
@@ -99,8 +103,11 @@ def _axis(title: str, values: Mapping[str, Any]) -> _Axis:
 
 def _numeric(title: str, values: Mapping[str, Any], ticks: Sequence[float], decimals: int | None) -> _Axis:
     low, high = min(values.values()), max(values.values())
+    is_log = low > 0 and high / low >= _LOG_FROM
 
     def height(value: float) -> float:
+        if is_log:
+            return math.log(value / low) / math.log(high / low)
         return (value - low) / (high - low) if high > low else 0.5
 
     labels = {f"{tick:.4g}" if decimals is None else f"{tick:.{decimals}f}": height(tick) for tick in ticks}

@@ -156,19 +156,21 @@ def _cluster(compute: ComputeConfig) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _require_listener(address: str | None) -> None:
+def _require_listener(chosen: str | None) -> None:
     """Raises `ConfigError` where nobody listens, for whom Ray would wait minutes."""
-    host, _, port = str(address).partition(":")
-    if port:
+    address = os.environ.get("RAY_ADDRESS", "auto") if chosen == "auto" else str(chosen)
+    host, _, port = address.partition(":")
+    if port.isdecimal():
         try:
             socket.create_connection((host, int(port)), timeout=WAIT_S).close()
         except (OSError, OverflowError) as error:
-            raise _no_cluster(address, f"there is no cluster ({error})") from None
+            raise _no_cluster(chosen, f"there is no cluster ({error})") from None
 
 
-def _no_cluster(address: str | None, why: str) -> ConfigError:
+def _no_cluster(chosen: str | None, why: str) -> ConfigError:
+    found = f", RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if chosen == "auto" and "RAY_ADDRESS" in os.environ else ""
     return ConfigError(
-        f"compute.ray={address}: {why}; start one with ray start --head, name it as HOST:6379, or set "
+        f"compute.ray={chosen}{found}: {why}; start one with ray start --head, name it as HOST:6379, or set "
         "compute.ray=local for one on this machine"
     )
 
@@ -186,7 +188,7 @@ def _needed(ray: Any, compute: ComputeConfig) -> dict[str, float]:
         if wanted > most[name]:
             raise ConfigError(
                 f"compute.{option}={wanted:g}: no node of the cluster has so many; the largest has {most[name]:g} "
-                f"{name}s"
+                f"{name}s: set a smaller compute.{option}, or add a node that has them"
             )
     return {"num_cpus": compute.ray_cpus, "num_gpus": gpus}
 
