@@ -130,7 +130,7 @@ def test_other_options_are_another_study_and_scores_are_maximised(sweep: Sweep) 
         ([METRIC, "stage.batch_size=interval(1,8)"], "stage.batch_size=4.5: batch_size must be a whole number"),
         ([METRIC, "stage.learning_rate=interval(1e-2,1e-5)"], "an interval has two numbers, the lower one first"),
         ([METRIC, "stage.learning_rate=tag(log,interval(0,1))"], "an interval has two numbers, above 0, the lower one"),
-        ([METRIC, "npnet=glob(*)"], "npnet=glob(*): Optuna needs the values themselves, as in npnet=choice(...)"),
+        ([METRIC, "npnet=glob(*)"], "there is no such npnet; choose from "),
         (["stage.objective_metric=val_los", SPACE], "stage=train gives no such number; choose from val_loss; did you"),
         ([METRIC], "hydra/sweeper=optuna: no option is swept; give one a space"),
         ([METRIC, "stage.validation_share=choice(0.1,0.2)"], "stage.validation_share: it changes what val_loss is"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
 from omegaconf import DictConfig
 
 from goldennoise.config.files import conf_folder
@@ -127,8 +127,6 @@ def _one_value(one: Override) -> str:
     if not one.is_sweep_override():
         return str(one.input_line)
     key, space = str(one.input_line).partition("=")[0], one.value()
-    if isinstance(space, Glob):
-        raise ConfigError(f"{one.input_line}: Optuna needs the values themselves, as in {key}=choice(...)")
     if not isinstance(space, IntervalSweep):
         return f"{key}={next(iter(one.sweep_string_iterator()))}"
     low, high, is_log = space.start, space.end, "log" in space.tags
