@@ -101,7 +101,7 @@ def _write(draft: Draft, metric: str, found: Sequence[Artifact], numbers: Sequen
     values = dict(zip([each.reference for each in found], numbers, strict=True))
     swept = Swept(metric, lower_is_better(found[0], metric), values, options, changing_what_is_measured(kind, options))
     table = write_sweep(draft.path, draft.reference, swept)
-    artifact = draft.commit({"artifacts": len(found), "best": swept.values[swept.best[0]]})
+    artifact = draft.commit({"artifacts": len(found), "best": next(iter(swept.values.values()))})
     print(to_text(table))
     print("\n".join([swept.headline, *swept.sentences]))
     print(f"{artifact.reference} is written: {artifact.path / 'index.html'}")

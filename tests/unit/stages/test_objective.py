@@ -93,9 +93,13 @@ def test_a_tie_has_no_best(swept: Run, capsys: pytest.CaptureFixture[str]) -> No
 def test_numbers_on_other_prompts_are_said_to_be_incomparable(swept: Run, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate(replace(swept, stage=replace(swept.stage, num_seeds=1)), "s", 0.1)
     html = (page(swept).path / "index.html").read_text()
-    told = f"These numbers cannot be compared: stage.num_seeds differ, and so does what {METRIC} is measured on."
-    assert told in html
-    assert told in capsys.readouterr().out
+    told = f"They differ in stage.num_seeds, and so in what {METRIC} is measured on. So none is the best."
+    out = capsys.readouterr().out
+    for text in (html, out):
+        assert told in text
+        assert f"4 artifacts, whose {METRIC} cannot be compared" in text
+    assert "is the best:" not in out
+    assert "Its options" not in out
 
 
 def test_options_that_decide_nothing_are_no_axis(swept: Run) -> None:

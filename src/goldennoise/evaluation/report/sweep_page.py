@@ -34,13 +34,17 @@ class Swept:
 
     @cached_property
     def best(self) -> list[str]:
-        """References with the best number."""
+        """References with the best number; none where numbers cannot be compared."""
+        if self.incomparable:
+            return []
         (_, best), *_ = self.values.items()
         return [reference for reference, value in self.values.items() if value == best]
 
     @property
     def headline(self) -> str:
         """Which one is the best."""
+        if self.incomparable:
+            return f"{len(self.values)} artifacts, whose {self.metric} cannot be compared"
         told = f"{self.metric} = {self.values[self.best[0]]:.6g}"
         if len(self.best) > 1:
             return f"Of {len(self.values)} artifacts {len(self.best)} have the best number: {told}"
@@ -51,10 +55,8 @@ class Swept:
         """What the best was made with, of what differs, as a command line has it; and what forbids to compare."""
         told = []
         if self.incomparable:
-            told.append(
-                f"These numbers cannot be compared: {', '.join(self.incomparable)} differ, and so does what "
-                f"{self.metric} is measured on."
-            )
+            changing = ", ".join(self.incomparable)
+            told.append(f"They differ in {changing}, and so in what {self.metric} is measured on. So none is the best.")
         if not self.options:
             return [*told, "No option differs."]
         if len(self.best) == 1:
@@ -99,7 +101,8 @@ def _table(swept: Swept) -> Table:
     ]
     order = "lowest" if swept.lower_is_better else "highest"
     differ = ", ".join(swept.options) or "none"
-    notes = [f"The {order} {swept.metric} stands first, and its artifact is marked. Options that differ: {differ}."]
+    marked = ", and its artifact is marked" if swept.best else ""
+    notes = [f"The {order} {swept.metric} stands first{marked}. Options that differ: {differ}."]
     if len(chosen) < len(swept.options):
         notes.append(f"Columns and axes are those of the first {len(chosen)}.")
     return Table("The sweep", columns, [Section("all artifacts", "", rows)], notes)
@@ -108,11 +111,12 @@ def _table(swept: Swept) -> Table:
 def _figures(swept: Swept) -> list[Figure]:
     if not swept.options:
         return []
+    best = " The coloured line is the best." if swept.best else ""
     return [
         Figure(
             "Options and result",
-            coordinates_of_sweep(swept.options, swept.metric, swept.values, swept.best[0]),
+            coordinates_of_sweep(swept.options, swept.metric, swept.values, swept.best),
             f"A line per artifact through its options and its {swept.metric}; the numbers are in the table.",
-            f"A line per artifact. The last axis is {swept.metric}. The coloured line is the best.",
+            f"A line per artifact. The last axis is {swept.metric}.{best}",
         )
     ]

@@ -45,15 +45,15 @@ def parallel_coordinates(summary: Summary, options: Mapping[str, Mapping[str, An
 
 
 def coordinates_of_sweep(
-    options: Mapping[str, Mapping[str, Any]], metric: str, values: Mapping[str, float], best: str
+    options: Mapping[str, Mapping[str, Any]], metric: str, values: Mapping[str, float], best: Sequence[str]
 ) -> str:
-    """A line through the options and the number `metric` of every artifact of a sweep; the best is coloured.
+    """A line through the options and the number `metric` of every artifact of a sweep; those of `best` are coloured.
 
     options: dotted option -> artifact -> value; the first `MOST_OPTIONS`. values: artifact -> its number.
     """
     chosen = [*options.items()][:MOST_OPTIONS]
     last = _numeric(metric, values, [min(values.values()), max(values.values())], None)
-    return _drawn([*(_axis(name, of_each) for name, of_each in chosen), last], {best: ACCENT})
+    return _drawn([*(_axis(name, of_each) for name, of_each in chosen), last], dict.fromkeys(best, ACCENT))
 
 
 def _drawn(axes: Sequence[_Axis], colours: Mapping[str, str]) -> str:

@@ -67,9 +67,15 @@ def test_config_refuses_unknown_choices(fields: dict[str, str], option: str) -> 
         PromptsConfig(**fields)  # type: ignore[arg-type]
 
 
-def test_without_compares_normalised_texts() -> None:
+@pytest.mark.parametrize("held_out", ["a RED circle", "a red circle.", "a red circle ?!", "a r\u200bed circle\ufeff"])
+def test_without_compares_words(held_out: str) -> None:
     prompts = [Prompt.of("A red  circle"), Prompt.of("a blue square")]
-    assert without(prompts, ["a RED circle"]) == prompts[1:]
+    assert without(prompts, [held_out]) == prompts[1:]
+
+
+def test_without_keeps_other_words() -> None:
+    prompts = [Prompt.of("A red circle, a tree"), Prompt.of("red circle")]
+    assert without(prompts, ["a red circle"]) == prompts
 
 
 def test_training_prompts_leave_out_benchmarks_of_the_world_and_of_files(tmp_path: Path) -> None:
