@@ -9,7 +9,7 @@ of each pair, and of each different prompt.
 import argparse
 
 import torch
-from bench_models import median_s, where
+from bench_models import MODELS, median_s, where
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -19,7 +19,8 @@ from goldennoise.networks.npnet.network import build as seeded_npnet
 from goldennoise.runtime.compute import ComputeConfig
 from goldennoise.training.engine.options import TrainingOptions
 
-LATENTS, NUM_TOKENS, TEXT_DIM = (4, 128, 128), 77, 2048
+LATENTS = (4, 128, 128)
+NUM_TOKENS, TEXT_DIM = MODELS["sdxl"].text
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from goldennoise.config.benchmarks import benchmark_sets
 from goldennoise.config.compose import RunConfig, fill
@@ -10,7 +11,10 @@ from goldennoise.data.prompts import PromptsConfig, load_prompts, shared_with
 from goldennoise.errors import ArtifactError, ConfigError, nearest, shortened
 from goldennoise.store.options import Options, filled, option
 from goldennoise.store.paths import given_path
-from goldennoise.store.record import Artifact, read_json
+from goldennoise.store.record import Artifact
+
+if TYPE_CHECKING:
+    from goldennoise.evaluation.summary import Summary
 
 COUNTED = {"npnet": "val_loss", "model": "val_error"}
 """Kind of artifact -> the count that is measured on what was held out. Lower is better."""
@@ -80,8 +84,8 @@ def measured(artifact: Artifact, metric: str) -> float:
     Of the reference of an evaluation it is the mean score, of another method the mean difference from the reference.
     Raises `ArtifactError` where the artifact does not have it.
     """
-    known = _known(artifact)
-    found = _number(artifact, metric) if metric in known else None
+    numbers = _of_scores(artifact) if artifact.kind == "scores" else _counted(artifact)
+    found, known = numbers.get(metric), [*numbers]
     if isinstance(found, int | float) and math.isfinite(found):
         return float(found)
     raise ArtifactError(
@@ -91,11 +95,11 @@ def measured(artifact: Artifact, metric: str) -> float:
 
 
 def refuse_benchmark_scores(scores: Artifact) -> None:
-    """Raise `ConfigError` for scores of a benchmark, by which nothing may be chosen."""
-    import pandas as pd
+    """Raise `ConfigError` for scores of a benchmark, by which nothing may be chosen; `ArtifactError` if damaged."""
+    from goldennoise.evaluation.scores import scores_table
 
     prompts = fill("prompts", PromptsConfig, scores.recorded("config", "prompts", kind=dict))
-    texts = pd.read_parquet(scores.path / "scores.parquet", columns=["prompt"])["prompt"].unique().tolist()
+    texts = scores_table(scores, _summary(scores))["prompt"].unique().tolist()
     if benchmark := _benchmark(prompts, texts):
         raise ConfigError(
             f"stage.artifacts={scores.reference}: its prompts are those of {benchmark}, and a benchmark chooses no "
@@ -107,8 +111,7 @@ def lower_is_better(artifact: Artifact, metric: str) -> bool:
     """Whether the lowest number is the best: of losses and errors, and of scorers that say so."""
     if artifact.kind != "scores":
         return True
-    scorers = read_json(artifact.path / "summary.json")["scorers"]
-    return scorers[metric.partition(" of ")[0]]["higher_is_better"] is False
+    return _summary(artifact).scorers[metric.partition(" of ")[0]].higher_is_better is False
 
 
 def _of_eval(config: RunConfig) -> list[str]:
@@ -131,18 +134,24 @@ def _benchmark(prompts: PromptsConfig, texts: Sequence[str]) -> str:
     return ", ".join(f"the benchmark {name} ({len(found)} of them)" for name, found in shared.items())
 
 
-def _number(artifact: Artifact, metric: str) -> object:
-    if artifact.kind != "scores":
-        return artifact.record["counts"][metric]
-    scorer, _, method = metric.partition(" of ")
-    summary = read_json(artifact.path / "summary.json")
-    result = summary["methods"][method]["scorers"][scorer]
-    return result["mean" if method == summary["reference"] else "difference"]
+def _counted(artifact: Artifact) -> dict[str, object]:
+    """The numbers of a network or a model."""
+    name = COUNTED[artifact.kind]
+    return {name: artifact.record["counts"].get(name)}
 
 
-def _known(artifact: Artifact) -> list[str]:
-    """The numbers of an artifact."""
-    if artifact.kind != "scores":
-        return [COUNTED[artifact.kind]]
-    summary = read_json(artifact.path / "summary.json")
-    return [f"{scorer} of {method}" for scorer in summary["scorers"] for method in summary["methods"]]
+def _of_scores(scores: Artifact) -> dict[str, object]:
+    """Those of an evaluation."""
+    summary, found = _summary(scores), dict[str, object]()
+    for scorer in summary.scorers:
+        for name, method in summary.methods.items():
+            overall = method.scorers[scorer].overall
+            found[f"{scorer} of {name}"] = overall.mean if name == summary.reference else overall.difference
+    return found
+
+
+def _summary(scores: Artifact) -> "Summary":
+    # Pandas loads here, after mistakes that can be seen without it.
+    from goldennoise.evaluation.summary import read_summary
+
+    return read_summary(scores.path / "summary.json")

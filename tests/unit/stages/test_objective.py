@@ -130,6 +130,13 @@ def test_a_benchmark_in_a_file_of_ones_own_orders_nothing(swept: Run) -> None:
         page(swept, "scores/b@*")
 
 
+@pytest.mark.parametrize(("file", "content"), [("scores.parquet", b"no"), ("summary.json", b'{"methods": {}}')])
+def test_damaged_scores_are_one_sentence(swept: Run, file: str, content: bytes) -> None:
+    (ArtifactStore(swept.outputs).resolve("scores/s@v2", "scores").path / file).write_bytes(content)
+    with pytest.raises(ArtifactError, match=rf"scores/s/v2/{file} "):
+        page(swept)
+
+
 @pytest.mark.parametrize(
     ("stage", "option"),
     [

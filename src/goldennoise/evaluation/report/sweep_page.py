@@ -52,18 +52,18 @@ class Swept:
 
     @property
     def sentences(self) -> list[str]:
-        """What the best was made with, of what differs, as a command line has it; and what forbids to compare."""
-        told = []
+        """What the best was made with, of what differs, as a command line has it, or why there is none."""
+        own = [option for option in self.options if option != "inputs"]
+        if not own:
+            return ["No option differs."]
         if self.incomparable:
             changing = ", ".join(self.incomparable)
-            told.append(f"They differ in {changing}, and so in what {self.metric} is measured on. So none is the best.")
-        if not self.options:
-            return [*told, "No option differs."]
-        if len(self.best) == 1:
-            chosen = {key: values[self.best[0]] for key, values in self.options.items() if key != "inputs"}
-            written = (f"{key}={'null' if value is None else value}" for key, value in chosen.items())
-            told.append(f"Its options: {shlex.join(written)}")
-        return told
+            return [f"They differ in {changing}, and so in what {self.metric} is measured on. So none is the best."]
+        if len(self.best) > 1:
+            return []
+        chosen = {option: self.options[option][self.best[0]] for option in own}
+        written = (f"{key}={'null' if value is None else value}" for key, value in chosen.items())
+        return [f"Its options: {shlex.join(written)}"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ MOST_OPTIONS = 7
 
 _MOST_TICKS = 8
 _LOG_FROM = 50.0
-"""Ratio of the largest value of an option to the smallest from which its axis is logarithmic."""
+"""Ratio of the largest number on an axis to the smallest, above 0, from which the axis is logarithmic."""
 _MOST_LEVEL = 5
 """Titles of more axes would touch, so they are turned."""
 
